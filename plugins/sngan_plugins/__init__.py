@@ -1,0 +1,1 @@
+"""The components that come with sngan, registered through entry points like anyone's."""

@@ -1,0 +1,1 @@
+"""The run store: what was trained, how, with what, and what came of it."""

@@ -1,0 +1,154 @@
+"""What leaves the registry: frozen records, never database rows. Times are aware UTC datetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """Where a run stands. `LOST` is computed on reading: a running run whose heartbeat has stopped."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where and with what a run was made."""
+
+    sngan: str
+    python: str
+    torch: str
+    cuda: str | None
+    device: str
+    host: str
+    pid: int
+    git_commit: str | None
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One component of a run and who supplied it. `role` is dataset, arch_g, arch_d, loss, norm, norm_g, ..."""
+
+    role: str
+    name: str
+    distribution: str
+    version: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """What is known of a run before its first step."""
+
+    config: Mapping[str, Any]
+    components: tuple[Component, ...]
+    environment: Environment
+    seed: int
+    steps: int
+    name: str | None = None
+    note: str | None = None
+    tags: tuple[str, ...] = ()
+    parent: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run. `step` is how far it came, `steps` how far it is to go (generator updates)."""
+
+    id: str
+    name: str | None
+    status: Status
+    reason: str | None
+    parent: str | None
+    config: Mapping[str, Any]
+    seed: int
+    step: int
+    steps: int
+    environment: Environment
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    heartbeat: datetime | None
+    note: str | None
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scalar:
+    """One value of a curve, such as `loss_d` after generator update `step`."""
+
+    name: str
+    step: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A metric's value with its evidence.
+
+    Values are comparable where `metric` and `protocol` are equal. `evidence` holds everything that the score rests on:
+    extractor, weights' SHA-256, number of images, splits, which weights of G were used (raw or averaged), tool version.
+    """
+
+    metric: str
+    step: int
+    value: float
+    std: float | None
+    higher_is_better: bool
+    protocol: str
+    evidence: Mapping[str, Any]
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint folder, `path` relative to the run's folder. `deleted` says when it was removed from disk."""
+
+    step: int
+    path: str
+    size: int
+    sha256: str
+    created: datetime | None = None
+    deleted: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file that a run left, `path` relative to the run's folder; `kind` is samples, config, ..."""
+
+    kind: str
+    path: str
+    size: int
+    sha256: str
+    step: int | None = None
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something worth telling that happened to a run: resumed, diverged, a checkpoint removed, ..."""
+
+    kind: str
+    message: str
+    step: int | None = None
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """A run as a table shows it: itself, its components, and its best and last score of each metric and protocol."""
+
+    run: Run
+    components: tuple[Component, ...]
+    best: tuple[Score, ...] = field(default=())
+    last: tuple[Score, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""The commands of the `sngan` program, one file a group."""

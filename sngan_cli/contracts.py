@@ -1,0 +1,253 @@
+"""Everything a plugin implements, on one page.
+
+A component is a class registered under one of `GROUPS` in its distribution's entry points. Its fields are its
+options: typed, documented with `Field(description=...)`, validated by pydantic, set by `--set loss.margin=2` or in
+TOML, and recorded with the run. Every component names the major version of this page that it was written for:
+
+    class Hinge(Loss, contract=1):
+        ...
+
+Images are float tensors (N, 3, H, W) in [-1, 1] unless said otherwise; labels y are int64 tensors (N,), or None where
+the run is unconditional; logits are (N,).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sngan_cli.errors import ComponentError, DataError, UsageError, WeightsUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from torch import Tensor
+    from torch.nn import Module
+
+__all__ = [
+    "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Component", "ComponentError", "DataError", "Dataset",
+    "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape", "Normalization",
+    "Pictures", "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
+]  # fmt: skip
+
+CONTRACT = 1
+"""Major version of this page. A component written for another one is refused."""
+
+GROUPS: dict[str, str] = {
+    "dataset": "sngan.datasets",
+    "architecture": "sngan.architectures",
+    "loss": "sngan.losses",
+    "normalization": "sngan.normalizations",
+    "metric": "sngan.metrics",
+    "extractor": "sngan.extractors",
+}
+
+
+class Component(BaseModel):
+    """What all components share: frozen, validated options and the contract version they were written for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    contract: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, *, contract: int | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if contract is not None:
+            cls.contract = contract
+
+
+# Data sets -----------------------------------------------------------------------------------------------------------
+
+
+class UnreadablePictureError(Exception):
+    """One picture is broken; `str()` says why. The picture is skipped and counted, up to `Pictures.max_unreadable`."""
+
+
+class Pictures(ABC):
+    """An opened data set: random access to pictures that are decoded only when asked for. Safe to read from threads."""
+
+    identity: str
+    """Names the content (not the place) of the data set; the key of the cache of decoded pictures."""
+    class_names: Sequence[str] | None
+    """One name a class, in label order; None where the pictures are unlabelled."""
+    max_unreadable: int = 0
+    """How many pictures may be broken before the data set is refused."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the pictures, broken ones included."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Name one picture in a message, such as its path in the archive."""
+
+    @abstractmethod
+    def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+        """Decode one picture to uint8 (side, side, 3) RGB and its label (0 where unlabelled).
+
+        Raises `UnreadablePictureError` where the picture cannot be decoded.
+        """
+
+
+class Dataset(Component, ABC):
+    """Pictures by name. It never touches a device: decoding, resizing and labels are all it knows."""
+
+    needs_data_dir: ClassVar[bool] = True
+    """False where the pictures are drawn, not read."""
+    extractor: ClassVar[str] = "inception-v3"
+    """The extractor that scores this kind of picture unless the user names another."""
+
+    @abstractmethod
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        """Find the pictures under `root` (`--data-dir`), or fetch them to `download_to` where root is None.
+
+        Raises `DataError` saying which files to put where, when they are missing and cannot be fetched.
+        """
+
+    @abstractmethod
+    def default_side(self, pictures: Pictures) -> int:
+        """Side in pixels that a run uses where none is asked for."""
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a network must fit: side in pixels, and the number of classes (None: unconditional)."""
+
+    side: int
+    classes: int | None = None
+
+
+class Architecture(Component, ABC):
+    """Builds generators and discriminators. An architecture may offer one of the two only.
+
+    A generator maps latents z (N, latent_dim) ~ N(0, I) and y to images, has the attribute `latent_dim`, and a
+    discriminator maps images and y to logits: `generator(z, y)`, `discriminator(x, y)`.
+    """
+
+    generator_sides: ClassVar[Sequence[int]] = ()
+    """Sides in pixels that the generator can draw; empty where there is no generator."""
+    discriminator_sides: ClassVar[Sequence[int]] = ()
+    """Sides in pixels that the discriminator can judge; empty where there is no discriminator."""
+
+    def generator(self, shape: NetworkShape, norm: Normalization) -> Module:
+        """Build an initialised generator for `shape`, its layers constrained and normalised by `norm`."""
+        raise NotImplementedError
+
+    def discriminator(self, shape: NetworkShape, norm: Normalization) -> Module:
+        """Build an initialised discriminator for `shape`, its layers constrained and normalised by `norm`."""
+        raise NotImplementedError
+
+
+class Normalization(Component, ABC):
+    """How the layers of one network are constrained (their weights) or normalised (their features).
+
+    A forward pass never changes the state of a weight constraint: see `WeightConstraint`. A feature normalisation
+    whose output for one image depends on the other images of the batch sets `batch_statistics = True` on its module
+    (torch's own batch norms are recognised), so that real and fake images are never normalised together.
+    """
+
+    def constrain(self, layer: Module) -> Module:
+        """Constrain the weight of an initialised conv, transposed conv, linear or embedding layer; returns the layer."""
+        return layer
+
+    def features(self, channels: int, classes: int | None) -> Module | None:
+        """Build a module (h (N, C, H, W), y) -> (N, C, H, W), or None to leave the architecture's own choice.
+
+        A generator's own choice is batch norm (class-conditional where `classes` is given); a discriminator's is none.
+        """
+        return None
+
+
+@runtime_checkable
+class WeightConstraint(Protocol):
+    """A module with state of its own that follows the weight, such as the power iteration's singular vectors.
+
+    The engine calls `advance` once before each update of the network that holds it, and never while that network is
+    frozen or scored.
+    """
+
+    def advance(self) -> None:
+        """Bring the state up to date with the weight."""
+
+
+# Losses --------------------------------------------------------------------------------------------------------------
+
+
+class Loss(Component, ABC):
+    """What the two networks minimise, as means over the batch."""
+
+    @abstractmethod
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Loss of D on logits (N,) of real and (M,) of generated images; a scalar."""
+
+    @abstractmethod
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Loss of G on logits (N,) of generated images; a scalar."""
+
+    def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
+        """Scalar added to D's loss, such as a gradient penalty; None for none. `discriminator` maps images to logits."""
+        return None
+
+
+# Scores --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an extractor sees in N images: `pooled` (N, D) before its classifier and class `logits` (N, K)."""
+
+    pooled: Tensor
+    logits: Tensor
+
+
+class LoadedExtractor(Protocol):
+    """An extractor with its weights on a device."""
+
+    weights_sha256: str
+
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from uint8 images (N, 3, H, W) of any size."""
+
+
+class Extractor(Component, ABC):
+    """A pretrained network that images are scored with."""
+
+    @abstractmethod
+    def load(self, device: str, cache: Path) -> LoadedExtractor:
+        """Load the weights on `device`; `cache` is a folder for what must be downloaded.
+
+        Raises `WeightsUnavailableError` saying what to put where when they cannot be had, and `ComponentError` when
+        they are there but not what they should be.
+        """
+
+
+class Accumulator(Protocol):
+    """A metric in progress: memory does not grow with the number of images beyond the features."""
+
+    def add(self, features: Features) -> None:
+        """Take in the next batch of generated images."""
+
+    def result(self) -> tuple[float, float | None]:
+        """Value and, where the metric has one, standard deviation."""
+
+
+class Metric(Component, ABC):
+    """A score computed from an extractor's features."""
+
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def accumulator(self, images: int) -> Accumulator:
+        """Start a score over exactly `images` generated images; raises `UsageError` where they are too few."""
+
+    @abstractmethod
+    def protocol(self) -> Mapping[str, int | float | str]:
+        """Everything of this metric's settings that makes two values incomparable when it differs."""

@@ -1,0 +1,1 @@
+"""Training, sampling and scoring: the only part of the program that imports torch."""

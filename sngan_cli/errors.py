@@ -1,0 +1,58 @@
+"""What can go wrong in the program, each with its exit code.
+
+Every message is one or two lines: what was wrong, with what value, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SnganError(Exception):
+    """Any failure that is explained to the user instead of shown as a traceback (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(SnganError):
+    """The command was given something it cannot use: a flag, an option, a component, a class (exit code 2)."""
+
+    exit_code = 2
+
+
+class NotFoundError(SnganError):
+    """A run, checkpoint or component that does not exist, or a name that fits several (exit code 3)."""
+
+    exit_code = 3
+
+
+class ComponentError(SnganError):
+    """A plugin cannot be loaded or cannot do what was asked of it (exit code 1)."""
+
+
+class DataError(SnganError):
+    """A data set is missing, empty or damaged (exit code 1)."""
+
+
+class WeightsUnavailableError(ComponentError):
+    """An extractor's weights can neither be found nor fetched; training goes on without a score."""
+
+
+class CheckpointError(SnganError):
+    """A checkpoint cannot be written or read back intact (exit code 1)."""
+
+
+class DivergedError(SnganError):
+    """Training produced NaN or infinity (exit code 5)."""
+
+    exit_code = 5
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Say which known words are near `word`, or list them all where none is; starts with a space."""
+    candidates = sorted(set(known))
+    near = get_close_matches(word, candidates, n=3, cutoff=0.5)
+    if near:
+        return f" Did you mean {' or '.join(repr(name) for name in near)}?"
+    return f" Known: {', '.join(candidates)}." if candidates else " None is known."
