@@ -155,7 +155,7 @@ class Normalization(Component, ABC):
     """
 
     def constrain(self, layer: Module) -> Module:
-        """Constrain the weight of an initialised conv, transposed conv, linear or embedding layer; returns the layer."""
+        """Constrain the weight of an initialised conv, transposed conv, linear or embedding layer; return the layer."""
         return layer
 
     def features(self, channels: int, classes: int | None) -> Module | None:
@@ -193,7 +193,7 @@ class Loss(Component, ABC):
         """Loss of G on logits (N,) of generated images; a scalar."""
 
     def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
-        """Scalar added to D's loss, such as a gradient penalty; None for none. `discriminator` maps images to logits."""
+        """Scalar added to D's loss, such as a gradient penalty, or None; `discriminator` maps images to logits."""
         return None
 
 

@@ -1,1 +1,48 @@
-"""The run store: what was trained, how, with what, and what came of it."""
+"""The run store: what was trained, how, with what, and what came of it.
+
+`Store` is loaded on first use, since it brings SQLAlchemy with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sngan_registry.errors import (
+    AmbiguousRunError,
+    RegistryError,
+    RunBusyError,
+    RunNotFoundError,
+    SchemaError,
+)
+from sngan_registry.queries import SORT_KEYS, Sorted, filter_summaries, sort_summaries
+from sngan_registry.records import (
+    LOST_AFTER,
+    Artifact,
+    Checkpoint,
+    Component,
+    Environment,
+    Event,
+    NewRun,
+    Run,
+    RunSummary,
+    Scalar,
+    Score,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from sngan_registry.store import Store
+
+__all__ = [
+    "LOST_AFTER", "SORT_KEYS", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment", "Event",
+    "NewRun", "RegistryError", "Run", "RunBusyError", "RunNotFoundError", "RunSummary", "Scalar", "SchemaError",
+    "Score", "Sorted", "Status", "Store", "filter_summaries", "sort_summaries",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Store":
+        from sngan_registry.store import Store
+
+        return Store
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+LOST_AFTER = timedelta(seconds=60)
+"""A running run that has shown no sign of life for longer is lost."""
+
 
 class Status(StrEnum):
-    """Where a run stands. `LOST` is computed on reading: a running run whose heartbeat has stopped."""
+    """Where a run stands. `LOST` is computed on reading: a running run whose heartbeat or process has stopped."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -37,7 +40,10 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """One component of a run and who supplied it. `role` is dataset, arch_g, arch_d, loss, norm, norm_g, ..."""
+    """One component of a run and who supplied it. `role` is dataset, arch_g, arch_d, loss, norm, norm_g, ...
+
+    Options are JSON values.
+    """
 
     role: str
     name: str
@@ -48,7 +54,7 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """What is known of a run before its first step."""
+    """What is known of a run before its first step. `parent` is the id of the run that it started from."""
 
     config: Mapping[str, Any]
     components: tuple[Component, ...]
@@ -63,7 +69,11 @@ class NewRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training run. `step` is how far it came, `steps` how far it is to go (generator updates)."""
+    """One training run. `step` is how far it came, `steps` how far it is to go (generator updates).
+
+    `started` is when it was first trained, `ended` when training last stopped, `heartbeat` its last sign of life;
+    `environment` is the one that it was last trained in.
+    """
 
     id: str
     name: str | None
@@ -85,7 +95,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Scalar:
-    """One value of a curve, such as `loss_d` after generator update `step`."""
+    """One value of a curve, such as `loss_d` after generator update `step`; NaN and infinity are values too."""
 
     name: str
     step: int
@@ -97,7 +107,8 @@ class Score:
     """A metric's value with its evidence.
 
     Values are comparable where `metric` and `protocol` are equal. `evidence` holds everything that the score rests on:
-    extractor, weights' SHA-256, number of images, splits, which weights of G were used (raw or averaged), tool version.
+    extractor, weights' SHA-256, number of images, splits, tool version, and as `generator_weights` which weights of G
+    were used (raw or averaged): raw and averaged scores of one step are kept side by side.
     """
 
     metric: str

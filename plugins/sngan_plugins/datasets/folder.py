@@ -1,0 +1,192 @@
+"""Pictures of one's own: a folder or a zip archive."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from sngan_cli.contracts import DataError, Dataset, Field, Pictures, UnreadablePictureError
+from sngan_plugins.datasets.decoding import decode, is_picture, known_suffixes, size_of
+
+_LAYOUT = f"pictures ({known_suffixes()}), either all together or in one sub-folder a class"
+_LARGEST = 256 * 2**20
+"""Bytes that one entry of an archive may unpack to."""
+_RATIO = 200
+"""How much smaller than its content an archive entry of notable size may be."""
+_NOTABLE = 16 * 2**20
+_DEFAULT_SIDE = 64
+
+
+class Folder(Dataset, contract=1):
+    """A folder or zip archive of pictures, one sub-folder a class; without sub-folders, they are unlabelled."""
+
+    max_unreadable: int = Field(default=100, ge=0)
+    """Broken pictures that are skipped before the data set is refused."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        """List the pictures under `root`, a folder or a zip archive; nothing is unpacked to disk."""
+        if root is None:
+            raise DataError("The data set 'folder' needs --data-dir: a folder or a zip archive of pictures.")
+        if not root.exists():
+            raise DataError(f"The data folder {root} does not exist: give --data-dir a folder or a zip archive.")
+        files: _Files = _InFolder(root) if root.is_dir() else _InZip(root)
+        return FilePictures(files, str(root), self.max_unreadable)
+
+    def default_side(self, pictures: Pictures) -> int:
+        """The shorter side of the first picture that can be read, and 64 pixels at most."""
+        assert isinstance(pictures, FilePictures)
+        return min(pictures.first_side(), _DEFAULT_SIDE)
+
+
+class FilePictures(Pictures):
+    """Encoded pictures by path; the first folder of a path is its class, where there are folders."""
+
+    def __init__(self, files: _Files, place: str, max_unreadable: int):
+        self._files, self._place = files, place
+        self.max_unreadable = max_unreadable
+        names = _unwrapped(sorted(name for name in files.names() if _is_visible(name)))
+        self._paths, inner = [outer for outer, _ in names], [PurePosixPath(name) for _, name in names]
+        if not inner:
+            raise DataError(f"There are no pictures in {place}. Expected are {_LAYOUT}.")
+        loose = [path for path in inner if len(path.parts) == 1]
+        if loose and len(loose) < len(inner):
+            raise DataError(
+                f"{place} holds both loose pictures (such as {loose[0]}) and folders of them (such as "
+                f"{next(p for p in inner if len(p.parts) > 1).parts[0]}/). Expected are {_LAYOUT}."
+            )
+        self.class_names = None if loose else tuple(sorted({path.parts[0] for path in inner}))
+        labels = {name: label for label, name in enumerate(self.class_names or ())}
+        self._labels = [labels.get(path.parts[0], 0) for path in inner]
+        self.identity = f"folder {files.fingerprint(self._paths)}"
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def name(self, index: int) -> str:
+        """Path of the picture in its folder or archive."""
+        return self._paths[index]
+
+    def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+        """Decode one picture."""
+        return decode(self._files.content(self._paths[index]), side), self._labels[index]
+
+    def first_side(self) -> int:
+        """Shorter side of the first picture whose header can be read; raises `DataError` where none can."""
+        for path in self._paths:
+            try:
+                return min(size_of(self._files.content(path)))
+            except UnreadablePictureError:
+                continue
+        raise DataError(f"None of the {len(self._paths)} pictures in {self._place} can be read.")
+
+
+class _Files(ABC):
+    """Named files that can be read from several threads."""
+
+    @abstractmethod
+    def names(self) -> Iterable[str]:
+        """Every file that looks like a picture, by path with forward slashes."""
+
+    @abstractmethod
+    def content(self, name: str) -> bytes:
+        """Bytes of a file; raises `UnreadablePictureError`."""
+
+    @abstractmethod
+    def fingerprint(self, names: list[str]) -> str:
+        """SHA-256 of what identifies the content of the files."""
+
+
+class _InFolder(_Files):
+    def __init__(self, root: Path):
+        self._root = root
+
+    def names(self) -> Iterable[str]:
+        try:
+            return [p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if is_picture(p.name)]
+        except OSError as error:
+            raise DataError(f"The data folder {self._root} cannot be read: {error.strerror}.") from error
+
+    def content(self, name: str) -> bytes:
+        try:
+            return (self._root / name).read_bytes()
+        except OSError as error:
+            raise UnreadablePictureError(error.strerror or str(error)) from error
+
+    def fingerprint(self, names: list[str]) -> str:
+        """Paths, sizes and times of change: reading every byte would take longer than decoding from the cache."""
+        digest = hashlib.sha256()
+        for name in names:
+            status = (self._root / name).stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        return digest.hexdigest()
+
+
+class _InZip(_Files):
+    def __init__(self, path: Path):
+        self._path = path
+        self._local = threading.local()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._entries = {e.filename: e for e in archive.infolist() if not e.is_dir()}
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"{path} is neither a folder nor a zip archive that can be read: {error}.") from error
+        for name, entry in self._entries.items():
+            if ".." in PurePosixPath(name.replace("\\", "/")).parts or name.startswith(("/", "\\")) or ":" in name[:3]:
+                raise DataError(f"The archive {path} is refused: its entry {name!r} points outside of it.")
+            if is_picture(name) and entry.flag_bits & 1:
+                raise DataError(
+                    f"The archive {path} is encrypted ({name!r}): unpack it, and give --data-dir the folder."
+                )
+
+    def names(self) -> Iterable[str]:
+        return [name for name in self._entries if is_picture(name)]
+
+    def content(self, name: str) -> bytes:
+        entry = self._entries[name]
+        swollen = entry.file_size > _NOTABLE and entry.file_size > _RATIO * max(1, entry.compress_size)
+        if entry.file_size > _LARGEST or swollen:
+            raise UnreadablePictureError(f"it would unpack to {entry.file_size} bytes, like a decompression bomb")
+        try:
+            with self._archive().open(entry) as file:
+                content = file.read(entry.file_size + 1)
+        except Exception as error:  # a damaged archive fails in zlib, struct, CRC checks, ...
+            raise UnreadablePictureError(f"{type(error).__name__}: {error}") from error
+        if len(content) > entry.file_size:
+            raise UnreadablePictureError("it unpacks to more bytes than the archive says, like a decompression bomb")
+        return content
+
+    def fingerprint(self, names: list[str]) -> str:
+        digest = hashlib.sha256()
+        for name in names:
+            entry = self._entries[name]
+            digest.update(f"{name}\0{entry.file_size}\0{entry.CRC}\0".encode())
+        return digest.hexdigest()
+
+    def _archive(self) -> zipfile.ZipFile:
+        """One open archive a thread: reading moves the file's position."""
+        if not hasattr(self._local, "archive"):
+            self._local.archive = zipfile.ZipFile(self._path)
+        archive: zipfile.ZipFile = self._local.archive
+        return archive
+
+
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _unwrapped(names: list[str]) -> list[tuple[str, str]]:
+    """Pair each path with what is left of it without folders that wrap everything and only hold folders."""
+    inner = list(names)
+    while inner:
+        tops = {PurePosixPath(name).parts[0] for name in inner}
+        deep = all(len(PurePosixPath(name).parts) > 2 for name in inner)
+        if len(tops) > 1 or not deep:
+            break
+        inner = [name.split("/", 1)[1] for name in inner]
+    return list(zip(names, inner, strict=True))

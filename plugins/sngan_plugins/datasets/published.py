@@ -1,0 +1,103 @@
+"""Data sets that are published as one archive: finding, fetching and unpacking it."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sngan_cli.contracts import DataError, Pictures
+from sngan_plugins.datasets.decoding import fit
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where an archive is published, and the folder that it unpacks to."""
+
+    title: str
+    url: str
+    archive: str
+    md5: str
+    folder: str
+
+    def locate(self, root: Path | None, download_to: Path) -> Path:
+        """Find the folder that holds `folder`, under `root` or, fetching it if need be, under `download_to`.
+
+        `root` may be that folder, the unpacked folder itself, the archive, or a folder that holds the archive. Raises
+        `DataError` saying which file to put where.
+        """
+        place = download_to / self.folder
+        if root is None:
+            if not (place / self.folder).is_dir():
+                self._download(place)
+            return place
+        if (root / self.folder).is_dir():
+            return root
+        if root.name == self.folder and root.is_dir():
+            return root.parent
+        archive = root if root.is_file() else root / self.archive
+        if not archive.is_file():
+            raise DataError(
+                f"{self.title} is not in {root}: expected there is {self.folder}/ or {self.archive}, from {self.url}."
+            )
+        if not (place / self.folder).is_dir():
+            self._unpack(archive, place)
+        return place
+
+    def _download(self, place: Path) -> None:
+        from torchvision.datasets.utils import download_url
+
+        try:
+            download_url(self.url, place, self.archive, self.md5)
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise DataError(
+                f"{self.title} could not be downloaded ({reason}). Download {self.url} by hand to "
+                f"{place / self.archive}, or give --data-dir the folder that you put it in."
+            ) from error
+        self._unpack(place / self.archive, place)
+
+    def _unpack(self, archive: Path, place: Path) -> None:
+        from torchvision.datasets.utils import check_integrity
+
+        if not check_integrity(archive, self.md5):
+            raise DataError(
+                f"The archive {archive} is not {self.title} as published (its MD5 is not {self.md5}): delete it, and "
+                f"download {self.url} again."
+            )
+        partial = place / f".{self.folder}.partial"
+        try:
+            with tarfile.open(archive) as packed:
+                packed.extractall(partial, filter="data")
+            (partial / self.folder).replace(place / self.folder)
+            partial.rmdir()
+        except (OSError, tarfile.TarError) as error:
+            raise DataError(f"The archive {archive} cannot be unpacked to {place}: {error}.") from error
+
+
+class ArrayPictures(Pictures):
+    """Pictures that are decoded already: uint8 arrays (N, H, W, 3) laid end to end, and labels."""
+
+    def __init__(
+        self, identity: str, parts: Sequence[np.ndarray], labels: np.ndarray, class_names: Sequence[str] | None
+    ):
+        self.identity, self.class_names = identity, class_names
+        self._parts, self._labels = parts, labels
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def name(self, index: int) -> str:
+        """Number of the picture."""
+        return f"picture {index}"
+
+    def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+        """Resize one picture."""
+        part = int(np.searchsorted(self._starts, index, side="right")) - 1
+        pixels = np.ascontiguousarray(self._parts[part][index - self._starts[part]])
+        return np.asarray(fit(Image.fromarray(pixels), side)), int(self._labels[index])

@@ -1,0 +1,157 @@
+"""The layers that architectures are built from; third-party architectures may use them too.
+
+Weights start Glorot uniform and biases 0 (Glorot & Bengio, 2010), and only then is a layer constrained.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sngan_cli.contracts import Normalization
+
+RESIDUAL_GAIN = math.sqrt(2)
+"""Gain of the 3x3 convolutions on a residual path, which feed a ReLU."""
+
+
+def initialised(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding, gain: float = 1.0) -> nn.Module:
+    """Initialise a layer in place: Glorot uniform with `gain`, bias 0."""
+    nn.init.xavier_uniform_(layer.weight, gain)
+    bias = getattr(layer, "bias", None)
+    if bias is not None:
+        nn.init.zeros_(bias)
+    return layer
+
+
+def conv(
+    norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, gain: float = 1.0
+) -> nn.Module:
+    """Convolution that keeps the resolution (3x3, 1x1), or halves it (4x4 or 3x3 of stride 2)."""
+    layer = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
+    return norm.constrain(initialised(layer, gain))
+
+
+def deconv(norm: Normalization, channels_in: int, channels_out: int) -> nn.Module:
+    """Transposed 4x4 convolution of stride 2: doubles the resolution."""
+    return norm.constrain(initialised(nn.ConvTranspose2d(channels_in, channels_out, 4, 2, padding=1)))
+
+
+def linear(norm: Normalization, features_in: int, features_out: int) -> nn.Module:
+    """Fully connected layer."""
+    return norm.constrain(initialised(nn.Linear(features_in, features_out)))
+
+
+class UpConv(nn.Module):
+    """Nearest-neighbour upsampling x2, then a convolution: (N, C, H, W) -> (N, C', 2H, 2W)."""
+
+    def __init__(self, norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, gain: float = 1.0):
+        super().__init__()
+        self.conv = conv(norm, channels_in, channels_out, kernel, gain=gain)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Upsample and convolve."""
+        if self.conv.kernel_size == (1, 1):  # a 1x1 convolution commutes with it, at a quarter of the cost
+            return F.interpolate(self.conv(h), scale_factor=2)
+        out: Tensor = self.conv(F.interpolate(h, scale_factor=2))
+        return out
+
+
+class DownConv(nn.Module):
+    """A convolution, then 2x2 average pooling: (N, C, H, W) -> (N, C', H/2, W/2)."""
+
+    def __init__(self, norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, gain: float = 1.0):
+        super().__init__()
+        self.conv = conv(norm, channels_in, channels_out, kernel, gain=gain)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Convolve and pool."""
+        if self.conv.kernel_size == (1, 1):  # a 1x1 convolution commutes with it, at a quarter of the cost
+            out: Tensor = self.conv(F.avg_pool2d(h, 2))
+            return out
+        return F.avg_pool2d(self.conv(h), 2)
+
+
+class Affine(nn.Module):
+    """gamma * h + beta by channel; one (gamma, beta) a class where `classes` is given. Starts as the identity.
+
+    The class-conditional part of conditional batch norm (de Vries et al., 2017; Miyato & Koyama, 2018).
+    """
+
+    def __init__(self, channels: int, classes: int | None):
+        super().__init__()
+        self.classes = classes
+        if classes is None:
+            self.gamma = nn.Parameter(torch.ones(channels))
+            self.beta = nn.Parameter(torch.zeros(channels))
+        else:
+            self.gamma_of = nn.Embedding(classes, channels)
+            self.beta_of = nn.Embedding(classes, channels)
+            nn.init.ones_(self.gamma_of.weight)
+            nn.init.zeros_(self.beta_of.weight)
+
+    def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
+        """Scale and shift h (N, C, H, W), by the labels y (N,) where conditional."""
+        gamma, beta = (self.gamma, self.beta) if self.classes is None else (self.gamma_of(y), self.beta_of(y))
+        shape = (-1, h.shape[1], 1, 1)
+        return torch.addcmul(beta.view(shape).to(h.dtype), h, gamma.view(shape).to(h.dtype))
+
+
+class FeatureNorm(nn.Module):
+    """A normalisation of (N, C, H, W) without parameters of its own, then gamma and beta, by class where conditional."""
+
+    def __init__(self, statistics: nn.Module, channels: int, classes: int | None):
+        super().__init__()
+        self.statistics = statistics
+        self.affine = Affine(channels, classes)
+
+    def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
+        """Normalise, scale and shift."""
+        out: Tensor = self.affine(self.statistics(h), y)
+        return out
+
+
+class NoNorm(nn.Module):
+    """Leaves features as they are."""
+
+    def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
+        """Return h."""
+        return h
+
+
+def batch_norm(channels: int, classes: int | None) -> nn.Module:
+    """Batch norm (Ioffe & Szegedy, 2015), class-conditional where `classes` is given."""
+    return FeatureNorm(nn.BatchNorm2d(channels, affine=False), channels, classes)
+
+
+def generator_norm(norm: Normalization, channels: int, classes: int | None) -> nn.Module:
+    """What normalises a generator's features: the normalisation's choice, else (class-conditional) batch norm."""
+    return norm.features(channels, classes) or batch_norm(channels, classes)
+
+
+def discriminator_norm(norm: Normalization, channels: int) -> nn.Module:
+    """What normalises a discriminator's features: the normalisation's choice, else nothing."""
+    return norm.features(channels, None) or NoNorm()
+
+
+class ProjectionHead(nn.Module):
+    """Logits of features: psi(phi) + <embed(y), phi> (Miyato & Koyama, "cGANs with Projection Discriminator", 2018)."""
+
+    def __init__(self, norm: Normalization, features: int, classes: int | None):
+        super().__init__()
+        self.linear = linear(norm, features, 1)
+        self.embed = None if classes is None else norm.constrain(initialised(nn.Embedding(classes, features)))
+
+    def forward(self, phi: Tensor, y: Tensor | None) -> Tensor:
+        """Map features phi (N, F) and labels y (N,) to logits (N,)."""
+        logits: Tensor = self.linear(phi).squeeze(1)
+        if self.embed is not None:
+            logits = logits + (self.embed(y) * phi).sum(1)
+        return logits
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels times the width multiplier, at least 1."""
+    return max(1, round(channels * width))

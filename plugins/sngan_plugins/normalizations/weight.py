@@ -1,0 +1,22 @@
+"""Weight normalisation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn.utils.parametrizations import weight_norm
+
+from sngan_cli.contracts import Normalization
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Weight(Normalization, contract=1):
+    """Weight normalisation: g * v / |v| for each output (Salimans & Kingma, 2016, eq. 2), g starting at |v|."""
+
+    def constrain(self, layer: nn.Module) -> nn.Module:
+        """Part the weight into a length and a direction for each output."""
+        from torch.nn import ConvTranspose2d
+
+        return weight_norm(layer, dim=1 if isinstance(layer, ConvTranspose2d) else 0)

@@ -1,0 +1,161 @@
+"""Engines and transactions: what differs between databases, and errors in words.
+
+Writers of a SQLite file queue: a write transaction takes the file's write lock at its start (BEGIN IMMEDIATE), so that
+it waits its turn there instead of failing at its first write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from sngan_registry.errors import RegistryError
+
+BUSY_TIMEOUT = 30.0
+"""Seconds that a transaction on a SQLite file waits for others."""
+
+_MOUNTS = Path("/proc/mounts")
+_LOCAL_FILE_SYSTEMS = frozenset({"apfs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"})
+
+_WHEELS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""Names that packages have on the index, where it is not that of the module."""
+
+_WAY_OUT = {
+    "SQLITE_BUSY": f"another process has kept it locked for {BUSY_TIMEOUT:.0f} s; try again",
+    "SQLITE_CANTOPEN": "check that it is a file that you may read, in a folder that you may write",
+    "SQLITE_CORRUPT": "restore it from a backup, or move it away to start anew",
+    "SQLITE_FULL": "make room on the disk",
+    "SQLITE_IOERR": "check the disk",
+    "SQLITE_NOTADB": "restore it from a backup, or move it away to start anew",
+    "SQLITE_READONLY": "check that you may write the file and its folder",
+}
+
+
+def registry_url(place: str | Path) -> URL:
+    """Read a SQLAlchemy URL, or the path of a SQLite file."""
+    if isinstance(place, Path) or "://" not in place:
+        return URL.create("sqlite", database=str(Path(place).expanduser()))
+    try:
+        return make_url(place)
+    except ArgumentError as error:
+        # The text may hold a password, so the message does not show it.
+        raise RegistryError(
+            "The registry's URL cannot be read: write it as postgresql://user:password@host/database."
+        ) from error
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Path of the file where `url` is that of a plain SQLite file, else None."""
+    name = url.database
+    plain = url.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:")
+    return Path(name) if plain and name else None
+
+
+def label(url: URL) -> str:
+    """Name a registry in a message: its path, or its URL without the password."""
+    return str(sqlite_file(url) or url.render_as_string(hide_password=True))
+
+
+def connect(url: URL) -> Engine:
+    """Make an engine; nothing is read or created yet."""
+    path = sqlite_file(url)
+    if path is not None and not path.parent.is_dir():
+        raise RegistryError(f"The registry {path} cannot be opened: create the folder {path.parent} first.")
+    try:
+        engine = create_engine(url)
+    except ModuleNotFoundError as error:
+        package = _WHEELS.get(error.name or "", error.name)
+        raise RegistryError(
+            f"The registry {label(url)} needs a driver that is not installed: pip install '{package}'."
+        ) from error
+    except NoSuchModuleError as error:
+        raise RegistryError(
+            f"The registry {label(url)} is on a kind of database that SQLAlchemy does not know, "
+            f"{url.drivername!r}: use sqlite or postgresql."
+        ) from error
+    if engine.dialect.name == "sqlite":
+        _tame_sqlite(engine, "WAL" if path is not None and wal_is_safe(path) else "DELETE")
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Run queries in one transaction that is rolled back; raises `RegistryError` for what the database refuses."""
+    with _in_words(engine.url), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Commit at the end, or nothing at all; raises `RegistryError` for what the database refuses."""
+    with _in_words(engine.url), engine.connect() as connection:
+        connection.execution_options(sngan_writes=True)
+        with connection.begin():
+            yield connection
+
+
+def wal_is_safe(path: Path) -> bool:
+    """Say whether the WAL mode can be trusted with this file.
+
+    SQLite before 3.51.3 (fixed also in 3.50.7 and 3.44.6) can lose commits when a WAL is reset, and the WAL's shared
+    memory needs a local file system; one that is not known to be local is taken for remote.
+    """
+    version = sqlite3.sqlite_version_info
+    sound = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    return sound and _file_system(path) in _LOCAL_FILE_SYSTEMS
+
+
+def _file_system(path: Path) -> str | None:
+    """Type of the file system that holds `path`, such as ext4 or nfs4; None where the system does not tell."""
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    real = path.resolve()
+    found, depth = None, -1
+    for mount in mounts:
+        _, folder, kind, *_ = mount.split(" ")
+        point = Path(folder.replace(r"\040", " "))
+        # Of two mounts on one folder the later hides the earlier.
+        if real.is_relative_to(point) and len(point.parts) >= depth:
+            found, depth = kind, len(point.parts)
+    return found
+
+
+def _tame_sqlite(engine: Engine, journal_mode: str) -> None:
+    """Enforce foreign keys, wait for other processes, and leave the start of transactions to us."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # The mode cannot be changed while others use the file, nor where it is read-only. Then it stays as it is.
+        with suppress(sqlite3.OperationalError):
+            connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("sngan_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _in_words(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        reason = str(cause).partition("\n")[0].rstrip(". ")
+        code = getattr(cause, "sqlite_errorname", "")
+        way_out = next((words for name, words in _WAY_OUT.items() if code.startswith(name)), None)
+        if way_out is None and isinstance(error, DBAPIError) and url.get_backend_name() != "sqlite":
+            way_out = "check the URL, and that the server runs and lets you in"
+        hint = f"; {way_out}" if way_out else ""
+        raise RegistryError(f"The registry {label(url)} cannot be used: {reason}{hint}.") from error

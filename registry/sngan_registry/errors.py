@@ -1,0 +1,54 @@
+"""What can go wrong in the run store. Every message is ready for the user: what is wrong, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sngan_registry.records import Run
+
+_CANDIDATES_SHOWN = 8
+
+
+class RegistryError(Exception):
+    """The registry cannot be opened, read or written, or was asked for something it does not hold."""
+
+
+class SchemaError(RegistryError):
+    """The database is from a newer sngan, or no registry at all."""
+
+
+class RunNotFoundError(RegistryError):
+    """No run goes by this id, prefix or name."""
+
+    def __init__(self, ref: str, why: str = "", near: Sequence[str] = ()) -> None:
+        because = f": {why}" if why else ""
+        hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+        super().__init__(f"There is no run {ref!r}{because}.{hint} `sngan runs list` shows them all.")
+        self.ref = ref
+
+
+class AmbiguousRunError(RegistryError):
+    """A prefix or name fits several runs; `candidates` are they, newest first."""
+
+    def __init__(self, ref: str, candidates: Sequence[Run]) -> None:
+        shown = [f"{run.id} ({run.name or 'unnamed'}, {run.created:%Y-%m-%d %H:%M})" for run in candidates]
+        more = f" and {len(shown) - _CANDIDATES_SHOWN} more" if len(shown) > _CANDIDATES_SHOWN else ""
+        super().__init__(
+            f"{ref!r} fits {len(shown)} runs; give more of the id:\n{', '.join(shown[:_CANDIDATES_SHOWN])}{more}"
+        )
+        self.ref = ref
+        self.candidates = tuple(candidates)
+
+
+class RunBusyError(RegistryError):
+    """The run is alive in another process."""
+
+    def __init__(self, run_id: str, host: str, pid: int) -> None:
+        super().__init__(
+            f"Run {run_id} is being trained by process {pid} on {host}: stop that process, or wait for it to end."
+        )
+        self.run_id = run_id
+        self.host = host
+        self.pid = pid

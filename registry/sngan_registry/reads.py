@@ -1,0 +1,186 @@
+"""Queries that turn rows into records. Each takes an open connection, so that several see the same state."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, Subquery, case, func, inspect, or_, select
+
+from sngan_registry.errors import AmbiguousRunError, RunNotFoundError
+from sngan_registry.records import LOST_AFTER, Component, Environment, Run, RunSummary, Score, Status
+from sngan_registry.tables import ComponentRow, RunRow, ScoreRow, TagRow
+
+BEST_METRIC = "is"
+"""The metric that `@best` is about."""
+
+_NEWEST_FIRST = (RunRow.created.desc(), RunRow.id.desc())
+_ENVIRONMENT = [field.name for field in fields(Environment)]
+_PLAIN = [field.name for field in fields(Run) if field.name not in {"status", "environment", "tags"}]
+_COMPONENT = [field.name for field in fields(Component)]
+_SCORE = [field.name for field in fields(Score)]
+
+_BADNESS = case((ScoreRow.higher_is_better, -ScoreRow.value), else_=ScoreRow.value)
+_BEST_FIRST = (ScoreRow.value.is_(None), _BADNESS, ScoreRow.step)
+_LAST_FIRST = (ScoreRow.step.desc(), ScoreRow.created.desc())
+
+
+def status_of(row: RowMapping, now: datetime) -> Status:
+    """Status of a row of `runs`: what it says, or lost where it says running and no longer is."""
+    status = Status(row["status"])
+    if status is not Status.RUNNING:
+        return status
+    dead = row["host"] == socket.gethostname() and not _is_alive(row["pid"])
+    return Status.LOST if dead or now - row["heartbeat"] > LOST_AFTER else status
+
+
+def runs(connection: Connection, chosen: Select[Any]) -> tuple[Run, ...]:
+    """Load the runs whose ids the statement selects, newest first."""
+    return _runs(connection, chosen.subquery())
+
+
+def run(connection: Connection, run_id: str) -> Run:
+    """Load one run by its whole id; raises `RunNotFoundError`."""
+    found = runs(connection, select(RunRow.id).where(RunRow.id == run_id))
+    if not found:
+        raise RunNotFoundError(run_id)
+    return found[0]
+
+
+def find_run(connection: Connection, ref: str) -> Run:
+    """Find a run by id, name, unique prefix of its id, `@last` or `@best`, in this order.
+
+    Raises `RunNotFoundError`, and `AmbiguousRunError` where a name or prefix fits several.
+    """
+    if not ref:
+        raise RunNotFoundError(ref, "give an id, the beginning of one, a name, @last or @best")
+    if ref == "@last":
+        return _last(connection)
+    if ref == "@best":
+        return run(connection, _best(connection))
+    prefix = RunRow.id.startswith(ref.lower(), autoescape=True)
+    for condition in (RunRow.id == ref.lower(), RunRow.name == ref, prefix):
+        found = runs(connection, select(RunRow.id).where(condition))
+        if len(found) > 1:
+            raise AmbiguousRunError(ref, found)
+        if found:
+            return found[0]
+    known = {word for row in connection.execute(select(RunRow.id, RunRow.name)) for word in row if word}
+    raise RunNotFoundError(ref, near=get_close_matches(ref, sorted(known | {"@last", "@best"})))
+
+
+def summaries(
+    connection: Connection, status: Status | None, tags: Iterable[str], limit: int | None
+) -> list[RunSummary]:
+    """Load summaries, newest first, in four queries. A status of lost finds all that may be, running ones included."""
+    chosen = select(RunRow.id).order_by(*_NEWEST_FIRST).limit(limit)
+    if status is not None:
+        chosen = chosen.where(RunRow.status == (Status.RUNNING if status is Status.LOST else status))
+    for tag in tags:
+        chosen = chosen.where(select(TagRow).where(TagRow.run_id == RunRow.id, TagRow.tag == tag).exists())
+    ids = chosen.subquery()
+    components = _components(connection, ids)
+    best, last = _best_and_last_scores(connection, ids)
+    return [
+        RunSummary(
+            run=run,
+            components=tuple(components[run.id]),
+            best=tuple(best[run.id]),
+            last=tuple(last[run.id]),
+        )
+        for run in _runs(connection, ids)
+    ]
+
+
+def _runs(connection: Connection, ids: Subquery) -> tuple[Run, ...]:
+    tags: dict[str, list[str]] = defaultdict(list)
+    tagged = select(TagRow.run_id, TagRow.tag).join(ids, ids.c.id == TagRow.run_id).order_by(TagRow.tag)
+    for run_id, tag in connection.execute(tagged):
+        tags[run_id].append(tag)
+    found = connection.execute(select(RunRow).join(ids, ids.c.id == RunRow.id).order_by(*_NEWEST_FIRST))
+    now = datetime.now(UTC)
+    return tuple(_run(row, tuple(tags[row["id"]]), now) for row in found.mappings())
+
+
+def _run(row: RowMapping, tags: tuple[str, ...], now: datetime) -> Run:
+    return Run(
+        **{name: row[name] for name in _PLAIN},
+        status=status_of(row, now),
+        environment=Environment(**{name: row[name] for name in _ENVIRONMENT}),
+        tags=tags,
+    )
+
+
+def _last(connection: Connection) -> Run:
+    found = runs(connection, select(RunRow.id).order_by(*_NEWEST_FIRST).limit(1))
+    if not found:
+        raise RunNotFoundError("@last", "the registry is empty")
+    return found[0]
+
+
+def _best(connection: Connection) -> str:
+    """Id of the run with the best score, within the protocol that was used most recently."""
+    of_metric = (ScoreRow.metric == BEST_METRIC, ScoreRow.value.is_not(None))
+    latest = select(ScoreRow.protocol).where(*of_metric).order_by(ScoreRow.created.desc()).limit(1)
+    comparable = (*of_metric, ScoreRow.protocol == latest.scalar_subquery())
+    best = connection.scalar(select(ScoreRow.run_id).where(*comparable).order_by(*_BEST_FIRST).limit(1))
+    if best is None:
+        raise RunNotFoundError("@best", f"no run has a score {BEST_METRIC!r} yet")
+    return best
+
+
+def _components(connection: Connection, ids: Subquery) -> dict[str, list[Component]]:
+    found: dict[str, list[Component]] = defaultdict(list)
+    statement = (
+        select(ComponentRow).join(ids, ids.c.id == ComponentRow.run_id).order_by(ComponentRow.role, ComponentRow.name)
+    )
+    for row in connection.execute(statement).mappings():
+        found[row["run_id"]].append(Component(**{name: row[name] for name in _COMPONENT}))
+    return found
+
+
+def _best_and_last_scores(
+    connection: Connection, ids: Subquery
+) -> tuple[dict[str, list[Score]], dict[str, list[Score]]]:
+    """Of each run, metric and protocol the best score and the one of the latest step."""
+    group = (ScoreRow.run_id, ScoreRow.metric, ScoreRow.protocol)
+    ranked = (
+        select(
+            *inspect(ScoreRow).columns,
+            func.row_number().over(partition_by=group, order_by=_BEST_FIRST).label("best"),
+            func.row_number().over(partition_by=group, order_by=_LAST_FIRST).label("last"),
+        )
+        .join(ids, ids.c.id == ScoreRow.run_id)
+        .subquery()
+    )
+    statement = (
+        select(ranked).where(or_(ranked.c.best == 1, ranked.c.last == 1)).order_by(ranked.c.metric, ranked.c.protocol)
+    )
+    best: dict[str, list[Score]] = defaultdict(list)
+    last: dict[str, list[Score]] = defaultdict(list)
+    for row in connection.execute(statement).mappings():
+        score = Score(**{name: row[name] for name in _SCORE})
+        if row["best"] == 1:
+            best[row["run_id"]].append(score)
+        if row["last"] == 1:
+            last[row["run_id"]].append(score)
+    return best, last
+
+
+def _is_alive(pid: int) -> bool:
+    """Say whether a process of this machine runs; on Windows, where asking would end it, assume so."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs, and is someone else's
+    return True

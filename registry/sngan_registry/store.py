@@ -1,0 +1,342 @@
+"""The run store. Records go in and come out; each write is one short transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute
+
+from sngan_registry import queries, reads, schema
+from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
+from sngan_registry.errors import RegistryError, RunBusyError, RunNotFoundError
+from sngan_registry.ids import new_run_id
+from sngan_registry.records import (
+    Artifact,
+    Checkpoint,
+    Component,
+    Environment,
+    Event,
+    NewRun,
+    Run,
+    RunSummary,
+    Scalar,
+    Score,
+    Status,
+)
+from sngan_registry.tables import (
+    ArtifactRow,
+    CheckpointRow,
+    ComponentRow,
+    EventRow,
+    RowOfRun,
+    RunRow,
+    ScalarRow,
+    ScoreRow,
+    TagRow,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+_ID_ATTEMPTS = 10
+
+
+class Store:
+    """All runs of one database. It may be used from several threads, and by several processes at once.
+
+    Every method raises `RegistryError` where the database cannot be read or written; those that write to a run raise
+    `RunNotFoundError` for an id that is not there.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, place: str | Path, *, create: bool = True) -> Store:
+        """Open the registry at a SQLAlchemy URL, or in the SQLite file at a path; older ones are migrated first.
+
+        A registry that is not there yet is created or, without `create`, read as an empty one and left uncreated.
+        Raises `SchemaError` for a database of a newer sngan or of another program.
+        """
+        url = registry_url(place)
+        path = sqlite_file(url)
+        if not create and path is not None and not path.exists():
+            return cls(schema.nothing())
+        engine = connect(url)
+        try:
+            revision = schema.revision(engine)
+            if revision is None and not create:
+                engine.dispose()
+                return cls(schema.nothing())
+            if revision != schema.REVISION:
+                schema.upgrade(engine)
+        except RegistryError:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def dispose(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.dispose()
+
+    # The life of a run ------------------------------------------------------------------------------------------------
+
+    def create_run(self, new: NewRun) -> Run:
+        """Record a run that is still to be trained, as queued, under a new id."""
+        created = datetime.now(UTC)
+        values = {
+            "name": new.name,
+            "status": Status.QUEUED,
+            "parent": new.parent,
+            "config": new.config,
+            "seed": new.seed,
+            "step": 0,
+            "steps": new.steps,
+            "created": created,
+            "note": new.note,
+            **vars(new.environment),
+        }
+        with writing(self._engine) as connection:
+            if new.parent is not None:
+                reads.run(connection, new.parent)
+            run_id = _insert_run(connection, values)
+            if new.components:
+                rows = [{"run_id": run_id, **vars(component)} for component in new.components]
+                connection.execute(insert(ComponentRow), rows)
+            _add_tags(connection, run_id, new.tags)
+            return reads.run(connection, run_id)
+
+    def claim(self, run_id: str, environment: Environment) -> Run:
+        """Take a run for training: it is running from now on, in this environment.
+
+        Of several processes that try, one succeeds; raises `RunBusyError` in the others, until the run ends or is lost.
+        """
+        with self._writing(run_id) as connection:
+            now = datetime.now(UTC)
+            row = connection.execute(select(RunRow).where(RunRow.id == run_id)).mappings().one()
+            if reads.status_of(row, now) is Status.RUNNING:
+                raise RunBusyError(run_id, row["host"], row["pid"])
+            values = {
+                "status": Status.RUNNING,
+                "reason": None,
+                "started": row["started"] or now,
+                "ended": None,
+                "heartbeat": now,
+                **vars(environment),
+            }
+            connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+            return reads.run(connection, run_id)
+
+    def heartbeat(self, run_id: str, step: int) -> None:
+        """Show that a run is alive, and how far it came. A lost run comes back to life."""
+        with self._writing(run_id) as connection:
+            values = {"heartbeat": datetime.now(UTC), "step": step}
+            connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+
+    def close(self, run_id: str, status: Status, *, step: int, reason: str | None = None) -> None:
+        """Record how training ended: finished, failed or interrupted."""
+        if status not in {Status.FINISHED, Status.FAILED, Status.INTERRUPTED}:
+            raise ValueError(f"a run does not end as {status}")
+        with self._writing(run_id) as connection:
+            values = {"status": status, "step": step, "reason": reason, "ended": datetime.now(UTC)}
+            connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+
+    def update(
+        self,
+        run_id: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        steps: int | None = None,
+        name: str | None = None,
+        note: str | None = None,
+        add_tags: Iterable[str] = (),
+    ) -> None:
+        """Change what is given and leave the rest."""
+        given = {"config": config, "steps": steps, "name": name, "note": note}
+        values = {key: value for key, value in given.items() if value is not None}
+        with self._writing(run_id) as connection:
+            if values:
+                connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+            _add_tags(connection, run_id, add_tags)
+
+    def rewind(self, run_id: str, step: int) -> None:
+        """Forget the scalars and scores after `step`, to train from there again."""
+        with self._writing(run_id) as connection:
+            connection.execute(delete(ScalarRow).where(ScalarRow.run_id == run_id, ScalarRow.step > step))
+            connection.execute(delete(ScoreRow).where(ScoreRow.run_id == run_id, ScoreRow.step > step))
+            connection.execute(update(RunRow).where(RunRow.id == run_id).values(step=step))
+
+    # What came of it --------------------------------------------------------------------------------------------------
+
+    def add_scalars(self, run_id: str, scalars: Iterable[Scalar]) -> None:
+        """Record points of curves; a point replaces the one of the same name and step."""
+        self._replace(run_id, ScalarRow, [vars(scalar) for scalar in scalars])
+
+    def add_score(self, run_id: str, score: Score) -> None:
+        """Record a score; it replaces one of the same metric, protocol, step and generator weights."""
+        weights = str(score.evidence.get("generator_weights", ""))
+        self._replace(run_id, ScoreRow, [{**_dated(score), "generator_weights": weights}])
+
+    def add_checkpoint(self, run_id: str, checkpoint: Checkpoint) -> None:
+        """Record a checkpoint; it replaces the one of the same step."""
+        self._replace(run_id, CheckpointRow, [_dated(checkpoint)])
+
+    def drop_checkpoint(self, run_id: str, step: int) -> None:
+        """Record that the checkpoint of this step was removed from disk."""
+        with self._writing(run_id) as connection:
+            of_step = (CheckpointRow.run_id == run_id, CheckpointRow.step == step)
+            dropped = connection.execute(update(CheckpointRow).where(*of_step).values(deleted=datetime.now(UTC)))
+            if dropped.rowcount == 0:
+                raise RegistryError(f"Run {run_id} has no checkpoint of step {step}.")
+
+    def add_artifact(self, run_id: str, artifact: Artifact) -> None:
+        """Record a file; it replaces the one of the same path."""
+        self._replace(run_id, ArtifactRow, [_dated(artifact)])
+
+    def add_event(self, run_id: str, event: Event) -> None:
+        """Record something worth telling."""
+        with self._writing(run_id) as connection:
+            connection.execute(insert(EventRow), {"run_id": run_id, **_dated(event)})
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    def get(self, ref: str) -> Run:
+        """Find a run by id, name, unique prefix of its id, `@last` (created last) or `@best`.
+
+        `@best` has the best Inception Score among those measured as the most recent one was. Raises `AmbiguousRunError`
+        where a name or prefix fits several runs.
+        """
+        with reading(self._engine) as connection:
+            return reads.find_run(connection, ref)
+
+    def run(self, run_id: str) -> Run:
+        """Load a run by its whole id."""
+        with reading(self._engine) as connection:
+            return reads.run(connection, run_id)
+
+    def summaries(
+        self,
+        *,
+        status: Status | None = None,
+        tags: Sequence[str] = (),
+        where: Mapping[str, str] = {},
+        limit: int | None = None,
+    ) -> list[RunSummary]:
+        """Load runs with their components and scores, newest first: those with this status, all tags, all settings.
+
+        `where` is explained at `queries.filter_summaries`. The number of queries does not depend on that of the runs.
+        """
+        vital = status in {Status.RUNNING, Status.LOST}
+        with reading(self._engine) as connection:
+            found = reads.summaries(connection, status, tags, None if vital or where else limit)
+        if vital:
+            found = [summary for summary in found if summary.run.status is status]
+        if where:
+            found = queries.filter_summaries(found, where)
+        return found[:limit]
+
+    def components(self, run_id: str) -> tuple[Component, ...]:
+        """Load the components of a run, by role."""
+        return self._records(run_id, Component, ComponentRow, ComponentRow.role, ComponentRow.name)
+
+    def scalars(self, run_id: str, name: str | None = None) -> tuple[Scalar, ...]:
+        """Load curves, or the one of this name, each by step."""
+        named = () if name is None else (ScalarRow.name == name,)
+        return self._records(run_id, Scalar, ScalarRow, ScalarRow.name, ScalarRow.step, where=named)
+
+    def scores(self, run_id: str) -> tuple[Score, ...]:
+        """Load the scores of a run, by metric, protocol and step."""
+        order = (ScoreRow.metric, ScoreRow.protocol, ScoreRow.step, ScoreRow.generator_weights)
+        return self._records(run_id, Score, ScoreRow, *order)
+
+    def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
+        """Load the checkpoints of a run by step, those removed from disk included."""
+        return self._records(run_id, Checkpoint, CheckpointRow, CheckpointRow.step)
+
+    def artifacts(self, run_id: str) -> tuple[Artifact, ...]:
+        """Load the files that a run left, in the order in which they were recorded."""
+        return self._records(run_id, Artifact, ArtifactRow, ArtifactRow.created, ArtifactRow.path)
+
+    def events(self, run_id: str) -> tuple[Event, ...]:
+        """Load what happened to a run, in the order in which it was recorded."""
+        return self._records(run_id, Event, EventRow, EventRow.id)
+
+    @contextmanager
+    def _writing(self, run_id: str) -> Iterator[Connection]:
+        """Write to one run, which is locked meanwhile."""
+        with writing(self._engine) as connection:
+            found = connection.scalar(select(RunRow.id).where(RunRow.id == run_id).with_for_update())
+            if found is None:
+                raise RunNotFoundError(run_id)
+            yield connection
+
+    def _replace(self, run_id: str, table: type[RowOfRun], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert rows in place of those with the same key; of two such rows the later counts."""
+        keys = [column.name for column in inspect(table).primary_key]
+        by_key = {tuple(row[key] for key in keys): row for row in ({"run_id": run_id, **row} for row in rows)}
+        if not by_key:
+            return
+        same_key = [getattr(table, key) == bindparam(f"the_{key}") for key in keys]
+        with self._writing(run_id) as connection:
+            connection.execute(
+                delete(table).where(*same_key),
+                [{f"the_{key}": row[key] for key in keys} for row in by_key.values()],
+            )
+            connection.execute(insert(table), list(by_key.values()))
+
+    def _records(
+        self,
+        run_id: str,
+        kind: type[Record],
+        table: type[RowOfRun],
+        *order: InstrumentedAttribute[Any],
+        where: Iterable[ColumnElement[bool]] = (),
+    ) -> tuple[Record, ...]:
+        columns = [getattr(table, field.name) for field in fields(kind)]
+        statement = select(*columns).where(table.run_id == run_id, *where).order_by(*order)
+        with reading(self._engine) as connection:
+            return tuple(kind(**row) for row in connection.execute(statement).mappings())
+
+
+def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:
+    """Insert a run under an id that no other has, and say which."""
+    for attempts_left in reversed(range(_ID_ATTEMPTS)):
+        run_id = new_run_id(values["created"])
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(RunRow), {"id": run_id, **values})
+            break
+        except IntegrityError:
+            if not attempts_left:
+                raise
+    return run_id
+
+
+def _add_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
+    present = set(connection.scalars(select(TagRow.tag).where(TagRow.run_id == run_id)))
+    rows = [{"run_id": run_id, "tag": tag} for tag in sorted({*tags} - present)]
+    if rows:
+        connection.execute(insert(TagRow), rows)
+
+
+def _dated(record: Score | Checkpoint | Artifact | Event) -> dict[str, Any]:
+    """Values of a record; one that does not say when it was made was made now."""
+    return {**vars(record), "created": record.created or datetime.now(UTC)}

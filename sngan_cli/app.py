@@ -1,0 +1,97 @@
+"""The `sngan` program: its commands, and how it ends.
+
+Nothing here, nor at the top of a command's module, may import torch, pydantic, SQLAlchemy or a plugin: `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+
+from sngan_cli.commands import datasets, plugins, registry, runs
+from sngan_cli.commands.interpolate import interpolate
+from sngan_cli.commands.sample import sample
+from sngan_cli.commands.train import train
+
+app = typer.Typer(
+    name="sngan",
+    help="Train spectral-normalisation GANs, score what they draw, and keep a record of every run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("train")(train)
+app.add_typer(runs.app, name="runs")
+app.command("sample")(sample)
+app.command("interpolate")(interpolate)
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(registry.app, name="registry")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sngan {version('sngan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    registry_place: Annotated[
+        str | None,
+        typer.Option("--registry", metavar="URL", help="Registry: a file or SQLAlchemy URL [$SNGAN_REGISTRY]."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that go before the command."""
+    if registry_place is not None:
+        os.environ["SNGAN_REGISTRY"] = registry_place
+    if debug:
+        os.environ["SNGAN_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the program; what goes wrong is said in a line or two, and in the exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: the exit's flush must not fail
+        raise SystemExit(1) from None
+    except Exception as error:
+        _fail(*_explain(error))
+    raise SystemExit(0)
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    from sngan_cli.errors import SnganError
+    from sngan_registry.errors import AmbiguousRunError, RegistryError, RunBusyError, RunNotFoundError
+
+    if isinstance(error, SnganError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, RunNotFoundError | AmbiguousRunError):
+        return f"error: {error}", 3
+    if isinstance(error, RunBusyError):
+        return f"error: {error}", 1
+    if isinstance(error, RegistryError):
+        return f"error: {error}", 4
+    kind = type(error).__name__
+    return f"internal error: {kind}: {error}\nPlease report it with the output of `sngan --debug ...`.", 1
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if os.environ.get("SNGAN_DEBUG"):
+        traceback.print_exc()
+    sys.stderr.write(f"{message}\n")
+    raise SystemExit(code)

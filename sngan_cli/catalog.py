@@ -1,0 +1,172 @@
+"""Finds components by name among the installed distributions.
+
+Names come from entry-point metadata alone; a component's module is imported when it is first loaded, so that one
+broken plugin breaks nothing else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sngan_cli import contracts
+from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
+from sngan_cli.errors import did_you_mean
+
+_BASES: dict[str, type[Component]] = {
+    "dataset": contracts.Dataset,
+    "architecture": contracts.Architecture,
+    "loss": contracts.Loss,
+    "normalization": contracts.Normalization,
+    "metric": contracts.Metric,
+    "extractor": contracts.Extractor,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component as its distribution's metadata announces it; `value` is `module:Class`."""
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A component's class and where it came from."""
+
+    entry: Entry
+    component: type[Component]
+
+
+class Catalog:
+    """The components that are installed, by kind (a key of `contracts.GROUPS`) and name."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = sorted(set(entries), key=lambda e: (list(GROUPS).index(e.kind), e.name, e.distribution))
+
+    @classmethod
+    @lru_cache(maxsize=1)
+    def installed(cls) -> Catalog:
+        """Read the metadata of every installed distribution."""
+        return cls(
+            Entry(
+                kind,
+                point.name,
+                point.value,
+                point.dist.name if point.dist else "unknown",
+                point.dist.version if point.dist else "unknown",
+            )
+            for kind, group in GROUPS.items()
+            for point in entry_points(group=group)
+        )
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """All announced components, or those of one kind; two of one name stand side by side."""
+        return [entry for entry in self._entries if kind in (None, entry.kind)]
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind, each once."""
+        return list(dict.fromkeys(entry.name for entry in self.entries(kind)))
+
+    def load(self, kind: str, name: str) -> Loaded:
+        """Import a component's class.
+
+        Raises `UsageError` where the name is unknown or offered twice, and `ComponentError` where the plugin cannot be
+        imported, is no component of this kind, or was written for another contract version.
+        """
+        entry = self._find(kind, name)
+        try:
+            component = EntryPoint(name, entry.value, GROUPS[kind]).load()
+        except Exception as error:  # a plugin may fail in any way; it is reported, whatever it is
+            raise ComponentError(
+                f"The {kind} {name!r} of {entry.distribution} {entry.version} cannot be imported from {entry.value}: "
+                f"{type(error).__name__}: {error}. Reinstall or remove that package."
+            ) from error
+        self._check(entry, component)
+        return Loaded(entry, component)
+
+    def options(self, kind: str, name: str) -> frozenset[str]:
+        """The names of a component's options."""
+        return frozenset(self.load(kind, name).component.model_fields)
+
+    def make(self, kind: str, name: str, options: Mapping[str, Any], role: str | None = None) -> Component:
+        """Build a component from options; raises `UsageError` naming the option that is unknown or has a wrong value.
+
+        `role` is what the component's table is called in the configuration, such as `arch_g`; by default its kind.
+        """
+        component = self.load(kind, name).component
+        try:
+            return component(**options)
+        except ValidationError as error:
+            raise UsageError(_explain(error, component, role or kind, name)) from error
+
+    def _find(self, kind: str, name: str) -> Entry:
+        found = [entry for entry in self.entries(kind) if entry.name == name]
+        if len(found) > 1:
+            owners = " and ".join(f"{e.distribution} {e.version}" for e in found)
+            raise UsageError(
+                f"The {kind} {name!r} is offered by {owners}: uninstall one, or ask an author to rename it."
+            )
+        if not found:
+            if name in _declared_in_checkout(kind):
+                raise UsageError(
+                    f"The {kind} {name!r} is in pyproject.toml but not in the installed metadata: "
+                    "reinstall with `pip install -e .` in the checkout."
+                )
+            raise UsageError(f"There is no {kind} {name!r}.{did_you_mean(name, self.names(kind))}")
+        return found[0]
+
+    def _check(self, entry: Entry, component: object) -> None:
+        source = f"The {entry.kind} {entry.name!r} of {entry.distribution} {entry.version}"
+        base = _BASES[entry.kind]
+        if not (isinstance(component, type) and issubclass(component, base)):
+            raise ComponentError(f"{source} ({entry.value}) is not a subclass of sngan_cli.contracts.{base.__name__}.")
+        if component.contract is None:
+            raise ComponentError(
+                f"{source} names no contract version: declare `class {component.__name__}({base.__name__}, "
+                f"contract={CONTRACT})`."
+            )
+        if component.contract != CONTRACT:
+            remedy = (
+                f"install a newer sngan that speaks {component.contract}"
+                if component.contract > CONTRACT
+                else f"install a newer {entry.distribution}"
+            )
+            raise ComponentError(
+                f"{source} was written for contract version {component.contract}, and this sngan speaks {CONTRACT}: "
+                f"{remedy}."
+            )
+
+
+def _declared_in_checkout(kind: str) -> Iterable[str]:
+    """Entry points in the pyproject.toml of a source checkout that sngan runs from; none where it is installed."""
+    pyproject = Path(contracts.__file__).parents[1] / "pyproject.toml"
+    if not pyproject.is_file():
+        return ()
+    with pyproject.open("rb") as file:
+        project = tomllib.load(file).get("project", {})
+    return tuple(project.get("entry-points", {}).get(GROUPS[kind], {})) if project.get("name") == "sngan" else ()
+
+
+def _explain(error: ValidationError, component: type[Component], role: str, name: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        if not component.model_fields:
+            return f"{name!r} has no option {key!r}: it has no options ({role}.{key})."
+        return f"{name!r} has no option {key!r} ({role}.{key}).{did_you_mean(key, component.model_fields)}"
+    if first["type"] == "missing":
+        return f"{name!r} needs the option {key!r}: give it with --set {role}.{key}=VALUE."
+    setting = f"{role}.{key}" if key else name
+    return f"{setting} = {first['input']!r} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -1,0 +1,105 @@
+"""`sngan datasets`: what there is to train on."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from sngan_cli import console, paths
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sngan_cli.contracts import Dataset
+
+app = typer.Typer(help="What there is to train on.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the data sets, and where their pictures come from."""
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.errors import SnganError
+
+    catalog = Catalog.installed()
+    rows: list[dict[str, Any]] = []
+    for name in catalog.names("dataset"):
+        try:
+            component = cast("type[Dataset]", catalog.load("dataset", name).component)
+        except SnganError as error:
+            rows.append({"name": name, "pictures": "cannot be used", "description": str(error)})
+            continue
+        source = "--data-dir, or downloaded" if component.needs_data_dir else "drawn, nothing to download"
+        description = (inspect.getdoc(component) or "").split("\n")[0]
+        rows.append({"name": name, "pictures": source, "description": description})
+    if as_json:
+        console.print_json(rows)
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("name", "pictures", "description"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row.values()))
+    console.stdout().print(table)
+
+
+@app.command()
+def preview(
+    dataset: Annotated[str, typer.Argument(help="Name of a data set.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Side in pixels [the data set's own].")] = None,
+    images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="dataset.KEY=VALUE", help="An option of the data set.")
+    ] = None,
+) -> None:
+    """Draw pictures of a data set as training sees them, one class a row; prints the picture's path."""
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.config import parse_set
+    from sngan_cli.engine import pictures
+    from sngan_cli.errors import UsageError
+
+    pictures.check_output(output, pictures.STILL)
+    layer = parse_set(set_ or ())
+    if others := sorted(set(layer.values) - {"dataset"}):
+        raise UsageError(f"--set {others[0]}: a preview has options of the data set only, such as dataset.KEY=VALUE.")
+    component = cast("Dataset", Catalog.installed().make("dataset", dataset, layer.component("dataset")[1]))
+    chosen, columns = _choose(component, data_dir, size, images, seed)
+    pictures.save(pictures.grid(chosen, columns), output)
+    typer.echo(str(output))
+
+
+def _choose(
+    component: Dataset, data_dir: Path | None, size: int | None, images: int, seed: int
+) -> tuple[np.ndarray, int]:
+    """Pictures in rows, and how many make a row."""
+    import math
+
+    import numpy as np
+
+    from sngan_cli.engine.cache import prepare
+
+    pictures = component.open(data_dir, paths.cache_folder() / "downloads")
+    side = size or component.default_side(pictures)
+    with console.progress("preparing pictures") as progress:
+        decoded = prepare(pictures, side, paths.cache_folder() / "pictures", progress)
+    if decoded.skipped:
+        name, reason = decoded.skipped[0]
+        console.warn(f"{len(decoded.skipped)} pictures were skipped, such as {name}: {reason}")
+    order = np.random.default_rng(seed).permutation(len(decoded.images))
+    labels = decoded.labels[order]
+    if decoded.class_names is None:
+        chosen = order[:images]
+        return decoded.images[np.sort(chosen)], math.isqrt(len(chosen) - 1) + 1
+    rows = [order[labels == label] for label in np.unique(labels)]
+    columns = min(max(1, images // len(rows)), min(map(len, rows)))
+    return decoded.images[np.concatenate([row[:columns] for row in rows])], columns

@@ -1,0 +1,71 @@
+"""`sngan interpolate`: rows of smooth paths through a trained generator's latent space."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from sngan_cli import paths
+from sngan_cli.commands.sample import Device, Output, Run, Seed, WhichCheckpoint, WhichWeights
+
+
+class Along(StrEnum):
+    """The way from one latent to another."""
+
+    LINEAR = "linear"
+    SPHERICAL = "spherical"
+
+
+def interpolate(
+    run_id: Run,
+    output: Output,
+    class_: Annotated[
+        str | None,
+        typer.Option("--class", metavar="K|A:B", help="Class by name or number, or a path from one to another."),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Paths [one a class, 10 at most; else 8].")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Images on a path, both ends included.")] = 10,
+    along: Annotated[Along, typer.Option(help="Straight lines between latents, or great circles.")] = Along.SPHERICAL,
+    seed: Seed = 0,
+    checkpoint: WhichCheckpoint = "last",
+    weights: WhichWeights = None,
+    device: Device = "auto",
+) -> None:
+    """Draw paths between random latents, a row each; .gif and .webp animate them. Prints the picture's path.
+
+    On a conditional run each row keeps one class. --class A:B keeps the latent of each row and moves the class.
+    """
+    from sngan_cli.engine import pictures, sampling
+    from sngan_cli.trained import load_generator
+
+    pictures.check_output(output, (*pictures.STILL, *pictures.ANIMATED))
+    with paths.open_store(create=False) as store:
+        trained = load_generator(
+            store,
+            store.get(run_id),
+            paths.runs_folder(),
+            checkpoint,
+            weights=weights,
+            device=device,
+            command=f"sngan interpolate {run_id} -o {output}",
+        )
+    ends = trained.class_path(class_) if class_ is not None else None
+    classes = len(trained.class_names) if trained.class_names else None
+    count = rows or (min(classes, 10) if classes and ends is None else 8)
+    z1 = sampling.latents(trained.network, count, seed, "interpolation from")
+    z2 = sampling.latents(trained.network, count, seed, "interpolation to")
+    if ends is not None and ends[0] != ends[1]:
+        drawn = sampling.class_paths(trained.network, z1, *ends, steps)
+    else:
+        y = sampling.sheet_labels(classes, None if ends is None else ends[0], count * steps, steps)
+        drawn = sampling.images(trained.network, sampling.path(z1, z2, steps, along.value), y)
+    images = sampling.to_arrays(drawn)
+    if output.suffix.lower() in pictures.ANIMATED:
+        across = sampling.columns_of(count, None)
+        frames = [pictures.grid(images[k::steps], across) for k in range(steps)]
+        pictures.save_animation(frames, output)
+    else:
+        pictures.save(pictures.grid(images, steps), output)
+    typer.echo(str(output))

@@ -1,0 +1,150 @@
+"""`sngan plugins`: the components that are installed."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sngan_cli import console
+
+if TYPE_CHECKING:
+    from sngan_cli.catalog import Catalog, Entry, Loaded
+
+app = typer.Typer(help="The components that are installed, and their options.", no_args_is_help=True)
+
+Kind = Annotated[
+    str | None,
+    typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_plugins(kind: Kind = None, as_json: AsJson = False) -> None:
+    """List every component, who supplies it, and what is wrong with those that cannot be used."""
+    from sngan_cli.catalog import Catalog
+
+    catalog = Catalog.installed()
+    entries = catalog.entries(_checked(kind))
+    rows = [{**vars(entry), "problem": _problem(catalog, entry)} for entry in entries]
+    if as_json:
+        console.print_json(rows)
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("kind", "name", "from", ""):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        state = Text(row["problem"], style="red") if row["problem"] else Text(_summary(catalog, row))
+        table.add_row(row["kind"], Text(row["name"]), Text(f"{row['distribution']} {row['version']}"), state)
+    console.stdout().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a component.")], kind: Kind = None, as_json: AsJson = False
+) -> None:
+    """Show a component: what it is, where it comes from, and its options."""
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.contracts import GROUPS
+    from sngan_cli.errors import UsageError, did_you_mean
+
+    catalog = Catalog.installed()
+    kinds = [_checked(kind) or k for k in ([kind] if kind else GROUPS) if name in catalog.names(k)]
+    if not kinds:
+        known = [n for k in GROUPS for n in catalog.names(k) if kind in (None, k)]
+        raise UsageError(f"There is no component {name!r}.{did_you_mean(name, known)}")
+    shown = [_description(catalog.load(k, name)) for k in kinds]
+    if as_json:
+        console.print_json(shown[0] if len(shown) == 1 else shown)
+        return
+    for description in shown:
+        _print(description)
+
+
+def _checked(kind: str | None) -> str | None:
+    from sngan_cli.contracts import GROUPS
+    from sngan_cli.errors import UsageError, did_you_mean
+
+    if kind is not None and kind not in GROUPS:
+        raise UsageError(f"There is no kind of component {kind!r}.{did_you_mean(kind, GROUPS)}")
+    return kind
+
+
+def _problem(catalog: Catalog, entry: Entry) -> str | None:
+    from sngan_cli.errors import SnganError
+
+    try:
+        catalog.load(entry.kind, entry.name)
+    except SnganError as error:
+        return str(error)
+    return None
+
+
+def _summary(catalog: Catalog, row: dict[str, Any]) -> str:
+    return (inspect.getdoc(catalog.load(row["kind"], row["name"]).component) or "").split("\n")[0]
+
+
+def _description(loaded: Loaded) -> dict[str, Any]:
+    """Everything there is to know of a component."""
+    component = loaded.component
+    options = component.model_json_schema().get("properties", {})
+    sides = {
+        key: list(getattr(component, key))
+        for key in ("generator_sides", "discriminator_sides")
+        if getattr(component, key, None)
+    }
+    return {
+        **vars(loaded.entry),
+        "description": inspect.getdoc(component) or "",
+        "options": [
+            {
+                "name": name,
+                "type": _type(options[name]),
+                "default": None if field.is_required() else field.get_default(call_default_factory=True),
+                "required": field.is_required(),
+                "description": field.description or "",
+            }
+            for name, field in component.model_fields.items()
+        ],
+        **sides,
+    }
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(_type(part) for part in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
+    return str({"null": "none"}.get(schema.get("type", ""), schema.get("format", schema.get("type", "any"))))
+
+
+def _print(description: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console.stdout()
+    out.print(Text(f"{description['kind']} {description['name']}", style="bold"))
+    out.print(Text(f"from {description['distribution']} {description['version']}, {description['value']}", style="dim"))
+    out.print(Text(f"\n{description['description']}\n"), soft_wrap=False)
+    for key in ("generator_sides", "discriminator_sides"):
+        if key in description:
+            out.print(Text(f"{key.replace('_', ' ')}: {', '.join(map(str, description[key]))}\n"))
+    if not description["options"]:
+        out.print(Text("no options"))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("option", "type", "default", "meaning"):
+        table.add_column(column, overflow="fold")
+    for option in description["options"]:
+        default = "required" if option["required"] else str(option["default"])
+        table.add_row(*map(Text, (option["name"], option["type"], default, option["description"])))
+    out.print(table)

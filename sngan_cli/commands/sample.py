@@ -1,0 +1,66 @@
+"""`sngan sample`: a grid of images from a trained generator."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sngan_cli import paths
+
+
+class Weights(StrEnum):
+    """Which of the generator's weights draw."""
+
+    RAW = "raw"
+    AVERAGED = "averaged"
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the latents.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", help="last, best or a step.")]
+WhichWeights = Annotated[
+    Weights | None, typer.Option("--weights", help="Raw or averaged weights of G [those the run is scored with].")
+]
+
+
+def sample(
+    run_id: Run,
+    output: Output,
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="K", help="Class by name or number [one class a row].")
+    ] = None,
+    images: Annotated[int, typer.Option("-n", min=1, help="Number of images.")] = 64,
+    columns: Annotated[int | None, typer.Option(min=1, help="Images in a row.")] = None,
+    seed: Seed = 0,
+    checkpoint: WhichCheckpoint = "last",
+    weights: WhichWeights = None,
+    device: Device = "auto",
+) -> None:
+    """Draw samples of a run; prints the path of the picture on stdout."""
+    from sngan_cli.engine import pictures, sampling
+    from sngan_cli.trained import load_generator
+
+    pictures.check_output(output, pictures.STILL)
+    with paths.open_store(create=False) as store:
+        trained = load_generator(
+            store,
+            store.get(run_id),
+            paths.runs_folder(),
+            checkpoint,
+            weights=weights,
+            device=device,
+            command=f"sngan sample {run_id} -o {output}",
+        )
+    chosen = trained.class_index(class_) if class_ is not None else None
+    classes = len(trained.class_names) if trained.class_names else None
+    width = columns or sampling.columns_of(images, classes if chosen is None else None)
+    z = sampling.latents(trained.network, images, seed, "sample")
+    y = sampling.sheet_labels(classes, chosen, images, width)
+    drawn = sampling.images(trained.network, z, y)
+    pictures.save(pictures.grid(sampling.to_arrays(drawn), width), output)
+    typer.echo(str(output))

@@ -1,0 +1,233 @@
+"""`sngan train`: compose, train, record."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sngan_cli import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sngan_cli.composition import Composition
+    from sngan_cli.config import Layer
+    from sngan_cli.display import Display
+    from sngan_cli.engine.loop import Result
+    from sngan_cli.launch import Place
+    from sngan_cli.stopping import StopSignal
+
+
+class Precision(StrEnum):
+    """Arithmetic of convolutions and matrix products."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    BF16 = "bf16"
+
+
+class Decay(StrEnum):
+    """How learning rates fall."""
+
+    LINEAR = "linear"
+    NONE = "none"
+
+
+COMPONENTS, TRAINING, RECORD, SOURCES = "Components", "Training", "Record", "Where settings come from"
+
+
+def train(
+    ctx: typer.Context,
+    dataset: Annotated[str | None, typer.Option(help="Data set.", rich_help_panel=COMPONENTS)] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder or archive that holds the data set.", rich_help_panel=COMPONENTS)
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the images in pixels [the data set's own].", rich_help_panel=COMPONENTS)
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of both networks.", rich_help_panel=COMPONENTS)] = None,
+    arch_g: Annotated[
+        str | None, typer.Option(help="Architecture of the generator.", rich_help_panel=COMPONENTS)
+    ] = None,
+    arch_d: Annotated[
+        str | None, typer.Option(help="Architecture of the discriminator.", rich_help_panel=COMPONENTS)
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss.", rich_help_panel=COMPONENTS)] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="Normalization of the discriminator.", rich_help_panel=COMPONENTS)
+    ] = None,
+    norm_g: Annotated[
+        str | None, typer.Option(help="Normalization of the generator.", rich_help_panel=COMPONENTS)
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="Extractor that scores the images [the data set's].", rich_help_panel=COMPONENTS)
+    ] = None,
+    conditional: Annotated[
+        bool | None,
+        typer.Option(
+            "--conditional/--unconditional", help="Condition both networks on the class.", rich_help_panel=COMPONENTS
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Generator updates.", rich_help_panel=TRAINING)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes of D over the data, in place of --steps.", rich_help_panel=TRAINING)
+    ] = None,
+    n_dis: Annotated[
+        int | None, typer.Option(help="Discriminator updates for each generator update.", rich_help_panel=TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images in a discriminator update.", rich_help_panel=TRAINING)
+    ] = None,
+    g_batch_size: Annotated[
+        int | None, typer.Option(help="Images in a generator update.", rich_help_panel=TRAINING)
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of both networks.", rich_help_panel=TRAINING)] = None,
+    lr_g: Annotated[
+        float | None, typer.Option(help="Learning rate of the generator.", rich_help_panel=TRAINING)
+    ] = None,
+    lr_d: Annotated[
+        float | None, typer.Option(help="Learning rate of the discriminator.", rich_help_panel=TRAINING)
+    ] = None,
+    beta1: Annotated[float | None, typer.Option(help="Adam's beta1.", rich_help_panel=TRAINING)] = None,
+    beta2: Annotated[float | None, typer.Option(help="Adam's beta2.", rich_help_panel=TRAINING)] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Decay of G's averaged weights; 0 for none.", rich_help_panel=TRAINING)
+    ] = None,
+    lr_decay: Annotated[
+        Decay | None, typer.Option(help="How the learning rates fall.", rich_help_panel=TRAINING)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING)] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Arithmetic of convolutions.", rich_help_panel=TRAINING)
+    ] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between scores; 0: at the end only.", rich_help_panel=RECORD)
+    ] = None,
+    eval_samples: Annotated[int | None, typer.Option(help="Images in a score.", rich_help_panel=RECORD)] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints; 0: with scores only.", rich_help_panel=RECORD)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=RECORD)] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the run; repeatable.", rich_help_panel=RECORD)] = None,
+    note: Annotated[str | None, typer.Option(help="A note to keep with the run.", rich_help_panel=RECORD)] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Settings to start from: paper or seed [paper].", rich_help_panel=SOURCES)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Start from another run's settings.", rich_help_panel=SOURCES)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting, such as arch.width=0.5.", rich_help_panel=SOURCES
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that stopped.", rich_help_panel=SOURCES)
+    ] = None,
+    checkpoint: Annotated[
+        str,
+        typer.Option(help="Checkpoint to resume from: last, best or a step.", rich_help_panel=SOURCES),
+    ] = "last",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the configuration and stop.", rich_help_panel=SOURCES)
+    ] = False,
+) -> None:
+    """Train a GAN and record the run; its id is printed on stdout.
+
+    Each setting comes from a flag, else --set, else --config or --like, else the recipe.
+    """
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.composition import compose
+    from sngan_cli.config import Layer, config_file, parse_set
+    from sngan_cli.errors import UsageError
+
+    overrides = [parse_set(set_ or ()), Layer("the command line", _settings(ctx.params))]
+    if resume is not None:
+        if config or like or recipe or dry_run:
+            raise UsageError("--resume keeps a run's settings: leave --config, --like, --recipe and --dry-run out.")
+        raise typer.Exit(_resume(resume, checkpoint, overrides, name, note, tag))
+    if like is not None and (config or recipe):
+        raise UsageError("--like takes a run's settings, recipe included: leave --config and --recipe out.")
+    parent, source = _source_run(like) if like is not None else (None, config_file(config) if config else None)
+    composition = compose(_with_recipe(source, recipe, overrides), Catalog.installed())
+    if dry_run:
+        typer.echo(composition.config.to_toml(), nl=False)
+        return
+    raise typer.Exit(_train(composition, parent, name, note, tag))
+
+
+_NOT_SETTINGS = {"name", "tag", "note", "recipe", "config", "like", "set_", "resume", "checkpoint", "dry_run"}
+
+
+def _settings(params: dict[str, Any]) -> dict[str, Any]:
+    """The settings among the flags, as a configuration file would hold them."""
+    given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS and value is not None}
+    return {key: str(value) if isinstance(value, Path | StrEnum) else value for key, value in given.items()}
+
+
+def _with_recipe(source: Layer | None, recipe: str | None, overrides: list[Layer]) -> list[Layer]:
+    """All layers, weakest first: the recipe that the flag, --set or the source names goes below them."""
+    from sngan_cli.config import recipe as read_recipe
+    from sngan_cli.errors import UsageError
+
+    layers = [*([source] if source else []), *overrides]
+    named = source.values.get("recipe") if source else None
+    if recipe and named and recipe != named:
+        raise UsageError(
+            f"{source.origin if source else ''} is made from recipe {named!r}, and --recipe {recipe} would "
+            "leave its settings as they are: take its line `recipe` out, or leave --recipe out."
+        )
+    return [read_recipe(str(recipe or named or "paper")), *layers]
+
+
+def _source_run(like: str) -> tuple[str, Layer]:
+    from sngan_cli.config import Layer
+
+    with paths.open_store(create=False) as store:
+        run = store.get(like)
+    return run.id, Layer(f"run {run.id}", run.config)
+
+
+def _train(
+    composition: Composition, parent: str | None, name: str | None, note: str | None, tags: list[str] | None
+) -> int:
+    from sngan_cli.launch import Labels, train_new
+
+    labels = Labels(name, note, tuple(tags or ()))
+    return _watched(
+        lambda place, display, stop: train_new(composition, place, labels, display, parent=parent, stop=stop)
+    )
+
+
+def _resume(
+    ref: str, checkpoint: str, overrides: list[Layer], name: str | None, note: str | None, tags: list[str] | None
+) -> int:
+    from sngan_cli.launch import Labels, train_on
+
+    labels = Labels(name, note, tuple(tags or ()))
+    return _watched(
+        lambda place, display, stop: train_on(
+            place.store.get(ref), overrides, place, labels, display, which=checkpoint, stop=stop
+        )
+    )
+
+
+def _watched(train: Callable[[Place, Display, StopSignal], Result]) -> int:
+    """Train with a live display and an ear for signals; returns the exit code."""
+    from sngan_cli.display import Display
+    from sngan_cli.launch import Place
+    from sngan_cli.stopping import StopSignal
+
+    stop = StopSignal()
+    with paths.open_store(create=True) as store, Display() as display:
+        result = train(Place(store, paths.runs_folder(), paths.cache_folder()), display, stop)
+        display.finish(result)
+        return 0 if result.status == "finished" else stop.exit_code

@@ -1,0 +1,130 @@
+"""Turns layers of settings into a configuration and the components that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from sngan_cli import contracts
+from sngan_cli.catalog import Catalog, Entry
+from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
+from sngan_cli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A run's configuration, every option filled in, and its components; `entries` says who supplied each role."""
+
+    config: RunConfig
+    dataset: contracts.Dataset
+    arch_g: contracts.Architecture
+    arch_d: contracts.Architecture
+    loss: contracts.Loss
+    norm: contracts.Normalization
+    norm_g: contracts.Normalization
+    extractor: contracts.Extractor
+    metrics: Mapping[str, contracts.Metric]
+    entries: Mapping[str, Entry]
+
+    def with_config(self, config: RunConfig) -> Composition:
+        """Copy with another configuration of the same components."""
+        return replace(self, config=config)
+
+
+def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
+    """Merge `layers` (weakest first) and build what they name.
+
+    A layer's options belong to the component that it names, or, where it names none, to whichever is chosen at last.
+    Raises `UsageError` for a component, option or setting that is unknown or wrong.
+    """
+    made: dict[str, contracts.Component] = {}
+    entries: dict[str, Entry] = {}
+    tables: dict[str, dict[str, Any]] = {}
+    for role, kind in ROLES.items():
+        default = cast("contracts.Dataset", made["dataset"]).extractor if role == "extractor" else None
+        name = _chosen_name(layers, role) or default
+        if name is None:
+            raise UsageError(
+                f"No {kind} is named: give one with --{role.replace('_', '-')}, such as "
+                f"--{role.replace('_', '-')} {catalog.names(kind)[0]}."
+            )
+        options = _options(layers, role, name, catalog)
+        made[role] = catalog.make(kind, name, options, role)
+        entries[role] = catalog.load(kind, name).entry
+        tables[role] = {"name": name, **made[role].model_dump(mode="json")}
+    metrics = {}
+    for name, options in _metrics(layers).items():
+        metrics[name] = cast("contracts.Metric", catalog.make("metric", name, options, f"metrics.{name}"))
+        entries[f"metrics.{name}"] = catalog.load("metric", name).entry
+    config = RunConfig.parse(
+        merge_scalars(layers) | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
+    )
+    _check_networks(config, made)
+    return Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
+
+
+def check_size(composition: Composition, size: int) -> None:
+    """Raise `UsageError` where one of the networks cannot be built for images of `size` pixels."""
+    for role, sides in (
+        ("arch_g", composition.arch_g.generator_sides),
+        ("arch_d", composition.arch_d.discriminator_sides),
+    ):
+        if size not in sides:
+            network = "generator" if role == "arch_g" else "discriminator"
+            near = sorted(sorted(sides, key=lambda side: abs(side - size))[:3])
+            raise UsageError(
+                f"The {network} {getattr(composition.config, role).name!r} cannot be built for {size} pixels. Nearest "
+                f"sizes: {', '.join(map(str, near))} (of {', '.join(map(str, sides))}); choose with --size."
+            )
+
+
+def _check_networks(config: RunConfig, made: Mapping[str, contracts.Component]) -> None:
+    for role, attribute in (("arch_g", "generator_sides"), ("arch_d", "discriminator_sides")):
+        if not getattr(made[role], attribute):
+            network = attribute.split("_")[0]
+            raise UsageError(
+                f"The architecture {getattr(config, role).name!r} has no {network}: choose another with "
+                f"--{role.replace('_', '-')}."
+            )
+
+
+def _tables(layer: Layer, role: str) -> list[tuple[str | None, dict[str, Any], bool]]:
+    """What a layer says of a role: its shared `arch` table first, then the role's own; True marks the shared one."""
+    shared = [(*layer.component("arch"), True)] if role in ("arch_g", "arch_d") else []
+    return [*shared, (*layer.component(role), False)]
+
+
+def _chosen_name(layers: Sequence[Layer], role: str) -> str | None:
+    names = [name for layer in layers for name, _, _ in _tables(layer, role) if name]
+    return names[-1] if names else None
+
+
+def _options(layers: Sequence[Layer], role: str, name: str, catalog: Catalog) -> dict[str, Any]:
+    chosen: dict[str, Any] = {}
+    for layer in layers:
+        for named, options, shared in _tables(layer, role):
+            if named in (None, name):
+                keep = _meant_for(options, role, name, layers, catalog) if shared else options
+                chosen.update({key: value for key, value in options.items() if key in keep})
+    return chosen
+
+
+def _meant_for(options: Mapping[str, Any], role: str, name: str, layers: Sequence[Layer], catalog: Catalog) -> set[str]:
+    """Which options of a shared `arch` table go to this network: all but those that only the other one has."""
+    if not options:
+        return set()
+    other = _chosen_name(layers, "arch_d" if role == "arch_g" else "arch_g") or name
+    own, others = catalog.options("architecture", name), catalog.options("architecture", other)
+    return {key for key in options if key in own or key not in others}
+
+
+def _metrics(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        tables = layer.values.get("metrics", {})
+        if not isinstance(tables, Mapping) or not all(isinstance(options, Mapping) for options in tables.values()):
+            raise UsageError(f"{layer.origin}: metrics must be tables, such as --set metrics.is.splits=10.")
+        for name, options in tables.items():
+            merged.setdefault(name, {}).update(options)
+    return merged

@@ -1,0 +1,16 @@
+"""What a run is told to do: its configuration, where the settings come from, and the recipes."""
+
+from sngan_cli.config.layers import Layer, config_file, merge_scalars, parse_set, recipe, recipe_names
+from sngan_cli.config.run_config import ROLES, Choice, RunConfig
+
+__all__ = [
+    "ROLES",
+    "Choice",
+    "Layer",
+    "RunConfig",
+    "config_file",
+    "merge_scalars",
+    "parse_set",
+    "recipe",
+    "recipe_names",
+]

@@ -1,0 +1,181 @@
+"""The whole configuration of one run, frozen, with TOML as its written form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
+
+from sngan_cli.errors import UsageError, did_you_mean
+
+ROLES: dict[str, str] = {
+    "dataset": "dataset",
+    "arch_g": "architecture",
+    "arch_d": "architecture",
+    "loss": "loss",
+    "norm": "normalization",
+    "norm_g": "normalization",
+    "extractor": "extractor",
+}
+"""The component tables of a configuration, and the kind of component that each names."""
+
+
+class Choice(BaseModel):
+    """A component by name, with its options. Written as one flat table: `name` and the options beside it."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat_table(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "options" not in value:
+            return {"name": value.get("name"), "options": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+    @model_serializer
+    def _to_flat_table(self) -> dict[str, Any]:
+        return {"name": self.name, **self.options}
+
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+
+
+class RunConfig(BaseModel):
+    """Every setting of a run. What a recipe decides has no default here; steps are generator updates throughout."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    recipe: str
+    """Recipe that supplied what was not set otherwise."""
+    data_dir: str | None = None
+    """Folder or archive that holds the data set."""
+    size: Count | None = None
+    """Side of the images in pixels; the data set's own where not given."""
+    conditional: bool = False
+    """Condition both networks on the class."""
+    steps: CountOrNone | None = None
+    """Generator updates."""
+    epochs: Count | None = None
+    """Passes of the discriminator over the data, in place of steps."""
+    n_dis: Count
+    """Discriminator updates for each generator update."""
+    batch_size: Count
+    """Real images, and as many generated ones, in each discriminator update."""
+    g_batch_size: Count
+    """Generated images in each generator update."""
+    lr_g: Rate
+    """Adam's learning rate for the generator."""
+    lr_d: Rate
+    """Adam's learning rate for the discriminator."""
+    beta1: Decay
+    """Adam's decay of the mean gradient."""
+    beta2: Decay
+    """Adam's decay of the mean squared gradient."""
+    lr_decay: Literal["linear", "none"]
+    """How the learning rates fall over the run: linearly to 0, or not at all."""
+    fakes: Literal["fresh", "reused"]
+    """Generated images of a discriminator update: drawn anew, or those of the preceding generator update."""
+    ema: Decay
+    """Decay of the generator's averaged weights; 0 keeps none."""
+    weights: Literal["raw", "averaged"]
+    """Which of the generator's weights are scored and drawn."""
+    flip: bool
+    """Mirror real images at random."""
+    dequantize: bool
+    """Add uniform noise of one grey level to real images."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of everything random in the run."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Arithmetic of convolutions and matrix products."""
+    eval_every: CountOrNone
+    """Score every so many steps; 0 scores at the end only."""
+    eval_samples: Count
+    """Generated images in a score."""
+    checkpoint_every: CountOrNone
+    """Write a checkpoint every so many steps (and with each score); 0 writes with scores and at the end only."""
+    keep_every: CountOrNone = 0
+    """Keep every so many checkpoints for good, besides the last and the best; 0 keeps those two only."""
+    log_every: Count = 10
+    """Record the losses every so many steps."""
+    dataset: Choice
+    """Data set and its options."""
+    arch_g: Choice
+    """Architecture of the generator."""
+    arch_d: Choice
+    """Architecture of the discriminator."""
+    loss: Choice
+    """Loss."""
+    norm: Choice
+    """Normalization of the discriminator."""
+    norm_g: Choice
+    """Normalization of the generator."""
+    extractor: Choice
+    """Extractor that scores are computed with."""
+    metrics: dict[str, dict[str, Any]]
+    """Metrics by name, each with its options."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs")
+        if self.weights == "averaged" and self.ema == 0:
+            raise ValueError("weights = 'averaged' needs averaged weights: set ema above 0, such as --ema 0.999")
+        if self.fakes == "reused" and self.g_batch_size < self.batch_size:
+            raise ValueError(
+                f"fakes = 'reused' needs g_batch_size >= batch_size ({self.g_batch_size} < {self.batch_size})"
+            )
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Validate a plain mapping; raises `UsageError` naming the first setting that is unknown or wrong."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(_explain(error)) from error
+
+    def changed(self, **values: Any) -> RunConfig:
+        """Copy with other values, validated."""
+        return self.parse({**self.to_dict(), **values})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and TOML; settings that are None are left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The configuration as `--config` reads it back."""
+        return tomli_w.dumps(_without_none(self.to_dict()))
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop None, which TOML cannot write; an absent option is None again when it is read."""
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {key!r}.{did_you_mean(key, [*RunConfig.model_fields, 'arch', 'lr'])}"
+    if first["type"] == "missing":
+        role = str(first["loc"][0])
+        return f"The setting {role!r} is missing: give it with --{role.replace('_', '-')} or in the configuration file."
+    if not key:
+        return f"These settings do not go together: {message}."
+    return f"{key} = {first['input']!r} cannot be used: {message[0].lower()}{message[1:]}."

@@ -1,0 +1,82 @@
+"""Results go to stdout, everything else to stderr. What users wrote is shown as it is, never read as markup."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 10_000
+"""Columns where there is no terminal: a table in a file or pipe is never cut."""
+
+
+@cache
+def stdout() -> Console:
+    """Console of results."""
+    return _console(sys.stdout)
+
+
+@cache
+def stderr() -> Console:
+    """Console of progress and messages."""
+    return _console(sys.stderr)
+
+
+def note(message: str) -> None:
+    """Tell the user something, on stderr."""
+    sys.stderr.write(f"{message}\n")
+
+
+def warn(message: str) -> None:
+    """Warn the user, on stderr."""
+    stderr().print("warning:", style="yellow", end=" ", soft_wrap=True)
+    stderr().print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, dates in ISO 8601."""
+    json.dump(value, sys.stdout, indent=2, default=_plain)
+    sys.stdout.write("\n")
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as CSV under a line of column names."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal while something long is done: call what this gives with (done, total)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars = Progress(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal)
+    with bars:
+        task = bars.add_task(description, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _console(file: Any) -> Console:
+    from rich.console import Console
+
+    width = None if file.isatty() else WIDE
+    return Console(file=file, width=width, highlight=False, emoji=False)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,158 @@
+"""Shows a run while it trains: a live bar on a terminal, sparse lines elsewhere. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sngan_cli import console
+from sngan_cli.config import RunConfig
+from sngan_cli.engine.loop import Result
+from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
+
+QUIET = 30.0
+"""Seconds between lines where there is no terminal."""
+
+
+class Display:
+    """Watches a run for the user: losses, the last score, images/s (real images that D saw) and the time left."""
+
+    def __init__(self) -> None:
+        self._console = console.stderr()
+        self._live = self._console.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[said]}", markup=False),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task: TaskID | None = None
+        self._scoring: TaskID | None = None
+        self._decoding: TaskID | None = None
+        self._rate = _Rate()
+        self._losses = self._score = ""
+        self._spoken = time.monotonic()
+        self._run_id = ""
+        self._total = 0
+        self._images = 0
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Stepped(step, losses):
+                self._rate.count(self._images)
+                if losses:
+                    self._losses = f"loss D {losses['loss_d']:.3f} G {losses['loss_g']:+.3f}"
+                self._show(step)
+            case Scoring(_, done, total):
+                self._show_scoring(done, total)
+            case Scored():
+                std = "" if event.std is None else f" ± {event.std:.3f}"
+                self._score = f"{event.metric.upper()} {event.value:.3f}"
+                self._say(f"step {event.step}: {self._score}{std} ({event.protocol})")
+            case CheckpointWritten(step):
+                self._rate.pause()
+            case Noticed(step, _, message):
+                self.warn(f"step {step}: {message}")
+            case _:
+                pass
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+        if self._decoding is None:
+            self._decoding = self._bars.add_task("preparing pictures", total=total, said="")
+        self._bars.update(self._decoding, completed=done)
+        if done >= total:
+            self._bars.remove_task(self._decoding)
+            self._decoding = None
+
+    def warn(self, message: str) -> None:
+        """Show a warning above the bars."""
+        console.warn(message)
+
+    def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
+        """Print the run's id to stdout, at once, and show what begins."""
+        self._run_id = run_id
+        self._total = config.steps or 0
+        self._images = config.n_dis * config.batch_size
+        self._task = self._bars.add_task("training", total=self._total, completed=step, said="")
+        after = f" after step {step}" if step else ""
+        self._say(f"run {run_id}: {config.dataset.name} {config.size} px, {self._total} steps{after}, in {folder}")
+        self._rate.pause()
+        console.stdout().file.write(f"{run_id}\n")
+        console.stdout().file.flush()
+
+    def finish(self, result: Result) -> None:
+        """Say how the run ended, and what to do next."""
+        if result.status == "interrupted":
+            self._say(
+                f"interrupted after step {result.step} of {self._total}, checkpoint written. Go on with: "
+                f"sngan train --resume {self._run_id}"
+            )
+        else:
+            self._say(
+                f"finished {result.step} steps{f', {self._score}' if self._score else ''}. "
+                f"See it with: sngan runs show {self._run_id}"
+            )
+
+    def _show(self, step: int) -> None:
+        said = "  ".join(part for part in (self._losses, self._score, self._rate.text()) if part)
+        if self._task is not None:
+            self._bars.update(self._task, completed=step, said=said)
+        if not self._live and time.monotonic() - self._spoken > QUIET:
+            self._say(f"step {step}/{self._total}  {said}{self._rate.left(self._images * (self._total - step))}")
+
+    def _show_scoring(self, done: int, total: int) -> None:
+        if self._scoring is None:
+            self._scoring = self._bars.add_task("scoring", total=total, said="images")
+        self._bars.update(self._scoring, completed=done)
+        if done >= total:
+            self._bars.remove_task(self._scoring)
+            self._scoring = None
+
+    def _say(self, line: str) -> None:
+        self._spoken = time.monotonic()
+        self._console.print(Text(line), soft_wrap=True)
+
+
+class _Rate:
+    """Images per second over the recent past, scoring and saving left out."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._per_second: float | None = None
+
+    def count(self, images: int) -> None:
+        now = time.monotonic()
+        if self._last is not None and now > self._last:
+            present = images / (now - self._last)
+            self._per_second = present if self._per_second is None else 0.95 * self._per_second + 0.05 * present
+        self._last = now
+
+    def pause(self) -> None:
+        self._last = None
+
+    def text(self) -> str:
+        return "" if self._per_second is None else f"{self._per_second:.0f} images/s"
+
+    def left(self, images: int) -> str:
+        if not self._per_second:
+            return ""
+        minutes, seconds = divmod(round(images / self._per_second), 60)
+        return f"  {minutes // 60:d}:{minutes % 60:02d}:{seconds:02d} left"

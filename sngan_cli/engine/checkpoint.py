@@ -1,0 +1,182 @@
+"""Checkpoints: safetensors and JSON in one folder, written whole or not at all, and verified before they are used.
+
+step-00000300/
+    generator.safetensors  averaged.safetensors  discriminator.safetensors
+    optimizer_g.safetensors  optimizer_d.safetensors  random.safetensors
+    state.json       step, position in the data, best score so far
+    manifest.json    size and SHA-256 of every other file; its own SHA-256 is the checkpoint's
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sngan_cli.errors import CheckpointError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come, beside its tensors, and on what data.
+
+    `class_names` is None where the run is unconditional; `best_*` describe the best score so far, by the first metric.
+    """
+
+    step: int
+    drawn: int
+    data_sha256: str
+    class_names: tuple[str, ...] | None
+    best_step: int | None = None
+    best_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A checkpoint on disk: its folder, the bytes in it and the SHA-256 of its manifest."""
+
+    folder: Path
+    size: int
+    sha256: str
+
+
+def folder_of(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return checkpoints / f"step-{step:08d}"
+
+
+def steps_in(checkpoints: Path) -> list[int]:
+    """Steps whose checkpoints are on disk, in order."""
+    return sorted(int(p.name.removeprefix("step-")) for p in checkpoints.glob("step-????????") if p.is_dir())
+
+
+def write(checkpoints: Path, progress: Progress, state: Mapping[str, Mapping[str, Tensor]]) -> Written:
+    """Write a checkpoint to a temporary folder, flush it to the disk, and rename it into place.
+
+    Raises `CheckpointError` where that fails; what was there before is left as it was.
+    """
+    target = folder_of(checkpoints, progress.step)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, tensors in state.items():
+            save_file(
+                {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+                partial / f"{name}.safetensors",
+            )
+        _write_json(partial / "state.json", {"format": FORMAT, **asdict(progress)})
+        manifest = {p.name: {"size": p.stat().st_size, "sha256": _sha256(p)} for p in sorted(partial.iterdir())}
+        _write_json(partial / "manifest.json", manifest)
+        for path in [*partial.iterdir(), partial]:
+            _flush(path)
+        _replace(partial, target)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        kept = [step for step in steps_in(checkpoints) if step != progress.step]
+        remains = f"the checkpoint of step {kept[-1]} stays" if kept else "there is no earlier checkpoint"
+        remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "mend that"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CheckpointError(
+            f"The checkpoint of step {progress.step} cannot be written to {checkpoints}: {reason}; {remains}. "
+            f"To go on, {remedy} and resume the run."
+        ) from error
+    size = sum(path.stat().st_size for path in target.iterdir())
+    return Written(target, size, _sha256(target / "manifest.json"))
+
+
+def remove(checkpoints: Path, step: int) -> None:
+    """Delete a checkpoint from disk; it disappears in one rename, so that a half-deleted one is never read."""
+    folder = folder_of(checkpoints, step)
+    doomed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def verify(folder: Path, sha256: str | None) -> None:
+    """Raise `CheckpointError` naming the first file that is missing or not what was written.
+
+    `sha256` is the manifest's as the registry recorded it; None trusts the manifest in the folder.
+    """
+    manifest = folder / "manifest.json"
+    if not folder.is_dir():
+        raise _damaged(folder, "the folder is missing")
+    if not manifest.is_file():
+        raise _damaged(manifest, "the file is missing")
+    if sha256 is not None and _sha256(manifest) != sha256:
+        raise _damaged(manifest, f"its SHA-256 is {_sha256(manifest)[:12]}..., recorded was {sha256[:12]}...")
+    try:
+        files: dict[str, dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(manifest, "it is not JSON") from error
+    for name, entry in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise _damaged(path, "the file is missing")
+        if path.stat().st_size != entry["size"]:
+            raise _damaged(path, f"it has {path.stat().st_size} bytes, written were {entry['size']}")
+        if (found := _sha256(path)) != entry["sha256"]:
+            raise _damaged(path, f"its SHA-256 is {found[:12]}..., written was {entry['sha256'][:12]}...")
+
+
+def read_progress(folder: Path) -> Progress:
+    """Read how far the run had come at a verified checkpoint."""
+    values = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if values.pop("format") != FORMAT:
+        raise CheckpointError(
+            f"The checkpoint {folder} has another format than {FORMAT}: install the sngan that wrote it."
+        )
+    names = values.pop("class_names")
+    return Progress(**values, class_names=None if names is None else tuple(names))
+
+
+def read_tensors(folder: Path, name: str, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Read one file of tensors, such as `generator`, of a verified checkpoint."""
+    return load_file(folder / f"{name}.safetensors", device=str(device))
+
+
+def read_state(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Read every tensor of a verified checkpoint, as `Gan.load_state` takes it."""
+    return {path.stem: read_tensors(folder, path.stem) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"The checkpoint file {path} is damaged: {why}.")
+
+
+def _replace(partial: Path, target: Path) -> None:
+    if target.exists():
+        remove(target.parent, int(target.name.removeprefix("step-")))
+    partial.rename(target)
+    _flush(target.parent)
+
+
+def _write_json(path: Path, values: object) -> None:
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

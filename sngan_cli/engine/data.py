@@ -1,0 +1,85 @@
+"""Real images for the discriminator: kept as uint8 where the training is, shuffled, mirrored and dequantised there."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """A seed of its own for each purpose of a run, so that one stream of random numbers never shifts another."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "big") >> 1
+
+
+class ImageStream:
+    """An endless stream of real batches that visits every image once an epoch, in an order of that epoch's own.
+
+    The position is one integer, `drawn`: set it, and the stream goes on from there exactly as it would have.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        device: torch.device,
+        seed: int,
+        flip: bool,
+        dequantize: bool,
+    ) -> None:
+        """Take images (N, side, side, 3) uint8 and labels (N,) int64, both writable or copy-on-write.
+
+        They are copied to a GPU where they fit in half of its free memory, and stream from the host otherwise.
+        """
+        self._device, self._seed, self._flip, self._dequantize = device, seed, flip, dequantize
+        resident = device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2
+        self._home = device if resident else torch.device("cpu")
+        self._images = torch.from_numpy(images).to(self._home)
+        self._labels = torch.from_numpy(labels).to(self._home)
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+        self.drawn = 0
+
+    def __len__(self) -> int:
+        """Images in an epoch."""
+        return len(self._labels)
+
+    def next(self, batch: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw images (batch, 3, H, W) in [-1, 1] and labels (batch,); `random` decides on flips and noise."""
+        index = self._next_indices(batch)
+        pixels = self._images[index].to(self._device).permute(0, 3, 1, 2)
+        if self._flip:
+            mirrored = torch.rand(batch, 1, 1, 1, device=self._device, generator=random) < 0.5
+            pixels = torch.where(mirrored, pixels.flip(3), pixels)
+        return self._to_unit(pixels, random), self._labels[index].to(self._device)
+
+    def _to_unit(self, pixels: Tensor, random: torch.Generator) -> Tensor:
+        """Map grey levels to [-1, 1]. With dequantisation, level k becomes uniform over the k-th of 256 equal bins."""
+        levels = pixels.to(torch.float32)
+        if self._dequantize:
+            noise = torch.rand(levels.shape, device=self._device, generator=random)
+            return ((levels + noise) / 128 - 1).contiguous()
+        return (levels / 127.5 - 1).contiguous()
+
+    def _next_indices(self, batch: int) -> Tensor:
+        parts, missing = [], batch
+        while missing:
+            epoch, offset = divmod(self.drawn, len(self))
+            part = self._order_of(epoch)[offset : offset + missing]
+            parts.append(part)
+            self.drawn += len(part)
+            missing -= len(part)
+        return torch.cat(parts)
+
+    def _order_of(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            random = torch.Generator().manual_seed(derived_seed(self._seed, f"epoch {epoch}"))
+            self._order = torch.randperm(len(self), generator=random).to(self._home)
+            self._epoch = epoch
+        return self._order

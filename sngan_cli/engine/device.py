@@ -1,0 +1,41 @@
+"""Where the arithmetic runs, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from sngan_cli.errors import UsageError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there; raises `UsageError` otherwise."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"The device {name!r} is not supported: choose auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"The device {name!r} is not there: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA "
+            "devices. Use --device cpu, or install a torch build that fits the driver."
+        )
+    return device
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Allow TensorFloat-32 on a GPU where `precision` is tf32, and only there."""
+    if precision == "tf32" and device.type != "cuda":
+        raise UsageError("The precision 'tf32' exists on CUDA devices only: use --precision fp32 or bf16.")
+    allowed = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = allowed  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = allowed
+
+
+def describe(device: torch.device) -> str:
+    """Name the hardware behind a device."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device.type}:{device.index or 0})"
+    return f"cpu, {torch.get_num_threads()} threads"

@@ -1,0 +1,161 @@
+"""The two networks with everything that changes while they train."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sngan_cli.composition import Composition
+from sngan_cli.config import RunConfig
+from sngan_cli.contracts import Loss, NetworkShape, WeightConstraint
+from sngan_cli.engine.data import derived_seed
+from sngan_cli.errors import ComponentError
+
+
+@dataclass
+class Gan:
+    """Generator and discriminator, their optimisers, and the random numbers that feed them."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    averaged: nn.Module | None
+    """Exponential moving average of the generator; None where the run keeps none."""
+    optimizer_g: torch.optim.Optimizer
+    optimizer_d: torch.optim.Optimizer
+    loss: Loss
+    classes: int | None
+    random: torch.Generator
+    """Source of latents, labels, flips and noise, on the device."""
+    device: torch.device
+    bf16: bool
+    separate: bool
+    """Real and generated images pass through D apart, because D normalises over the batch."""
+
+    @classmethod
+    def build(cls, composition: Composition, classes: int | None, device: torch.device) -> Gan:
+        """Build and initialise both networks from the run's seed; `classes` is None where it is unconditional."""
+        config = composition.config
+        assert config.size is not None  # resolved before anything is built
+        torch.manual_seed(derived_seed(config.seed, "initialisation"))
+        shape = NetworkShape(config.size, classes)
+        generator = composition.arch_g.generator(shape, composition.norm_g).to(device)
+        discriminator = composition.arch_d.discriminator(shape, composition.norm).to(device)
+        return cls(
+            generator=generator,
+            discriminator=discriminator,
+            averaged=copy.deepcopy(generator).eval().requires_grad_(False) if config.ema else None,
+            optimizer_g=_adam(generator, config.lr_g, config),
+            optimizer_d=_adam(discriminator, config.lr_d, config),
+            loss=composition.loss,
+            classes=classes,
+            random=torch.Generator(device).manual_seed(derived_seed(config.seed, "training")),
+            device=device,
+            bf16=config.precision == "bf16",
+            separate=_uses_batch_statistics(discriminator),
+        )
+
+    def latents(self, images: int) -> tuple[Tensor, Tensor | None]:
+        """Draw z ~ N(0, I) of shape (images, latent_dim) and, where conditional, labels evenly over the classes."""
+        z = torch.randn(images, latent_dim(self.generator), device=self.device, generator=self.random)
+        if self.classes is None:
+            return z, None
+        return z, torch.randint(self.classes, (images,), device=self.device, generator=self.random)
+
+    def arithmetic(self) -> torch.autocast:
+        """Context in which the networks run: bfloat16 where the run asks for it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def drawing(self, weights: str) -> nn.Module:
+        """The generator that scores and pictures are made with: `raw` or `averaged`."""
+        if weights == "averaged" and self.averaged is not None:
+            return self.averaged
+        return self.generator
+
+    def set_rate(self, config: RunConfig, fraction: float) -> None:
+        """Set both learning rates to `fraction` of the configured ones."""
+        for optimizer, rate in ((self.optimizer_g, config.lr_g), (self.optimizer_d, config.lr_d)):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * fraction
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Every tensor that training goes on from, by file: networks, Adam's moments and random states."""
+        found = {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer_g": _moments(self.optimizer_g),
+            "optimizer_d": _moments(self.optimizer_d),
+            "random": {"gan": self.random.get_state(), "torch": torch.get_rng_state()},
+        }
+        if self.averaged is not None:
+            found["averaged"] = self.averaged.state_dict()
+        if self.device.type == "cuda":
+            found["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
+        return found
+
+    def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go back to what `state` returned."""
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        _load_moments(self.optimizer_g, state["optimizer_g"])
+        _load_moments(self.optimizer_d, state["optimizer_d"])
+        self.random.set_state(state["random"]["gan"])
+        torch.set_rng_state(state["random"]["torch"])
+        if self.device.type == "cuda" and "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+
+def latent_dim(generator: nn.Module) -> int:
+    """Length of a generator's latent vectors."""
+    value = getattr(generator, "latent_dim", None)
+    if not isinstance(value, int):
+        raise ComponentError(f"The generator {type(generator).__name__} has no attribute latent_dim (an int).")
+    return value
+
+
+def constraints(network: nn.Module) -> Iterator[WeightConstraint]:
+    """Find the weight constraints of a network that have a state to advance."""
+    return (module for module in network.modules() if isinstance(module, WeightConstraint))
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let gradients pass through a network without computing any for its weights."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _adam(network: nn.Module, rate: float, config: RunConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=(config.beta1, config.beta2), fused=True)
+
+
+def _uses_batch_statistics(network: nn.Module) -> bool:
+    return any(isinstance(m, _BatchNorm) or getattr(m, "batch_statistics", False) for m in network.modules())
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's state as named tensors: `3.exp_avg` belongs to the fourth parameter."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in moments.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,260 @@
+"""The training run: iterations, and what happens between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from sngan_cli.composition import Composition
+from sngan_cli.config import RunConfig
+from sngan_cli.contracts import LoadedExtractor
+from sngan_cli.engine import checkpoint, evaluation, pictures, sampling
+from sngan_cli.engine.checkpoint import Progress
+from sngan_cli.engine.data import ImageStream, derived_seed
+from sngan_cli.engine.device import resolve_device, set_precision
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.step import Losses, iteration
+from sngan_cli.errors import CheckpointError, DivergedError
+from sngan_cli.events import (
+    CheckpointRemoved,
+    CheckpointWritten,
+    Noticed,
+    Observer,
+    SamplesDrawn,
+    Scored,
+    Scoring,
+    Stepped,
+)
+
+
+class RealImages(Protocol):
+    """A prepared data set: images (N, side, side, 3) uint8, labels (N,), and what identifies them."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...] | None
+    data_sha256: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended, and at which step."""
+
+    status: Literal["finished", "interrupted"]
+    step: int
+
+
+class Training:
+    """One run: the networks, the data, and the folder that they are saved to.
+
+    `stop` is asked after every iteration; once it answers yes the run writes a checkpoint and ends as interrupted.
+    """
+
+    def __init__(
+        self,
+        composition: Composition,
+        data: RealImages,
+        folder: Path,
+        observer: Observer,
+        *,
+        extractor: LoadedExtractor | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        config = composition.config
+        device = resolve_device(config.device)
+        set_precision(config.precision, device)
+        classes = len(data.class_names) if config.conditional and data.class_names else None
+        self.config, self.composition, self.data = config, composition, data
+        self.gan = Gan.build(composition, classes, device)
+        self.real = ImageStream(
+            data.images,
+            data.labels,
+            device=device,
+            seed=config.seed,
+            flip=config.flip,
+            dequantize=config.dequantize,
+        )
+        self.progress = Progress(
+            step=0, drawn=0, data_sha256=data.data_sha256, class_names=data.class_names if classes else None
+        )
+        self._folder, self._observe, self._extractor, self._stop = folder, observer, extractor, stop
+        self._checkpoints = folder / "checkpoints"
+        self._watch = _Watch(self.gan)
+        torch.manual_seed(derived_seed(config.seed, "torch"))
+
+    def resume(self, folder: Path) -> None:
+        """Go on from a verified checkpoint, exactly as if the run had never stopped."""
+        progress = checkpoint.read_progress(folder)
+        if progress.data_sha256 != self.data.data_sha256:
+            raise CheckpointError(
+                f"The data set is not the one that the run was trained on: its pixels hash to "
+                f"{self.data.data_sha256[:12]}..., the run's to {progress.data_sha256[:12]}... Restore it, or start "
+                "a new run with --like."
+            )
+        self.gan.load_state(checkpoint.read_state(folder))
+        self.progress, self.real.drawn = progress, progress.drawn
+
+    def run(self) -> Result:
+        """Train to the configured number of steps.
+
+        Raises `DivergedError` when a loss or weight is no longer finite, and `CheckpointError` when saving fails.
+        """
+        total = self.config.steps or 0
+        if self.progress.step == total == 0:
+            self._finish_step(0, final=True)
+        for step in range(self.progress.step + 1, total + 1):
+            self.gan.set_rate(self.config, rate_at(self.config, step))
+            losses = iteration(self.gan, self.real, self.config, step)
+            self.progress = replace(self.progress, step=step, drawn=self.real.drawn)
+            logged = step == 1 or step % self.config.log_every == 0
+            values = self._watch.check(losses, step, read=logged)
+            self._observe(Stepped(step, values))
+            for notice in self._watch.notices(step, values):
+                self._observe(notice)
+            interrupted = self._stop() and step < total
+            self._finish_step(step, final=step == total, interrupted=interrupted)
+            if interrupted:
+                return Result("interrupted", step)
+        return Result("finished", self.progress.step)
+
+    def _finish_step(self, step: int, *, final: bool, interrupted: bool = False) -> None:
+        """Score and save where it is time to."""
+        scoring = not interrupted and (final or _due(step, self.config.eval_every))
+        if not (scoring or interrupted or _due(step, self.config.checkpoint_every)):
+            return
+        self._watch.check_weights(step)
+        if scoring:
+            self._score(step)
+        self._save(step)
+
+    def _score(self, step: int) -> None:
+        if self._extractor is None:
+            return
+        total = self.config.eval_samples
+
+        def report(done: int) -> bool:
+            self._observe(Scoring(step, done, total))
+            return not self._stop()
+
+        try:
+            scores = evaluation.score(
+                self.gan.drawing(self.config.weights),
+                self.composition.metrics,
+                self._extractor,
+                self.config.extractor.name,
+                step=step,
+                samples=total,
+                classes=self.gan.classes,
+                seed=self.config.seed,
+                weights=self.config.weights,
+                progress=report,
+            )
+        except evaluation.ScoringStoppedError:
+            self._observe(Noticed(step, "unscored", f"Step {step} is not scored: the run was asked to stop."))
+            return
+        for scored in scores:
+            self._observe(scored)
+        self._remember_best(scores[0])
+
+    def _remember_best(self, scored: Scored) -> None:
+        best = self.progress.best_value
+        better = best is None or (scored.value > best if scored.higher_is_better else scored.value < best)
+        if better and math.isfinite(scored.value):
+            self.progress = replace(self.progress, best_step=scored.step, best_value=scored.value)
+
+    def _save(self, step: int) -> None:
+        written = checkpoint.write(self._checkpoints, self.progress, self.gan.state())
+        self._observe(CheckpointWritten(step, written.folder, written.size, written.sha256))
+        for old in checkpoint.steps_in(self._checkpoints):
+            if not self._is_kept(old):
+                checkpoint.remove(self._checkpoints, old)
+                self._observe(CheckpointRemoved(old))
+        self._draw_samples(step)
+
+    def _is_kept(self, step: int) -> bool:
+        for_good = self.config.keep_every * self.config.checkpoint_every
+        return step in (self.progress.step, self.progress.best_step) or _due(step, for_good)
+
+    def _draw_samples(self, step: int) -> None:
+        """Draw the run's fixed latents: one class a row where it is conditional."""
+        classes = self.gan.classes
+        rows, columns = min(classes or 8, 10), 10 if classes else 8
+        generator = self.gan.drawing(self.config.weights)
+        z = sampling.latents(generator, rows * columns, self.config.seed, "samples")
+        drawn = sampling.images(generator, z, sampling.sheet_labels(classes, None, rows * columns, columns))
+        path = self._folder / "samples" / f"step-{step:08d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures.save(pictures.grid(sampling.to_arrays(drawn), columns), path)
+        self._observe(SamplesDrawn(step, path))
+
+
+def rate_at(config: RunConfig, step: int) -> float:
+    """Fraction of the learning rate in update `step` (from 1): linear decay reaches 0 after the last update."""
+    if config.lr_decay == "none" or not config.steps:
+        return 1.0
+    return 1 - (step - 1) / config.steps
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step > 0 and step % every == 0
+
+
+class _Watch:
+    """Looks after the losses: that they are finite, and that the discriminator tells real from generated images."""
+
+    PATIENCE = 50
+    """Readings in a row after which a pinned discriminator is reported."""
+
+    def __init__(self, gan: Gan) -> None:
+        zero = torch.zeros(1)
+        self._gan = gan
+        self._blind = float(gan.loss.discriminator(zero, zero))
+        self._finite = torch.ones((), dtype=torch.bool, device=gan.device)
+        self._good_until = 0
+        self._pinned = 0
+
+    def check(self, losses: Losses, step: int, *, read: bool) -> dict[str, float] | None:
+        """Keep watch without waiting for the device; where `read`, return the losses or raise `DivergedError`."""
+        self._finite &= torch.isfinite(losses.discriminator) & torch.isfinite(losses.generator)
+        if not read:
+            return None
+        values = {"loss_d": losses.discriminator.item(), "loss_g": losses.generator.item()}
+        if not self._finite:
+            said = ", ".join(f"{name} = {value:.4g}" for name, value in values.items())
+            raise self._diverged(f"a loss became NaN or infinite by step {step} ({said})")
+        self._good_until = step
+        return values
+
+    def check_weights(self, step: int) -> None:
+        """Raise `DivergedError` where a loss or weight is no longer finite, so that no such checkpoint is written."""
+        networks = (self._gan.generator, self._gan.discriminator)
+        finite = all(bool(torch.isfinite(p).all()) for network in networks for p in network.parameters())
+        if not (finite and self._finite):
+            raise self._diverged(f"a loss or weight became NaN or infinite by step {step}")
+
+    def notices(self, step: int, values: dict[str, float] | None) -> list[Noticed]:
+        """Say once, each time it sets in, that D has stopped telling real from generated images."""
+        if values is None:
+            return []
+        pinned = abs(values["loss_d"] - self._blind) < 1e-3 * abs(self._blind)
+        self._pinned = self._pinned + 1 if pinned else 0
+        if self._pinned != self.PATIENCE:
+            return []
+        return [
+            Noticed(
+                step,
+                "pinned",
+                f"The discriminator has stopped telling real from generated images: its loss has stood at "
+                f"{self._blind:.3f} for {self.PATIENCE} readings. Try a larger --n-dis or --lr-d, or a smaller --lr-g.",
+            )
+        ]
+
+    def _diverged(self, what: str) -> DivergedError:
+        since = f"; all was well at step {self._good_until}" if self._good_until else ""
+        return DivergedError(f"Training diverged: {what}{since}. Try a smaller --lr-d and --lr-g, or --norm spectral.")

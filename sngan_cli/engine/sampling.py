@@ -1,0 +1,122 @@
+"""Images from a generator: samples, and paths through its latent space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sngan_cli.engine.data import derived_seed
+from sngan_cli.engine.gan import latent_dim
+from sngan_cli.errors import UsageError
+
+BATCH = 100
+
+
+def latents(generator: nn.Module, images: int, seed: int, purpose: str) -> Tensor:
+    """Draw z ~ N(0, I) of shape (images, latent_dim) on the CPU, the same on every device."""
+    random = torch.Generator().manual_seed(derived_seed(seed, purpose))
+    return torch.randn(images, latent_dim(generator), generator=random)
+
+
+@torch.no_grad()
+def images(generator: nn.Module, z: Tensor, y: Tensor | None) -> Tensor:
+    """Draw uint8 images (N, 3, H, W) for latents z (N, latent_dim), in batches on the generator's device.
+
+    The generator is put into evaluation mode (batch norms use their running statistics) and back.
+    """
+    device = next(generator.parameters()).device
+    was_training = generator.training
+    generator.eval()
+    try:
+        parts = [
+            _to_levels(generator(part.to(device), None if labels is None else labels.to(device)))
+            for part, labels in _batches(z, y)
+        ]
+    finally:
+        generator.train(was_training)
+    return torch.cat(parts)
+
+
+def to_arrays(images: Tensor) -> np.ndarray:
+    """Turn uint8 images (N, 3, H, W) into an array (N, H, W, 3) on the CPU."""
+    return images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def columns_of(count: int, classes: int | None) -> int:
+    """Columns of a sheet of `count` images: whole rows, one a class, where classes are given, else nearly a square."""
+    if classes is not None:
+        return max(1, -(-count // min(classes, count)))
+    return max(1, math.isqrt(count - 1) + 1)
+
+
+def sheet_labels(classes: int | None, chosen: int | None, count: int, columns: int) -> Tensor | None:
+    """Labels of `count` images laid out in rows: the chosen class throughout, else one class a row."""
+    if classes is None:
+        return None
+    return torch.full((count,), chosen) if chosen is not None else (torch.arange(count) // columns) % classes
+
+
+def path(z1: Tensor, z2: Tensor, steps: int, along: Literal["linear", "spherical"]) -> Tensor:
+    """Latents (rows * steps, latent_dim) on the way from each z1 to its z2 (rows, latent_dim), ends included.
+
+    `spherical` follows the great circle (White, "Sampling Generative Networks", 2016), where latents keep a typical
+    length; `linear` the straight line.
+    """
+    t = torch.linspace(0, 1, steps).view(1, steps, 1)
+    a, b = z1.unsqueeze(1), z2.unsqueeze(1)
+    if along == "linear":
+        return torch.lerp(a, b, t).flatten(0, 1)
+    cosine = nn.functional.cosine_similarity(a, b, dim=2).clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = torch.arccos(cosine).unsqueeze(2)
+    return ((torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)).flatten(0, 1)
+
+
+@contextmanager
+def between_classes(generator: nn.Module, start: int, end: int, t: float) -> Iterator[None]:
+    """Let every class embedding of a generator give its value at fraction `t` of the way from one class to another.
+
+    Raises `UsageError` where the generator has no embedding, so that its classes cannot be mixed.
+    """
+    embeddings = [module for module in generator.modules() if isinstance(module, nn.Embedding)]
+    if not embeddings:
+        raise UsageError(
+            f"The generator {type(generator).__name__} embeds no classes: nothing lies between two of them."
+        )
+
+    def mix(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        return torch.lerp(weight[start], weight[end], t).expand_as(output)
+
+    handles = [module.register_forward_hook(mix) for module in embeddings]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def class_paths(generator: nn.Module, z: Tensor, start: int, end: int, steps: int) -> Tensor:
+    """Draw uint8 images (rows * steps, 3, H, W): each latent of z (rows, latent_dim) on its way between two classes."""
+    y = torch.full((len(z),), start)
+    columns = []
+    for k in range(steps):
+        with between_classes(generator, start, end, k / (steps - 1)):
+            columns.append(images(generator, z, y))
+    return torch.stack(columns, dim=1).flatten(0, 1)
+
+
+def _batches(z: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    for start in range(0, len(z), BATCH):
+        yield z[start : start + BATCH], None if y is None else y[start : start + BATCH]
+
+
+def _to_levels(images: Tensor) -> Tensor:
+    """Map [-1, 1] to the 256 grey levels, rounding to the nearest."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

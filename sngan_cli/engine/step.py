@@ -1,0 +1,105 @@
+"""The training step: algorithm 1 of Miyato et al., "Spectral Normalization for GANs" (2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from sngan_cli.config import RunConfig
+from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.gan import Gan, constraints, frozen
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of the last discriminator update and of the generator update, as scalars on the device."""
+
+    discriminator: Tensor
+    generator: Tensor
+
+
+def iteration(gan: Gan, real: ImageStream, config: RunConfig, step: int) -> Losses:
+    """Make generator update number `step` (from 1) and the n_dis discriminator updates that go with it."""
+    if config.fakes == "reused":
+        # The article's order: the generator moves first, and the discriminator sees that one batch n_dis times.
+        loss_g, fake, fake_y = update_generator(gan, config.g_batch_size)
+        fake, fake_y = fake[: config.batch_size], None if fake_y is None else fake_y[: config.batch_size]
+        for _ in range(config.n_dis):
+            loss_d = update_discriminator(gan, *real.next(config.batch_size, gan.random), fake, fake_y)
+    else:
+        for _ in range(config.n_dis):
+            fake, fake_y = draw(gan, config.batch_size)
+            loss_d = update_discriminator(gan, *real.next(config.batch_size, gan.random), fake, fake_y)
+        loss_g, _, _ = update_generator(gan, config.g_batch_size)
+    if gan.averaged is not None:
+        average(gan.averaged, gan.generator, config.ema, step)
+    return Losses(loss_d, loss_g)
+
+
+def update_discriminator(gan: Gan, x: Tensor, y: Tensor, fake: Tensor, fake_y: Tensor | None) -> Tensor:
+    """One step of D on real images `x` and generated ones `fake`; returns its loss."""
+    real_y = None if gan.classes is None else y
+    advance(gan.discriminator)
+    with gan.arithmetic(), parametrize.cached():
+        real_logits, fake_logits = judge(gan, x, real_y, fake, fake_y)
+        loss = gan.loss.discriminator(real_logits.float(), fake_logits.float())
+        penalty = gan.loss.penalty(lambda images: gan.discriminator(images, real_y), x, fake)
+    gan.optimizer_d.zero_grad()
+    (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+    gan.optimizer_d.step()
+    return loss.detach()
+
+
+def update_generator(gan: Gan, images: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """One step of G; returns its loss and the images, with their labels, that it was made on."""
+    advance(gan.generator)
+    z, y = gan.latents(images)
+    with gan.arithmetic(), frozen(gan.discriminator), parametrize.cached():
+        fake = gan.generator(z, y)
+        loss = gan.loss.generator(gan.discriminator(fake, y).float())
+    gan.optimizer_g.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    gan.optimizer_g.step()
+    return loss.detach(), fake.detach().float(), y
+
+
+@torch.no_grad()
+def draw(gan: Gan, images: int) -> tuple[Tensor, Tensor | None]:
+    """Generate fresh images for the discriminator."""
+    z, y = gan.latents(images)
+    with gan.arithmetic():
+        return gan.generator(z, y).float(), y
+
+
+def judge(gan: Gan, x: Tensor, y: Tensor | None, fake: Tensor, fake_y: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Logits of real and generated images, in one pass of D over both: exact unless D normalises over the batch."""
+    if gan.separate:
+        return gan.discriminator(x, y), gan.discriminator(fake, fake_y)
+    labels = None if y is None or fake_y is None else torch.cat([y, fake_y])
+    logits: Tensor = gan.discriminator(torch.cat([x, fake]), labels)
+    return logits[: len(x)], logits[len(x) :]
+
+
+def advance(network: nn.Module) -> None:
+    """Bring weight constraints up to date (for spectral norm: one power iteration), once an update of the network."""
+    for constraint in constraints(network):
+        constraint.advance()
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, generator: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged generator towards the present one, batch statistics included.
+
+    The decay rises to its full value over the first updates, (1 + t) / (10 + t), so that the random initial weights are
+    soon forgotten. Averaged singular vectors are no longer of unit length: one power iteration makes them so again.
+    """
+    now = min(decay, (1 + step) / (10 + step))
+    for target, source in zip(averaged.state_dict().values(), generator.state_dict().values(), strict=True):
+        if target.is_floating_point():
+            target.lerp_(source, 1 - now)
+        else:
+            target.copy_(source)
+    advance(averaged)

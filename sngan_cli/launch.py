@@ -1,0 +1,215 @@
+"""From a configuration to a recorded run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from sngan_registry import Environment, NewRun, Run, Store
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import Composition, check_size, compose
+from sngan_cli.config import Layer, RunConfig
+from sngan_cli.contracts import LoadedExtractor
+from sngan_cli.engine.cache import DecodedPictures, prepare
+from sngan_cli.engine.device import describe, resolve_device, set_precision
+from sngan_cli.engine.loop import Result, Training
+from sngan_cli.errors import UsageError, WeightsUnavailableError
+from sngan_cli.events import Event
+from sngan_cli.recording import Recorder, environment, make_folder, provenance
+from sngan_cli.stopping import StopSignal
+from sngan_cli.trained import verified_checkpoint
+
+MAY_CHANGE_ON_RESUME = frozenset(
+    {"steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
+)
+"""Settings that leave what was already trained, and how it was scored, as it is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are recorded, and where their files and the decoded and downloaded data lie."""
+
+    store: Store
+    runs: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the user calls a run."""
+
+    name: str | None = None
+    note: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Audience(Protocol):
+    """Who watches a run: receives the engine's events, and what happens before the first of them."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event of the engine."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+    def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
+        """Show that training begins, after generator update `step`."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs. What the user asked for is checked by now, and nothing has been recorded yet."""
+
+    composition: Composition
+    data: DecodedPictures
+    extractor: LoadedExtractor | None
+
+
+def train_new(
+    composition: Composition,
+    place: Place,
+    labels: Labels,
+    audience: Audience,
+    *,
+    parent: str | None = None,
+    stop: StopSignal,
+) -> Result:
+    """Train and record a new run; `parent` is the run whose configuration it started from."""
+    prepared = _prepare(composition, place, audience)
+    config = prepared.composition.config
+    made_on = _environment(config)
+    run = place.store.create_run(
+        NewRun(
+            config=config.to_dict(),
+            components=provenance(config, prepared.composition.entries),
+            environment=made_on,
+            seed=config.seed,
+            steps=config.steps or 0,
+            name=labels.name,
+            note=labels.note,
+            tags=labels.tags,
+            parent=parent,
+        )
+    )
+    claimed = place.store.claim(run.id, made_on)
+    return _train(prepared, claimed, place, audience, stop=stop, checkpoint_folder=None)
+
+
+def train_on(
+    run: Run,
+    overrides: Sequence[Layer],
+    place: Place,
+    labels: Labels,
+    audience: Audience,
+    *,
+    which: str,
+    stop: StopSignal,
+) -> Result:
+    """Resume a run from its checkpoint `which` (`last`, `best` or a step), with the few settings that may change.
+
+    Raises `UsageError` where another setting would change, or nothing is left to do, and `CheckpointError` where the
+    checkpoint is damaged.
+    """
+    recorded = RunConfig.parse(run.config)
+    composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
+    config = composition.config
+    before, after = recorded.to_dict(), config.to_dict()
+    changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
+    if changed:
+        raise UsageError(
+            f"Run {run.id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
+            f"`sngan train --like {run.id}`."
+        )
+    chosen = verified_checkpoint(place.store, run, place.runs, which, f"sngan train --resume {run.id}")
+    if config.steps is None or chosen.step >= config.steps:
+        raise UsageError(
+            f"Run {run.id} is already at step {chosen.step} of {config.steps}: pass a larger --steps to train it on."
+        )
+    prepared = _prepare(composition, place, audience)
+    claimed = place.store.claim(run.id, _environment(config))
+    place.store.rewind(run.id, chosen.step)
+    place.store.update(
+        run.id, config=after, steps=config.steps, name=labels.name, note=labels.note, add_tags=labels.tags
+    )
+    return _train(prepared, claimed, place, audience, stop=stop, checkpoint_folder=chosen.folder)
+
+
+def _train(
+    prepared: Prepared,
+    run: Run,
+    place: Place,
+    audience: Audience,
+    *,
+    stop: StopSignal,
+    checkpoint_folder: Path | None,
+) -> Result:
+    composition, config = prepared.composition, prepared.composition.config
+    folder = make_folder(place.runs, run.id, config)
+    with stop, Recorder(place.store, run.id, folder, audience.warn) as recorder:
+
+        def observe(event: Event) -> None:
+            recorder(event)
+            audience(event)
+
+        recorder.add_artifact("config", folder / "config.toml")
+        for name, reason in prepared.data.skipped:
+            recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
+        training = Training(composition, prepared.data, folder, observe, extractor=prepared.extractor, stop=stop)
+        if checkpoint_folder is not None:
+            training.resume(checkpoint_folder)
+            recorder.tell("resumed", f"Resumed from the checkpoint of step {training.progress.step}.")
+        audience.begin(run.id, folder, config, training.progress.step)
+        result = training.run()
+        recorder.ended(result.status, result.step)
+    return result
+
+
+def _prepare(composition: Composition, place: Place, audience: Audience) -> Prepared:
+    config = composition.config
+    device = resolve_device(config.device)
+    set_precision(config.precision, device)
+    root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
+    pictures = composition.dataset.open(root, place.cache / "downloads")
+    size = config.size or composition.dataset.default_side(pictures)
+    check_size(composition, size)
+    if config.conditional and not pictures.class_names:
+        raise UsageError(
+            f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "
+            "the pictures into one folder a class."
+        )
+    for metric in composition.metrics.values():
+        metric.accumulator(config.eval_samples)
+    steps = config.steps
+    if config.epochs is not None:
+        steps = max(1, config.epochs * len(pictures) // (config.batch_size * config.n_dis))
+    resolved = composition.with_config(
+        config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
+    )
+    extractor = _extractor(composition, device, place, audience)
+    data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
+    if data.skipped:
+        name, reason = data.skipped[0]
+        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}")
+    return Prepared(resolved, data, extractor)
+
+
+def _extractor(
+    composition: Composition, device: torch.device, place: Place, audience: Audience
+) -> LoadedExtractor | None:
+    try:
+        return composition.extractor.load(str(device), place.cache / "weights")
+    except WeightsUnavailableError as error:
+        audience.warn(f"Nothing will be scored. {error}")
+        return None
+
+
+def _environment(config: RunConfig) -> Environment:
+    device = resolve_device(config.device)
+    return environment(describe(device), torch.__version__, torch.version.cuda if device.type == "cuda" else None)

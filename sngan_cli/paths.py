@@ -1,0 +1,51 @@
+"""Where sngan keeps things: `$SNGAN_HOME`, or the user's data folder where that is not set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sngan_registry import Store
+
+
+def home() -> Path:
+    """The folder under which everything lies. Asking for it creates nothing."""
+    chosen = os.environ.get("SNGAN_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("sngan")
+
+
+def registry_place() -> str:
+    """The registry: a SQLAlchemy URL or a file; `--registry` sets SNGAN_REGISTRY for the command that it is given to."""
+    return os.environ.get("SNGAN_REGISTRY") or str(home() / "registry.db")
+
+
+def runs_folder() -> Path:
+    """Checkpoints and pictures, one folder a run."""
+    return home() / "runs"
+
+
+def cache_folder() -> Path:
+    """Decoded pictures, downloads and weights: whatever can be made again."""
+    return home() / "cache"
+
+
+def open_store(*, create: bool) -> Store:
+    """Open the registry; without `create` a registry that does not exist yet reads as empty."""
+    from sngan_cli.errors import UsageError
+    from sngan_registry import Store
+
+    place = registry_place()
+    if create and "://" not in place:
+        try:
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"The folder {Path(place).parent} cannot be made: {error.strerror}. Set SNGAN_HOME to one that can."
+            ) from error
+    return Store.open(place, create=create)

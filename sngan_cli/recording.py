@@ -1,0 +1,241 @@
+"""Writes what the engine reports into the registry and the run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sngan_registry import (
+    Artifact,
+    Checkpoint,
+    Component,
+    Environment,
+    RegistryError,
+    Scalar,
+    Score,
+    Status,
+    Store,
+)
+from sngan_registry import Event as RunEvent
+
+from sngan_cli.catalog import Entry
+from sngan_cli.config import RunConfig
+from sngan_cli.errors import UsageError
+from sngan_cli.events import (
+    CheckpointRemoved,
+    CheckpointWritten,
+    Event,
+    Noticed,
+    SamplesDrawn,
+    Scored,
+    Scoring,
+    Stepped,
+)
+
+HEARTBEAT = 10.0
+"""Seconds between signs of life; the registry takes a run for lost after some missed ones."""
+FLUSH = 2.0
+"""Seconds for which losses may wait before they are written."""
+
+
+class Recorder:
+    """An observer that records one run, and the context in which it runs.
+
+    Entering starts the heartbeat; leaving closes the run: as `failed` or `interrupted`, with the reason, where an
+    exception passes, else as what `ended` was told. While the registry cannot be written, records wait.
+    """
+
+    def __init__(self, store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
+        self._store, self._run_id, self._folder, self._warn = store, run_id, folder, warn
+        self._step = 0
+        self._scalars: list[Scalar] = []
+        self._pending: list[Callable[[], object]] = []
+        self._flushed = time.monotonic()
+        self._warned = False
+        self._status: Status = Status.FINISHED
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __call__(self, event: Event) -> None:
+        """Record one event."""
+        self._step = max(self._step, event.step)
+        match event:
+            case Stepped(step, losses):
+                self._scalars += [Scalar(name=name, step=step, value=value) for name, value in (losses or {}).items()]
+                if losses and time.monotonic() - self._flushed > FLUSH:
+                    self.flush()
+            case Scored():
+                self._write(lambda: self._store.add_score(self._run_id, _score(event)))
+            case CheckpointWritten(step, folder, size, sha256):
+                record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
+                self._write(lambda: self._store.add_checkpoint(self._run_id, record))
+                self._describe()
+            case CheckpointRemoved(step):
+                self._write(lambda: self._store.drop_checkpoint(self._run_id, step))
+            case SamplesDrawn(step, path):
+                self.add_artifact("samples", path, step)
+            case Noticed(step, kind, message):
+                self.tell(kind, message, step)
+            case Scoring():
+                pass
+
+    def tell(self, kind: str, message: str, step: int | None = None) -> None:
+        """Record something worth telling that happened to the run."""
+        self._write(lambda: self._store.add_event(self._run_id, RunEvent(kind=kind, message=message, step=step)))
+
+    def add_artifact(self, kind: str, path: Path, step: int | None = None) -> None:
+        """Record a file that the run left in its folder."""
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        artifact = Artifact(kind=kind, path=self._relative(path), size=len(content), sha256=digest, step=step)
+        self._write(lambda: self._store.add_artifact(self._run_id, artifact))
+
+    def ended(self, status: str, step: int) -> None:
+        """Say how training ended, before the context is left."""
+        self._status, self._step = Status(status), step
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._scalars:
+            scalars, self._scalars = self._scalars, []
+            self._pending.append(lambda: self._store.add_scalars(self._run_id, scalars))
+        self._flushed = time.monotonic()
+        try:
+            self._drain()
+        except RegistryError as error:
+            if not self._warned:
+                self._warn(f"The registry cannot be written ({error}); training goes on and its records wait.")
+            self._warned = True
+
+    def __enter__(self) -> Self:
+        self._heart.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._over.set()
+        self._heart.join()
+        status, reason = self._status, None
+        if error is not None:
+            status = Status.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Status.FAILED
+            reason = str(error) or type(error).__name__
+        self.flush()
+        self._drain()
+        self._store.close(self._run_id, status, step=self._step, reason=reason)
+        self._describe()
+
+    def _write(self, action: Callable[[], object]) -> None:
+        self._pending.append(action)
+        self.flush()
+
+    def _drain(self) -> None:
+        while self._pending:
+            self._pending[0]()
+            self._pending.pop(0)
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT):
+            try:
+                self._store.heartbeat(self._run_id, self._step)
+            except RegistryError:
+                continue  # the main thread reports a registry that cannot be written; the next beat tries again
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+    def _describe(self) -> None:
+        """Leave the run's record in its own folder, so that the folder alone tells what it holds."""
+        if self._pending:
+            return
+        record = {
+            "run": asdict(self._store.run(self._run_id)),
+            "components": [asdict(c) for c in self._store.components(self._run_id)],
+            "scores": [asdict(s) for s in self._store.scores(self._run_id)],
+            "checkpoints": [asdict(c) for c in self._store.checkpoints(self._run_id)],
+            "artifacts": [asdict(a) for a in self._store.artifacts(self._run_id)],
+            "events": [asdict(e) for e in self._store.events(self._run_id)],
+        }
+        partial = self._folder / ".run.json.partial"
+        partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
+        partial.replace(self._folder / "run.json")
+
+
+def environment(device: str, torch_version: str, cuda: str | None) -> Environment:
+    """Describe where the run is made, and by which command."""
+    return Environment(
+        sngan=version("sngan"),
+        python=platform.python_version(),
+        torch=torch_version,
+        cuda=cuda,
+        device=device,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        git_commit=_git_commit(),
+        command=shlex.join(["sngan", *sys.argv[1:]]),
+    )
+
+
+def provenance(config: RunConfig, entries: Mapping[str, Entry]) -> tuple[Component, ...]:
+    """Say of every component of a configuration who supplied it, in which version, with which options."""
+    tables = config.to_dict()
+    return tuple(
+        Component(
+            role=role,
+            name=entry.name,
+            distribution=entry.distribution,
+            version=entry.version,
+            options=(
+                tables["metrics"][entry.name]
+                if role.startswith("metrics.")
+                else {key: value for key, value in tables[role].items() if key != "name"}
+            ),
+        )
+        for role, entry in entries.items()
+    )
+
+
+def make_folder(runs: Path, run_id: str, config: RunConfig) -> Path:
+    """Create a run's folder with its configuration in it; raises `UsageError` where that cannot be done."""
+    folder = runs / run_id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"The run's folder {folder} cannot be written: {error.strerror}. Set SNGAN_HOME to a folder that can."
+        ) from error
+    return folder
+
+
+def _score(scored: Scored) -> Score:
+    return Score(
+        metric=scored.metric,
+        step=scored.step,
+        value=scored.value,
+        std=scored.std,
+        higher_is_better=scored.higher_is_better,
+        protocol=scored.protocol,
+        evidence=dict(scored.evidence),
+    )
+
+
+def _git_commit() -> str | None:
+    """Commit of the git checkout that the command was given in, if it was given in one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

@@ -1,0 +1,38 @@
+"""Stops training at the end of a step: SIGINT comes from the keyboard, SIGTERM from a scheduler."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
+
+
+class StopSignal:
+    """Context in which the first SIGINT or SIGTERM is noted instead of obeyed; a second one is obeyed at once."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __call__(self) -> bool:
+        """Whether training is to stop."""
+        return self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a run that stopped: 130 from the keyboard, 75 (resumable) otherwise."""
+        return EXIT_CODES.get(self.received, 75) if self.received is not None else 75
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)

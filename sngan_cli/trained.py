@@ -1,0 +1,126 @@
+"""From a recorded run back to its generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sngan_registry import Checkpoint, Run, Store
+from torch import nn
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import compose
+from sngan_cli.config import Layer, RunConfig
+from sngan_cli.contracts import NetworkShape
+from sngan_cli.engine import checkpoint
+from sngan_cli.engine.device import resolve_device
+from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A checkpoint that was found on disk and verified against the registry."""
+
+    step: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A generator in evaluation mode, and what is known of its run; `class_names` is None where unconditional."""
+
+    network: nn.Module
+    config: RunConfig
+    step: int
+    class_names: tuple[str, ...] | None
+    weights: str
+
+    def class_index(self, wanted: str) -> int:
+        """Turn a class, by name or number, into its label; raises `UsageError` where there is none such."""
+        if self.class_names is None:
+            raise UsageError(f"The run is unconditional and has no class {wanted!r}: leave --class out.")
+        if wanted in self.class_names:
+            return self.class_names.index(wanted)
+        last = len(self.class_names) - 1
+        if not wanted.lstrip("-").isdigit():
+            raise UsageError(f"There is no class {wanted!r}.{did_you_mean(wanted, self.class_names)}")
+        if not 0 <= int(wanted) <= last:
+            raise UsageError(
+                f"There is no class {wanted}: classes run from 0 ({self.class_names[0]}) to {last} "
+                f"({self.class_names[last]})."
+            )
+        return int(wanted)
+
+    def class_path(self, wanted: str) -> tuple[int, int]:
+        """Turn `K` or `A:B` into the labels of both ends of a path; a class may have a colon in its name."""
+        for at in [i for i, letter in enumerate(wanted) if letter == ":"]:
+            start, end = wanted[:at], wanted[at + 1 :]
+            if self.class_names and wanted not in self.class_names and start and end:
+                return self.class_index(start), self.class_index(end)
+        only = self.class_index(wanted)
+        return only, only
+
+
+def verified_checkpoint(store: Store, run: Run, runs: Path, which: str, command: str) -> Chosen:
+    """Find checkpoint `which` (`last`, `best` or a step) of a run, and verify every byte of it.
+
+    Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option of
+    `command`, the checkpoint before it.
+    """
+    present = [c for c in store.checkpoints(run.id) if c.deleted is None]
+    if not present:
+        raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.")
+    wanted = _pick(store, run, present, which)
+    try:
+        checkpoint.verify(runs / run.id / wanted.path, wanted.sha256)
+    except CheckpointError as error:
+        others = [c.step for c in present if c.step != wanted.step]
+        earlier = [step for step in others if step < wanted.step] or others
+        remedy = f" Use another: {command} --checkpoint {earlier[-1]}" if earlier else " There is no other."
+        raise CheckpointError(f"{error}{remedy}") from error
+    return Chosen(wanted.step, runs / run.id / wanted.path)
+
+
+def load_generator(
+    store: Store, run: Run, runs: Path, which: str, *, weights: str | None, device: str, command: str
+) -> TrainedGenerator:
+    """Build the generator of a run and load a verified checkpoint into it.
+
+    `weights` is `raw`, `averaged`, or None for the one that the run itself is scored with.
+    """
+    chosen = verified_checkpoint(store, run, runs, which, command)
+    progress = checkpoint.read_progress(chosen.folder)
+    composition = compose([Layer(f"run {run.id}", run.config)], Catalog.installed())
+    config = composition.config
+    weights = weights or config.weights
+    if weights == "averaged" and not config.ema:
+        raise UsageError(f"Run {run.id} kept no averaged weights (its ema is 0): use --weights raw.")
+    classes = None if progress.class_names is None else len(progress.class_names)
+    assert config.size is not None  # a recorded run has its size
+    network = composition.arch_g.generator(NetworkShape(config.size, classes), composition.norm_g)
+    network.load_state_dict(
+        checkpoint.read_tensors(chosen.folder, "averaged" if weights == "averaged" else "generator")
+    )
+    network.to(resolve_device(device)).eval().requires_grad_(False)
+    return TrainedGenerator(network, config, chosen.step, progress.class_names, weights)
+
+
+def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Checkpoint:
+    by_step = {c.step: c for c in present}
+    if which == "last":
+        return by_step[max(by_step)]
+    if which == "best":
+        return by_step[_best_step(store, run, by_step)]
+    if which.isdigit() and int(which) in by_step:
+        return by_step[int(which)]
+    steps = ", ".join(map(str, sorted(by_step)))
+    raise NotFoundError(f"Run {run.id} has no checkpoint {which!r}: choose last, best or one of the steps {steps}.")
+
+
+def _best_step(store: Store, run: Run, by_step: dict[int, Checkpoint]) -> int:
+    first = next(iter(run.config["metrics"]), None)
+    scores = [s for s in store.scores(run.id) if s.metric == first and s.step in by_step]
+    if not scores:
+        raise NotFoundError(f"Run {run.id} has no scored checkpoint: use --checkpoint last or a step.")
+    best = max(scores, key=lambda s: s.value if s.higher_is_better else -s.value)
+    return best.step

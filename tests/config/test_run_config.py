@@ -1,0 +1,51 @@
+"""The configuration: what it refuses, and that TOML loses nothing."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import compose
+from sngan_cli.config import Layer, RunConfig, config_file, recipe
+from sngan_cli.errors import UsageError
+
+
+def config(**settings: Any) -> RunConfig:
+    layers = [recipe("paper"), Layer("test", {"dataset": "shapes", **settings})]
+    return compose(layers, Catalog.installed()).config
+
+
+def test_toml_is_read_back_as_the_same_configuration(tmp_path: Path) -> None:
+    written = config(conditional=True, arch={"width": 0.25}, seed=7)
+    path = tmp_path / "run.toml"
+    path.write_text(written.to_toml())
+    again = compose([recipe("paper"), config_file(path)], Catalog.installed()).config
+    assert again == written
+    assert tomllib.loads(written.to_toml())["arch_g"]["width"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_dis": 0}, r"n_dis = 0 cannot be used: input should be greater than or equal to 1"),
+        ({"lr": -1}, r"lr_g = -1 cannot be used"),
+        ({"lr_d": "fast"}, r"lr_d = 'fast' cannot be used: input should be a valid number"),
+        ({"beta1": 1.0}, r"beta1 = 1\.0 cannot be used: input should be less than 1"),
+        ({"steps": -5}, r"steps = -5 cannot be used"),
+        ({"precision": "fp8"}, r"precision = 'fp8' cannot be used: input should be 'fp32', 'tf32' or 'bf16'"),
+        ({"weights": "averaged", "ema": 0.0}, r"weights = 'averaged' needs averaged weights: set ema above 0"),
+        ({"fakes": "reused", "g_batch_size": 32}, r"needs g_batch_size >= batch_size \(32 < 64\)"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        config(**settings)
+
+
+def test_the_configuration_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        config().seed = 3  # type: ignore[misc]

@@ -1,0 +1,95 @@
+"""Checkpoints are whole or absent, and what was damaged is never used."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sngan_cli.engine import checkpoint
+from sngan_cli.engine.checkpoint import Progress
+from sngan_cli.errors import CheckpointError
+
+STATE = {"generator": {"weight": torch.arange(6.0).view(2, 3)}, "random": {"torch": torch.arange(5, dtype=torch.uint8)}}
+
+
+def progress(step: int) -> Progress:
+    return Progress(step=step, drawn=step * 10, data_sha256="d" * 64, class_names=None, best_step=1, best_value=2.5)
+
+
+def test_the_manifest_names_every_file_and_nothing_else_is_left(tmp_path: Path) -> None:
+    written = checkpoint.write(tmp_path, progress(7), STATE)
+    assert written.folder == tmp_path / "step-00000007"
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000007"]
+    manifest = json.loads((written.folder / "manifest.json").read_text())
+    assert set(manifest) == {"generator.safetensors", "random.safetensors", "state.json"}
+    assert written.size == sum(p.stat().st_size for p in written.folder.iterdir())
+    checkpoint.verify(written.folder, written.sha256)
+    assert checkpoint.read_progress(written.folder) == progress(7)
+
+
+def test_a_second_checkpoint_of_a_step_replaces_the_first(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, progress(7), STATE)
+    other = {"generator": {"weight": torch.zeros(1)}}
+    checkpoint.write(tmp_path, progress(7), other)
+    assert checkpoint.steps_in(tmp_path) == [7]
+    assert torch.equal(checkpoint.read_tensors(checkpoint.folder_of(tmp_path, 7), "generator")["weight"], torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("generator.safetensors", lambda p: p.write_bytes(b"x" + p.read_bytes()[1:]), r"generator\.safetensors is damaged: its SHA-256"),
+        ("generator.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-1]), r"generator\.safetensors is damaged: it has \d+ bytes"),
+        ("state.json", lambda p: p.unlink(), r"state\.json is damaged: the file is missing"),
+        ("manifest.json", lambda p: p.write_text("{}"), r"manifest\.json is damaged: its SHA-256"),
+        ("manifest.json", lambda p: p.unlink(), r"manifest\.json is damaged: the file is missing"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: object, message: str) -> None:
+    written = checkpoint.write(tmp_path, progress(7), STATE)
+    damage(written.folder / file)  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.verify(written.folder, written.sha256)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"step-00000003 is damaged: the folder is missing"):
+        checkpoint.verify(checkpoint.folder_of(tmp_path, 3), None)
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = checkpoint.write(tmp_path, progress(4), STATE)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "_flush", full)
+    with pytest.raises(CheckpointError, match=r"step 8 .*No space left on device; the checkpoint of step 4 stays"):
+        checkpoint.write(tmp_path, progress(8), STATE)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000004"]
+    checkpoint.verify(good.folder, good.sha256)
+
+
+def test_a_full_disk_does_not_lose_the_checkpoint_that_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = checkpoint.write(tmp_path, progress(4), STATE)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(CheckpointError, match="there is no earlier checkpoint"):
+        checkpoint.write(tmp_path, progress(4), STATE)
+    checkpoint.verify(good.folder, good.sha256)
+
+
+def test_removal_leaves_nothing(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, progress(1), STATE)
+    checkpoint.write(tmp_path, progress(2), STATE)
+    checkpoint.remove(tmp_path, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000002"]

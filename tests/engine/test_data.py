@@ -1,0 +1,84 @@
+"""The stream of real images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sngan_cli.engine.data import ImageStream, derived_seed
+
+
+def stream(count: int = 10, side: int = 2, **settings: Any) -> ImageStream:
+    """Pictures whose grey level is their number; the left half is dark when `split`."""
+    images = np.repeat(np.arange(count, dtype=np.uint8), side * side * 3).reshape(count, side, side, 3)
+    settings = {"flip": False, "dequantize": False, "seed": 0} | settings
+    return ImageStream(images, np.arange(count, dtype=np.int64), device=torch.device("cpu"), **settings)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_every_image_is_seen_once_an_epoch_with_its_label() -> None:
+    real = stream()
+    random = generator()
+    batches = [real.next(4, random) for _ in range(5)]
+    labels = torch.cat([y for _, y in batches])
+    assert sorted(labels[:10].tolist()) == sorted(labels[10:].tolist()) == list(range(10))
+    assert labels[:10].tolist() != labels[10:].tolist()
+    images = torch.cat([x for x, _ in batches])
+    torch.testing.assert_close(images[:, 0, 0, 0], labels / 127.5 - 1)
+
+
+def test_a_batch_larger_than_the_data_set_goes_round() -> None:
+    _, y = stream(3).next(8, generator())
+    assert torch.bincount(y).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
+
+
+def test_levels_map_to_the_whole_of_the_unit_range() -> None:
+    images = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1).repeat(3, axis=3)
+    real = ImageStream(
+        images, np.zeros(2, dtype=np.int64), device=torch.device("cpu"), seed=0, flip=False, dequantize=False
+    )
+    x, _ = real.next(2, generator())
+    assert sorted(x[:, 0, 0, 0].tolist()) == [-1.0, 1.0]
+
+
+def test_dequantisation_spreads_each_level_over_its_own_bin() -> None:
+    real = stream(256, side=8, dequantize=True)
+    x, y = real.next(256, generator())
+    bins = torch.floor((x + 1) * 128)
+    assert torch.equal(bins, y.view(-1, 1, 1, 1).expand_as(bins).float())
+    assert x.min() >= -1
+    assert x.max() < 1
+    assert x[0].unique().numel() > 100
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    images = np.zeros((1, 2, 2, 3), dtype=np.uint8)
+    images[:, :, 1] = 255
+    real = ImageStream(
+        images, np.zeros(1, dtype=np.int64), device=torch.device("cpu"), seed=0, flip=True, dequantize=False
+    )
+    x, _ = real.next(1000, generator())
+    mirrored = x[:, 0, 0, 0] == 1
+    assert torch.equal(x[:, 0, 0, 1] == -1, mirrored)
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_stream_goes_on_from_its_position() -> None:
+    one, other = stream(seed=5), stream(seed=5)
+    for _ in range(7):
+        one.next(3, generator())
+    other.drawn = one.drawn
+    for _ in range(7):
+        assert torch.equal(one.next(3, generator())[1], other.next(3, generator())[1])
+
+
+def test_seeds_differ_by_purpose_and_fit_torch() -> None:
+    seeds = {derived_seed(0, "a"), derived_seed(0, "b"), derived_seed(1, "a")}
+    assert len(seeds) == 3
+    assert all(0 <= seed < 2**63 for seed in seeds)

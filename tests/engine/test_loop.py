@@ -1,0 +1,137 @@
+"""What happens between the iterations: scores, checkpoints, pictures, and the ways to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from sngan_cli.engine import checkpoint
+from sngan_cli.engine.loop import Result, Training, rate_at
+from sngan_cli.errors import DivergedError
+from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Stepped
+
+
+def test_the_last_the_best_and_every_kth_checkpoint_are_kept(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, extractor: Any
+) -> None:
+    values = iter([1.0, 3.0, 2.0, 1.5, 1.2, 1.1, 1.0, 0.9])
+    training = Training(
+        tiny(eval_every=1, checkpoint_every=1, keep_every=4), data, tmp_path, listener, extractor=extractor
+    )
+    remember = training._remember_best
+
+    def scripted(scored: Scored) -> None:
+        remember(type(scored)(**{**vars(scored), "value": next(values)}))
+
+    monkeypatch.setattr(training, "_remember_best", scripted)
+    training.run()
+    assert checkpoint.steps_in(tmp_path / "checkpoints") == [2, 4, 8]
+    assert [event.step for event in listener.of(CheckpointWritten)] == list(range(1, 9))
+    assert sorted(event.step for event in listener.of(CheckpointRemoved)) == [1, 3, 5, 6, 7]
+    assert checkpoint.read_progress(checkpoint.folder_of(tmp_path / "checkpoints", 8)).best_step == 2
+
+
+def test_a_score_carries_its_evidence(tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any) -> None:
+    Training(tiny(steps=1, conditional=True), data, tmp_path, listener, extractor=extractor).run()
+    (scored,) = listener.of(Scored)
+    assert scored.metric == "is"
+    assert 1 <= scored.value <= 2
+    assert scored.protocol == "shapes-cnn@abababab n=20 splits=2"
+    assert scored.evidence["weights_sha256"] == "ab" * 32
+    assert scored.evidence["images"] == 20
+    assert scored.evidence["splits"] == 2
+    assert scored.evidence["generator_weights"] == "raw"
+    assert scored.evidence["labels"] == "even"
+
+
+def test_scoring_leaves_training_as_it_was(tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any) -> None:
+    plain = Training(tiny(), data, tmp_path / "a", listener)
+    plain.run()
+    scored = Training(tiny(eval_every=1, checkpoint_every=2), data, tmp_path / "b", listener, extractor=extractor)
+    scored.run()
+    for name, tensors in plain.gan.state().items():
+        for key, tensor in tensors.items():
+            assert torch.equal(scored.gan.state()[name][key], tensor), f"{name}: {key}"
+
+
+def test_no_steps_at_all_still_score_and_save_the_untrained_generator(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any
+) -> None:
+    assert Training(tiny(steps=0), data, tmp_path, listener, extractor=extractor).run() == Result("finished", 0)
+    assert [event.step for event in listener.of(Scored)] == [0]
+    assert checkpoint.steps_in(tmp_path / "checkpoints") == [0]
+
+
+@pytest.mark.parametrize(("conditional", "size"), [(True, (10 * 10 + 2, 3 * 10 + 2)), (False, (8 * 10 + 2, 8 * 10 + 2))])
+def test_a_sheet_of_fixed_latents_is_drawn_with_each_checkpoint(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, conditional: bool, size: tuple[int, int]
+) -> None:
+    Training(tiny(steps=2, checkpoint_every=1, conditional=conditional), data, tmp_path, listener).run()
+    drawn = listener.of(SamplesDrawn)
+    assert [event.step for event in drawn] == [1, 2]
+    with Image.open(drawn[0].path) as picture:
+        assert picture.size == size
+
+
+def test_nan_ends_the_run_and_is_never_saved(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    training = Training(tiny(checkpoint_every=1, log_every=4), data, tmp_path, listener)
+    observe = training._observe
+
+    def poison(event: Any) -> None:
+        observe(event)
+        if isinstance(event, Stepped) and event.step == 2:
+            with torch.no_grad():
+                next(training.gan.discriminator.parameters()).fill_(float("nan"))
+
+    training._observe = poison
+    with pytest.raises(DivergedError, match=r"a loss or weight became NaN or infinite by step 2; all was well at step 1"):
+        training.run()
+    assert checkpoint.steps_in(tmp_path / "checkpoints") == [1]
+
+
+def test_an_infinite_loss_is_noticed_when_it_is_read(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    training = Training(tiny(log_every=3, lr=1e30), data, tmp_path, listener)
+    with pytest.raises(DivergedError, match=r"Training diverged: .* by step [13] .*Try a smaller --lr-d and --lr-g"):
+        training.run()
+
+
+def test_a_pinned_discriminator_is_said_once(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    training = Training(tiny(steps=60, lr_d=1e-12, lr_g=1e-12, n_dis=1), data, tmp_path, listener)
+    with torch.no_grad():  # a last layer of zeros makes D blind: every logit is 0
+        for name, parameter in training.gan.discriminator.named_parameters():
+            if parameter.shape[0] == 1 or name.endswith("bias"):
+                parameter.zero_()
+    training.run()
+    (noticed,) = listener.of(Noticed)
+    assert (noticed.step, noticed.kind) == (50, "pinned")
+    assert "its loss has stood at 2.000" in noticed.message
+
+
+def test_a_stop_during_a_score_gives_the_score_up_and_saves(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any
+) -> None:
+    stopping = False
+
+    class Slow(type(extractor)):  # type: ignore[misc]
+        def __call__(self, images: torch.Tensor) -> Any:
+            nonlocal stopping
+            stopping = True
+            return super().__call__(images)
+
+    training = Training(
+        tiny(eval_every=2, eval_samples=200), data, tmp_path, listener, extractor=Slow(), stop=lambda: stopping
+    )
+    training.run()
+    assert not listener.of(Scored)
+    assert [event.kind for event in listener.of(Noticed)] == ["unscored"]
+    assert checkpoint.steps_in(tmp_path / "checkpoints") == [training.progress.step]
+
+
+def test_linear_decay_falls_to_nothing_over_the_run(tiny: Any) -> None:
+    config = tiny(lr_decay="linear").config
+    assert [rate_at(config, step) for step in (1, 5, 8)] == [1.0, 0.5, 0.125]
+    assert rate_at(tiny().config, 8) == 1.0

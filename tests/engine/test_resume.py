@@ -1,0 +1,77 @@
+"""Killed and resumed equals uninterrupted, bit for bit on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sngan_cli.engine import checkpoint
+from sngan_cli.engine.loop import Result, Training
+from sngan_cli.errors import CheckpointError
+from sngan_cli.events import Stepped
+
+
+def losses(listener: Any) -> list[tuple[int, dict[str, float]]]:
+    return [(event.step, dict(event.losses)) for event in listener.of(Stepped) if event.losses]
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "conditional": {"conditional": True, "flip": True},
+    "seed": {"fakes": "reused", "g_batch_size": 4, "ema": 0.0, "dequantize": False},
+    "spectral G, linear decay": {"norm_g": "spectral", "lr_decay": "linear"},
+    "batch norm in D": {"norm": "batch", "conditional": True},
+    "standard": {"arch": {"name": "standard", "width": 0.05}, "loss": "cross-entropy"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_four_and_four_steps_equal_eight(
+    variant: str, tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any
+) -> None:
+    settings = {"checkpoint_every": 4, "eval_every": 4, **VARIANTS[variant]}
+    whole = Training(tiny(**settings), data, tmp_path / "whole", listener, extractor=extractor)
+    whole.run()
+
+    first = type(listener)()
+    asked = iter([False, False, False, True])
+    half = Training(tiny(**settings), data, tmp_path / "halves", first, stop=lambda: next(asked))
+    assert half.run() == Result("interrupted", 4)
+    torch.manual_seed(123)  # what a new process would find is not what the run left
+    second = type(listener)()
+    rest = Training(tiny(**settings), data, tmp_path / "halves", second, extractor=extractor)
+    rest.resume(checkpoint.folder_of(tmp_path / "halves" / "checkpoints", 4))
+    assert rest.run() == Result("finished", 8)
+
+    assert losses(first) + losses(second) == losses(listener)
+    assert rest.real.drawn == whole.real.drawn == 8 * 2 * 4
+    expected, found = whole.gan.state(), rest.gan.state()
+    assert found.keys() == expected.keys()
+    for name, tensors in expected.items():
+        assert found[name].keys() == tensors.keys()
+        for key, tensor in tensors.items():
+            assert torch.equal(found[name][key], tensor), f"{name}: {key}"
+    assert torch.equal(whole.real.next(4, whole.gan.random)[0], rest.real.next(4, rest.gan.random)[0])
+
+
+def test_what_is_written_is_what_is_read(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    training = Training(tiny(conditional=True, steps=2), data, tmp_path, listener)
+    training.run()
+    folder = checkpoint.folder_of(tmp_path / "checkpoints", 2)
+    checkpoint.verify(folder, None)
+    assert checkpoint.read_progress(folder).class_names == ("ant", "bee", "cat")
+    read = checkpoint.read_state(folder)
+    for name, tensors in training.gan.state().items():
+        for key, tensor in tensors.items():
+            assert torch.equal(read[name][key], tensor), f"{name}: {key}"
+
+
+def test_another_data_set_is_refused(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    Training(tiny(steps=1), data, tmp_path, listener).run()
+    other = type(data)(data.images, data.labels, data.class_names, "f" * 64)
+    training = Training(tiny(steps=2), other, tmp_path, listener)
+    with pytest.raises(CheckpointError, match=r"pixels hash to ffffffffffff\.\.\., the run's to 000000000000"):
+        training.resume(checkpoint.folder_of(tmp_path / "checkpoints", 1))

@@ -1,0 +1,101 @@
+"""Latents, paths between them, and classes between classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sngan_cli.engine import sampling
+from sngan_cli.errors import UsageError
+
+
+class Echo(nn.Module):
+    """Draws its class's colour, brighter with the first latent."""
+
+    latent_dim = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colour = nn.Embedding(3, 3)
+        self.norm = nn.BatchNorm2d(3)
+        with torch.no_grad():
+            self.colour.weight.copy_(torch.tensor([[-1.0, -1.0, -1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]))
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        return self.colour(y).view(-1, 3, 1, 1).expand(-1, 3, 2, 2)
+
+
+def test_linear_paths_go_straight_from_end_to_end() -> None:
+    z1, z2 = torch.randn(2, 5), torch.randn(2, 5)
+    way = sampling.path(z1, z2, 3, "linear").view(2, 3, 5)
+    torch.testing.assert_close(way[:, 0], z1)
+    torch.testing.assert_close(way[:, 1], (z1 + z2) / 2)
+    torch.testing.assert_close(way[:, 2], z2)
+
+
+def test_spherical_paths_keep_to_the_great_circle() -> None:
+    z1, z2 = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    way = sampling.path(z1, z2, 3, "spherical")
+    half = 2**-0.5
+    torch.testing.assert_close(way, torch.tensor([[1.0, 0.0], [half, half], [0.0, 1.0]]), atol=1e-5, rtol=0)
+
+
+def test_spherical_paths_between_equal_latents_stand_still() -> None:
+    z = torch.randn(1, 8)
+    way = sampling.path(z, z, 4, "spherical")
+    torch.testing.assert_close(way, z.expand(4, -1), atol=1e-3, rtol=1e-3)
+
+
+def test_images_round_to_the_nearest_level_and_keep_the_mode() -> None:
+    generator = Echo().train()
+    drawn = sampling.images(generator, torch.zeros(3, 4), torch.tensor([0, 1, 2]))
+    assert drawn.dtype == torch.uint8
+    assert drawn[:, 0, 0, 0].tolist() == [0, 128, 255]
+    assert generator.training
+
+
+def test_a_class_path_begins_at_one_class_and_ends_at_the_other() -> None:
+    drawn = sampling.class_paths(Echo(), torch.zeros(2, 4), 0, 2, 5)
+    assert drawn.view(2, 5, -1)[:, :, 0].tolist() == [[0, 64, 128, 191, 255]] * 2
+
+
+def test_a_generator_without_embeddings_has_nothing_between_classes() -> None:
+    with pytest.raises(UsageError, match="embeds no classes"), sampling.between_classes(nn.Linear(1, 1), 0, 1, 0.5):
+        pass
+
+
+def test_class_paths_of_a_real_generator_end_at_its_classes(tiny: Any) -> None:
+    from sngan_cli.contracts import NetworkShape
+
+    composition = tiny()
+    generator = composition.arch_g.generator(NetworkShape(8, 3), composition.norm_g).eval()
+    with torch.no_grad():
+        for module in generator.modules():
+            if isinstance(module, nn.Embedding):
+                module.weight.normal_()
+    z = sampling.latents(generator, 2, 0, "test")
+    way = sampling.class_paths(generator, z, 0, 2, 3).view(2, 3, 3, 8, 8)
+    for k, label in ((0, 0), (2, 2)):
+        assert torch.equal(way[:, k], sampling.images(generator, z, torch.full((2,), label)))
+    assert not torch.equal(way[:, 1], way[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "columns"), [(64, None, 8), (65, None, 9), (1, None, 1), (64, 10, 7), (100, 10, 10), (5, 10, 1)]
+)
+def test_sheets_are_square_or_have_a_class_a_row(count: int, classes: int | None, columns: int) -> None:
+    assert sampling.columns_of(count, classes) == columns
+
+
+def test_sheet_labels() -> None:
+    assert sampling.sheet_labels(None, None, 4, 2) is None
+    found = sampling.sheet_labels(2, None, 6, 2)
+    assert found is not None
+    assert found.tolist() == [0, 0, 1, 1, 0, 0]
+    chosen = sampling.sheet_labels(5, 3, 2, 2)
+    assert chosen is not None
+    assert chosen.tolist() == [3, 3]

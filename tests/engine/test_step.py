@@ -1,0 +1,172 @@
+"""The training step against the algorithm, update by update."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from sngan_cli.engine import step as step_module
+from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.gan import Gan, constraints
+from sngan_cli.engine.step import average, iteration, judge, update_generator
+
+CPU = torch.device("cpu")
+
+
+def build(composition: Any, data: Any, classes: int | None = None) -> tuple[Gan, ImageStream]:
+    gan = Gan.build(composition, classes, CPU)
+    return gan, ImageStream(data.images, data.labels, device=CPU, seed=0, flip=False, dequantize=False)
+
+
+def test_d_is_updated_n_dis_times_on_fresh_real_and_generated_images(
+    tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composition = tiny(n_dis=3)
+    gan, real = build(composition, data)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    original = step_module.update_discriminator
+
+    def spy(gan: Gan, x: Any, y: Any, fake: Any, fake_y: Any) -> Any:
+        seen.append((x.clone(), fake.clone()))
+        return original(gan, x, y, fake, fake_y)
+
+    monkeypatch.setattr(step_module, "update_discriminator", spy)
+    iteration(gan, real, composition.config, 1)
+    assert len(seen) == 3
+    assert real.drawn == 3 * 4
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert not torch.equal(seen[one][0], seen[other][0])
+        assert not torch.equal(seen[one][1], seen[other][1])
+
+
+def test_the_article_trains_g_first_and_shows_its_batch_to_every_d_update(
+    tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composition = tiny(n_dis=3, fakes="reused", g_batch_size=4, conditional=True)
+    gan, real = build(composition, data, classes=3)
+    order: list[str] = []
+    fakes: list[torch.Tensor] = []
+    labels: list[torch.Tensor] = []
+    update_d, update_g = step_module.update_discriminator, step_module.update_generator
+
+    def spy_d(gan: Gan, x: Any, y: Any, fake: Any, fake_y: Any) -> Any:
+        order.append("D")
+        fakes.append(fake)
+        labels.append(fake_y)
+        return update_d(gan, x, y, fake, fake_y)
+
+    def spy_g(gan: Gan, images: int) -> Any:
+        order.append("G")
+        made = update_g(gan, images)
+        fakes.append(made[1])
+        labels.append(made[2])
+        return made
+
+    monkeypatch.setattr(step_module, "update_discriminator", spy_d)
+    monkeypatch.setattr(step_module, "update_generator", spy_g)
+    iteration(gan, real, composition.config, 1)
+    assert order == ["G", "D", "D", "D"]
+    assert all(torch.equal(fake, fakes[0]) for fake in fakes)
+    assert all(torch.equal(label, labels[0]) for label in labels)
+
+
+@pytest.mark.parametrize(("norm_g", "g_advances"), [("batch", 0), ("spectral", 1)])
+def test_constraints_advance_once_an_update_of_their_network(
+    tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch, norm_g: str, g_advances: int
+) -> None:
+    composition = tiny(n_dis=3, norm_g=norm_g, ema=0.0)
+    gan, real = build(composition, data)
+    advanced: list[object] = []
+    for network in (gan.generator, gan.discriminator):
+        for constraint in constraints(network):
+            original = constraint.advance
+            monkeypatch.setattr(
+                constraint, "advance", lambda original=original, c=constraint: (advanced.append(c), original())
+            )
+    iteration(gan, real, composition.config, 1)
+    of_d, of_g = list(constraints(gan.discriminator)), list(constraints(gan.generator))
+    assert len(of_d) > 0
+    assert all(sum(seen is c for seen in advanced) == 3 for c in of_d)
+    assert all(sum(seen is c for seen in advanced) == 1 for c in of_g)
+    assert bool(of_g) == bool(g_advances)
+
+
+def test_training_g_changes_nothing_in_d(tiny: Any, data: Any) -> None:
+    gan, _ = build(tiny(), data)
+    before = copy.deepcopy(gan.discriminator.state_dict())
+    update_generator(gan, 6)
+    assert all(torch.equal(before[key], value) for key, value in gan.discriminator.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in gan.discriminator.parameters())
+
+
+def test_one_pass_over_both_kinds_of_image_equals_two(tiny: Any, data: Any) -> None:
+    gan, real = build(tiny(conditional=True), data, classes=3)
+    assert not gan.separate
+    x, y = real.next(4, gan.random)
+    fake, fake_y = step_module.draw(gan, 4)
+    together = judge(gan, x, y, fake, fake_y)
+    gan.separate = True
+    apart = judge(gan, x, y, fake, fake_y)
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norm_in_d_keeps_real_and_generated_images_apart(tiny: Any, data: Any) -> None:
+    gan, _ = build(tiny(norm="batch"), data)
+    assert gan.separate
+    gan, _ = build(tiny(norm="layer"), data)
+    assert not gan.separate
+
+
+def test_the_average_follows_its_definition_in_float64() -> None:
+    generator = torch.nn.Linear(3, 2).double()
+    averaged = copy.deepcopy(generator)
+    expected = generator.weight.detach().clone()
+    for step in range(1, 40):
+        with torch.no_grad():
+            generator.weight.add_(torch.full_like(generator.weight, 0.1 * step))
+        average(averaged, generator, 0.9, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * generator.weight.detach()
+    torch.testing.assert_close(averaged.weight.detach(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_averaged_spectral_norm_keeps_singular_vectors_of_unit_length(tiny: Any, data: Any) -> None:
+    composition = tiny(norm_g="spectral", ema=0.99)
+    gan, real = build(composition, data)
+    for step in range(1, 4):
+        iteration(gan, real, composition.config, step)
+    assert gan.averaged is not None
+    vectors = [b for name, b in gan.averaged.named_buffers() if name.rsplit(".", 1)[-1] in ("u", "v")]
+    assert vectors
+    for vector in vectors:
+        assert vector.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_penalty_is_added_to_the_loss_of_d(tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    composition = tiny(n_dis=1)
+    gan, real = build(composition, data)
+    called: list[torch.Size] = []
+
+    class Penalised(type(composition.loss), contract=1):  # type: ignore[misc]
+        def penalty(self, discriminator: Any, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+            called.append(real.shape)
+            return 0 * discriminator(fake).sum() + 7 * sum(p.sum() for p in gan.discriminator.parameters())
+
+    gan.loss = Penalised()
+    iteration(gan, real, composition.config, 1)
+    assert called == [torch.Size([4, 3, 8, 8])]
+    bias = [p for p in gan.discriminator.parameters() if p.dim() == 1]
+    assert all(p.grad is not None and p.grad.abs().min() > 0 for p in bias)
+
+
+def test_the_images_are_trained_on_in_bf16(tiny: Any, data: Any) -> None:
+    composition = tiny(precision="bf16", steps=2)
+    gan, real = build(composition, data)
+    losses = iteration(gan, real, composition.config, 1)
+    assert losses.discriminator.dtype == torch.float32
+    assert torch.isfinite(losses.discriminator)
+    assert all(p.dtype == torch.float32 for p in gan.generator.parameters())

@@ -1,0 +1,188 @@
+"""Files and servers that cannot be used, and what SQLite needs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sngan_registry import RegistryError, Store, database
+
+
+def journal_mode(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    connection.close()
+    return str(mode)
+
+
+def test_a_path_names_a_sqlite_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_run: Any) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with Store.open("~/registry.db") as store:
+        run = store.create_run(new_run())
+    for place in (tmp_path / "registry.db", str(tmp_path / "registry.db"), f"sqlite:///{tmp_path}/registry.db"):
+        with Store.open(place) as store:
+            assert store.get("@last") == run
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    path.write_text("these are no pages of a database\n" * 100, encoding="utf-8")
+    with pytest.raises(RegistryError) as refused:
+        Store.open(path)
+    assert str(refused.value) == (
+        f"The registry {path} cannot be used: file is not a database; "
+        "restore it from a backup, or move it away to start anew."
+    )
+
+
+def test_a_damaged_database(tmp_path: Path, new_run: Any) -> None:
+    path = tmp_path / "registry.db"
+    with Store.open(path) as store:
+        store.create_run(new_run())
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with (
+        pytest.raises(RegistryError, match=r"cannot be used: .*malformed.*; restore it from a backup"),
+        Store.open(path) as store,
+    ):
+        store.summaries()
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "registry.db"
+    with pytest.raises(RegistryError) as refused:
+        Store.open(path)
+    assert str(refused.value) == f"The registry {path} cannot be opened: create the folder {path.parent} first."
+    assert not path.parent.exists()
+
+
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"unable to open database file; check that it is a file that you may read"):
+        Store.open(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anything")
+def test_a_file_that_may_not_be_written(tmp_path: Path, new_run: Any) -> None:
+    path = tmp_path / "registry.db"
+    with Store.open(path) as store:
+        run = store.create_run(new_run())
+    path.chmod(0o400)
+    with Store.open(path) as store:
+        assert store.run(run.id) == run
+        with pytest.raises(RegistryError, match=r"readonly database; check that you may write the file"):
+            store.create_run(new_run())
+
+
+def test_a_file_that_stays_locked(tmp_path: Path, new_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "registry.db"
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
+    with Store.open(path) as store:
+        run = store.create_run(new_run())
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert store.run(run.id) == run
+        with pytest.raises(RegistryError, match=r"database is locked; another process has kept it locked"):
+            store.heartbeat(run.id, 1)
+        other.close()
+        store.heartbeat(run.id, 1)
+        assert store.run(run.id).step == 1
+
+
+def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(RegistryError) as refused:
+        Store.open("postgresql+psycopg://ann:secret@db.example.org/runs")
+    assert str(refused.value) == (
+        "The registry postgresql+psycopg://ann:***@db.example.org/runs needs a driver that is not installed: "
+        "pip install 'psycopg[binary]'."
+    )
+
+
+def test_an_unknown_kind_of_database() -> None:
+    with pytest.raises(RegistryError, match=r"ann:\*\*\*@db/runs is on a kind of database .* 'postgrsql'"):
+        Store.open("postgrsql://ann:secret@db/runs")
+
+
+def test_a_url_that_cannot_be_read() -> None:
+    with pytest.raises(RegistryError, match="The registry's URL cannot be read: write it as") as refused:
+        Store.open("://ann:secret@db")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_does_not_answer() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:1/runs cannot be used: .*; check the URL") as refused:
+        Store.open("postgresql+psycopg://ann:secret@127.0.0.1:1/runs")
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+# Modes of SQLite
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ((3, 40, 1), False),
+        ((3, 44, 5), False),
+        ((3, 44, 6), True),
+        ((3, 45, 0), False),
+        ((3, 50, 6), False),
+        ((3, 50, 7), True),
+        ((3, 51, 0), False),
+        ((3, 51, 2), False),
+        ((3, 51, 3), True),
+        ((4, 0, 0), True),
+    ],
+)
+def test_wal_needs_a_sqlite_without_the_reset_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], safe: bool
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    mount(tmp_path, monkeypatch, "/dev/sda1 / ext4 rw 0 0")
+    assert database.wal_is_safe(tmp_path / "registry.db") is safe
+
+
+@pytest.mark.parametrize(
+    ("mounts", "safe"),
+    [
+        ("/dev/sda1 / ext4 rw 0 0", True),
+        ("server:/ / nfs4 rw 0 0", False),
+        ("/dev/sda1 / ext4 rw 0 0\nserver:/home {folder} nfs rw 0 0", False),
+        ("/dev/sda1 / ext4 rw 0 0\nserver:/home {folder}/my\\040runs fuse.sshfs rw 0 0", False),
+        ("/dev/sda1 / ext4 rw 0 0\nserver:/home {folder}/my cifs rw 0 0", True),
+        ("server:/ {folder} nfs rw 0 0\ntmpfs {folder} tmpfs rw 0 0\n/dev/sda1 / ext4 rw 0 0", True),
+        (None, False),
+    ],
+)
+def test_wal_needs_a_local_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: str | None, safe: bool
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+    mount(tmp_path, monkeypatch, mounts)
+    assert database.wal_is_safe(tmp_path / "my runs" / "registry.db") is safe
+
+
+@pytest.mark.parametrize(("safe", "mode"), [(True, "wal"), (False, "delete")])
+def test_the_journal_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_run: Any, safe: bool, mode: str
+) -> None:
+    path = tmp_path / "registry.db"
+    monkeypatch.setattr(database, "wal_is_safe", lambda _: not safe)
+    with Store.open(path) as store:
+        run = store.create_run(new_run())
+    monkeypatch.setattr(database, "wal_is_safe", lambda _: safe)
+    with Store.open(path) as store:
+        assert store.run(run.id) == run
+        assert journal_mode(path) == mode
+
+
+def mount(folder: Path, monkeypatch: pytest.MonkeyPatch, mounts: str | None) -> None:
+    table = folder / "mounts"
+    if mounts is not None:
+        table.write_text(mounts.format(folder=folder) + "\n", encoding="utf-8")
+    monkeypatch.setattr(database, "_MOUNTS", table)

@@ -1,0 +1,198 @@
+"""Filters and orders, on records alone."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sngan_registry import (
+    SORT_KEYS,
+    Component,
+    Environment,
+    RegistryError,
+    Run,
+    RunSummary,
+    Score,
+    Status,
+    filter_summaries,
+    sort_summaries,
+)
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+CONFIG = {"n_dis": 5, "lr": 2e-4, "conditional": True, "data_dir": None, "recipe": "paper", "metrics": {"is": {}}}
+
+
+def component(role: str, name: str, **options: Any) -> Component:
+    return Component(role=role, name=name, distribution="sngan", version="1", options=options)
+
+
+HINGE = (
+    component("arch_d", "standard", width=0.5),
+    component("arch_g", "standard", width=0.25),
+    component("loss", "hinge"),
+    component("metrics.is", "is", splits=10),
+)
+
+
+def summary(
+    environment: Environment,
+    run_id: str,
+    scores: tuple[Score, ...] = (),
+    components: tuple[Component, ...] = HINGE,
+    **changes: Any,
+) -> RunSummary:
+    usual: dict[str, Any] = {
+        "name": None,
+        "status": Status.FINISHED,
+        "reason": None,
+        "parent": None,
+        "config": CONFIG,
+        "seed": 0,
+        "step": 0,
+        "steps": 100,
+        "environment": environment,
+        "created": NOON,
+        "started": None,
+        "ended": None,
+        "heartbeat": None,
+        "note": None,
+        "tags": (),
+    }
+    return RunSummary(run=Run(id=run_id, **{**usual, **changes}), components=components, best=scores, last=scores)
+
+
+def score(value: float, protocol: str = "n=50000", minute: int = 0, **changes: Any) -> Score:
+    usual: dict[str, Any] = {"metric": "is", "step": 1, "std": None, "higher_is_better": True, "evidence": {}}
+    created = NOON + timedelta(minutes=minute)
+    return Score(**{**usual, **changes}, value=value, protocol=protocol, created=created)
+
+
+def ids(summaries: Any) -> str:
+    return " ".join(each.run.id for each in summaries)
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({}, "a b"),
+        ({"loss": "hinge"}, "a"),
+        ({"loss": "Hinge"}, ""),
+        ({"arch": "standard"}, "a"),
+        ({"arch_g": "standard"}, "a b"),
+        ({"arch_d": "resnet-preact"}, "b"),
+        ({"arch_g.width": "0.250"}, "a b"),
+        ({"arch_d.width": ".5"}, "a"),
+        ({"arch.width": "0.25"}, "b"),
+        ({"metrics.is": "is"}, "a"),
+        ({"metrics.is.splits": "10"}, "a"),
+        ({"n_dis": "5.0"}, "a"),
+        ({"n_dis": "five"}, ""),
+        ({"lr": "2e-4"}, "a b"),
+        ({"conditional": "TRUE"}, "a"),
+        ({"conditional": "false"}, "b"),
+        ({"conditional": "1"}, ""),
+        ({"data_dir": "none"}, "a"),
+        ({"data_dir": "/data"}, "b"),
+        ({"recipe": "paper", "n_dis": "1"}, "b"),
+        ({"recipe": "paper", "n_dis": "2"}, ""),
+        ({"fast": "yes"}, "b"),
+    ],
+)
+def test_where(environment: Environment, where: dict[str, str], found: str) -> None:
+    mixed = (
+        component("arch_d", "resnet-preact", width=0.25),
+        component("arch_g", "standard", width=0.25),
+        component("loss", "cross-entropy"),
+    )
+    config = {**CONFIG, "n_dis": 1, "conditional": False, "data_dir": "/data", "fast": "yes"}
+    runs = [
+        summary(environment, "a", components=HINGE),
+        summary(environment, "b", components=mixed, config=config),
+    ]
+    assert ids(filter_summaries(runs, where)) == found
+
+
+@pytest.mark.parametrize("key", ["lss", "metrics", "loss.margin", ""])
+def test_where_with_a_key_that_no_run_has(environment: Environment, key: str) -> None:
+    known = (
+        "arch, arch.width, arch_d, arch_d.width, arch_g, arch_g.width, conditional, data_dir, loss, lr, metrics.is, "
+        "metrics.is.splits, n_dis, recipe"
+    )
+    with pytest.raises(RegistryError) as refused:
+        filter_summaries([summary(environment, "a")], {"lr": "1", key: "x"})
+    assert str(refused.value) == f"No run has a setting {key!r}; known ones are {known}."
+
+
+def test_where_knows_no_keys_where_there_are_no_runs() -> None:
+    assert filter_summaries([], {"loss": "hinge"}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "order"),
+    [
+        ("id", "a b c"),
+        ("created", "c a b"),
+        ("name", "b c a"),
+        ("status", "b a c"),
+        ("step", "b a c"),
+        ("seed", "b c a"),
+    ],
+)
+def test_sort_by_what_a_run_is(environment: Environment, key: str, order: str) -> None:
+    hour = timedelta(hours=1)
+    runs = [
+        summary(environment, "c", name="y", created=NOON, status=Status.RUNNING, step=10, seed=2),
+        summary(environment, "a", name=None, created=NOON + hour, status=Status.FINISHED, step=9, seed=3),
+        summary(environment, "b", name="x", created=NOON + 2 * hour, status=Status.FAILED, step=8, seed=1),
+    ]
+    assert key in SORT_KEYS
+    result = sort_summaries(runs, key)
+    assert (ids(result.summaries), result.protocol) == (order, None)
+    assert ids(sort_summaries(runs, key, reverse=True).summaries) == order[::-1]
+
+
+def test_sort_by_a_metric_within_one_protocol(environment: Environment) -> None:
+    small = "n=5000"
+    runs = [
+        summary(environment, "none"),
+        summary(environment, "small-low", (score(8.5, small),)),
+        summary(environment, "low", (score(5.0), score(9.9, small))),
+        summary(environment, "nan", (score(math.nan),)),
+        summary(environment, "small-high", (score(9.0, small),)),
+        summary(environment, "high", (score(7.0), score(900.0, metric="other"))),
+        summary(environment, "middle", (score(6.0),)),
+        summary(environment, "other", (score(800.0, metric="other"),)),
+    ]
+    best_first = sort_summaries(runs, "is")
+    assert ids(best_first.summaries) == "high middle low nan small-high small-low none other"
+    assert best_first.protocol == "n=50000"
+    worst_first = sort_summaries(runs, "is", reverse=True)
+    assert ids(worst_first.summaries) == "low middle high nan small-low small-high none other"
+    assert worst_first.protocol == "n=50000"
+
+
+def test_the_lower_the_better(environment: Environment) -> None:
+    values = {"a": 30.0, "b": 10.0, "c": 20.0}
+    runs = [
+        summary(environment, name, (score(value, metric="fid", higher_is_better=False),))
+        for name, value in values.items()
+    ]
+    assert ids(sort_summaries(runs, "fid").summaries) == "b c a"
+    assert ids(sort_summaries(runs, "fid", reverse=True).summaries) == "a c b"
+
+
+def test_of_equally_used_protocols_the_latest_leads(environment: Environment) -> None:
+    runs = [
+        summary(environment, "a", (score(9.0, "old", minute=1),)),
+        summary(environment, "b", (score(1.0, "new", minute=2),)),
+    ]
+    assert ids(sort_summaries(runs, "is").summaries) == "b a"
+    assert sort_summaries(runs, "is").protocol == "new"
+
+
+def test_a_metric_that_no_run_has_changes_nothing(environment: Environment) -> None:
+    runs = [summary(environment, name) for name in "cab"]
+    assert ids(sort_summaries(runs, "is").summaries) == "c a b"
+    assert sort_summaries(runs, "is").protocol is None

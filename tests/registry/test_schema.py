@@ -1,0 +1,157 @@
+"""Migrations: they make what the tables say, keep what is there, and cost nothing where there is nothing to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sngan_registry
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sngan_registry import RegistryError, SchemaError, Store, schema
+from sngan_registry.tables import Base
+from sqlalchemy import create_engine, inspect, text
+
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+def upgrade():
+    op.add_column("runs", sa.Column("colour", sa.Text))
+    {then}
+"""
+
+
+def test_migrations_make_the_tables(url: str, store: Store) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        names = inspect(connection)
+        for table in Base.metadata.tables.values():
+            assert names.get_pk_constraint(table.name)["name"] == table.primary_key.name
+            keys = {(key["name"], key["options"]["ondelete"]) for key in names.get_foreign_keys(table.name)}
+            assert keys == {(key.name, key.ondelete) for key in table.foreign_key_constraints}
+    engine.dispose()
+
+
+def test_the_revision_is_the_last_migration() -> None:
+    assert ScriptDirectory.from_config(schema._config()).get_current_head() == schema.REVISION
+
+
+def test_a_newer_registry_is_refused(url: str, execute: Any) -> None:
+    Store.open(url).dispose()
+    execute("UPDATE alembic_version SET version_num = '9999'")
+    for create in (True, False):
+        with pytest.raises(
+            SchemaError, match=r"has schema '9999', and this sngan knows 0001: upgrade it with `pip install"
+        ):
+            Store.open(url, create=create)
+
+
+def test_a_database_of_something_else_is_refused(url: str, execute: Any) -> None:
+    execute("CREATE TABLE albums (id INTEGER)")
+    with pytest.raises(SchemaError, match=r"holds tables of something else \(albums\): name an empty database"):
+        Store.open(url)
+
+
+def test_reading_creates_nothing(url: str, tmp_path: Path, new_run: Any) -> None:
+    with Store.open(url, create=False) as store:
+        assert store.summaries(tags=("x",), where={"loss": "hinge"}) == []
+        with pytest.raises(RegistryError, match="the registry is empty"):
+            store.get("@last")
+        with pytest.raises(RegistryError, match="readonly"):
+            store.create_run(new_run())
+    assert list(tmp_path.glob("registry*")) == []
+    engine = create_engine(url)
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
+    with Store.open(url) as store:
+        run = store.create_run(new_run())
+    with Store.open(url, create=False) as store:
+        assert store.get("@last") == run
+
+
+def test_reading_needs_no_folder(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "missing" / "registry.db", create=False) as store:
+        assert store.summaries() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the code know one more migration; returns its file, still unwritten."""
+    scripts = tmp_path / "migrations"
+    shutil.copytree(Path(schema.__file__).with_name("migrations"), scripts)
+    monkeypatch.setattr(schema, "SCRIPTS", str(scripts))
+    monkeypatch.setattr(schema, "REVISION", "0002")
+    return scripts / "versions" / "v0002_colour.py"
+
+
+@pytest.fixture
+def old_registry(tmp_path: Path, new_run: Any) -> Path:
+    path = tmp_path / "registry.db"
+    with Store.open(path) as store:
+        store.create_run(new_run(name="old"))
+    return path
+
+
+def test_an_older_registry_is_backed_up_and_migrated(old_registry: Path, next_release: Path) -> None:
+    next_release.write_text(NEXT_MIGRATION.format(then=""), encoding="utf-8")
+    with Store.open(old_registry, create=False) as store:
+        assert store.get("@last").name == "old"
+    engine = create_engine(f"sqlite:///{old_registry}")
+    assert "colour" in {column["name"] for column in inspect(engine).get_columns("runs")}
+    engine.dispose()
+    backup = create_engine(f"sqlite:///{old_registry}.before-0002")
+    assert "colour" not in {column["name"] for column in inspect(backup).get_columns("runs")}
+    with backup.connect() as connection:
+        assert connection.scalar(text("SELECT name FROM runs")) == "old"
+    backup.dispose()
+    assert sorted(path.name for path in old_registry.parent.glob("registry*")) == [
+        "registry.db",
+        "registry.db.before-0002",
+    ]
+
+
+def test_a_migration_that_fails_changes_nothing(old_registry: Path, next_release: Path, monkeypatch: Any) -> None:
+    next_release.write_text(NEXT_MIGRATION.format(then='op.drop_table("nowhere")'), encoding="utf-8")
+    with pytest.raises(RegistryError, match="no such table: nowhere"):
+        Store.open(old_registry)
+    monkeypatch.undo()
+    with Store.open(old_registry) as store:
+        assert store.get("@last").name == "old"
+
+
+def imported(code: str) -> set[str]:
+    """Packages that a fresh interpreter has imported after running the code."""
+    script = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_package_itself_is_light() -> None:
+    modules = imported("import sngan_registry")
+    assert "sngan_registry" in modules
+    assert not modules & {"sqlalchemy", "alembic", "pydantic", "torch", "sngan_cli"}
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_opening_a_current_registry_imports_no_alembic(old_registry: Path, create: bool) -> None:
+    code = f"from sngan_registry import Store\nStore.open({str(old_registry)!r}, create={create}).summaries()"
+    modules = imported(code)
+    assert "sqlalchemy" in modules
+    assert not modules & {"alembic", "mako", "pydantic", "torch", "sngan_cli"}
+
+
+def test_the_public_names_are_there() -> None:
+    assert sngan_registry.Store is Store
+    assert all(hasattr(sngan_registry, name) for name in sngan_registry.__all__)
+    with pytest.raises(AttributeError, match="'sngan_registry' has no attribute 'Shop'"):
+        _ = sngan_registry.Shop

@@ -1,0 +1,148 @@
+"""Finding components: by name, lazily, and with every way in which that can fail."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sngan_cli.catalog import Catalog, Entry
+from sngan_cli.contracts import GROUPS, Loss
+from sngan_cli.errors import ComponentError, UsageError
+
+PLUGIN = '''
+from sngan_cli.contracts import Loss, Metric
+
+
+class Good(Loss, contract=1):
+    """A loss."""
+
+    margin: float = 1.0
+    """Margin."""
+
+    def discriminator(self, real_logits, fake_logits):
+        return real_logits.mean()
+
+    def generator(self, fake_logits):
+        return fake_logits.mean()
+
+
+class Future(Good, contract=7):
+    """Written for a contract to come."""
+
+
+class Past(Good, contract=0):
+    """Written for a contract long gone."""
+
+
+class Silent(Loss):
+    """Names no contract."""
+
+
+class Plain(Good, contract=1):
+    """Needs an option."""
+
+    power: int
+
+
+NUMBER = 3
+'''
+
+
+def entry(name: str, value: str, distribution: str = "third-party", kind: str = "loss") -> Entry:
+    return Entry(kind, name, value, distribution, "1.2")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "catalog_test_plugin.py").write_text(PLUGIN)
+    (tmp_path / "catalog_test_broken.py").write_text("import a_module_that_is_not_there\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "catalog_test_plugin", raising=False)
+    return "catalog_test_plugin"
+
+
+def test_a_component_is_imported_only_when_it_is_loaded(module: str) -> None:
+    catalog = Catalog([entry("good", f"{module}:Good"), entry("broken", "catalog_test_broken:Loss")])
+    assert catalog.names("loss") == ["broken", "good"]
+    assert module not in sys.modules
+    loaded = catalog.load("loss", "good")
+    assert issubclass(loaded.component, Loss)
+    assert loaded.entry.distribution == "third-party"
+    assert "catalog_test_broken" not in sys.modules
+
+
+def test_a_broken_plugin_is_named_and_breaks_nothing_else(module: str) -> None:
+    catalog = Catalog([entry("good", f"{module}:Good"), entry("broken", "catalog_test_broken:Loss")])
+    with pytest.raises(ComponentError, match=r"'broken' of third-party 1\.2 .*a_module_that_is_not_there"):
+        catalog.load("loss", "broken")
+    assert catalog.make("loss", "good", {}).model_dump() == {"margin": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Future", r"contract version 7, and this sngan speaks 1: install a newer sngan"),
+        ("Past", r"contract version 0, and this sngan speaks 1: install a newer third-party"),
+        ("Silent", r"names no contract version: declare `class Silent\(Loss, contract=1\)`"),
+        ("NUMBER", r"is not a subclass of sngan_cli\.contracts\.Loss"),
+    ],
+)
+def test_what_is_no_component_of_this_version_is_refused(module: str, name: str, message: str) -> None:
+    catalog = Catalog([entry("it", f"{module}:{name}")])
+    with pytest.raises(ComponentError, match=message):
+        catalog.load("loss", "it")
+
+
+def test_a_class_of_another_kind_is_refused(module: str) -> None:
+    catalog = Catalog([entry("it", f"{module}:Good", kind="metric")])
+    with pytest.raises(ComponentError, match=r"not a subclass of sngan_cli\.contracts\.Metric"):
+        catalog.load("metric", "it")
+
+
+def test_two_distributions_with_one_name_are_both_named(module: str) -> None:
+    catalog = Catalog([entry("good", f"{module}:Good", "one"), entry("good", f"{module}:Good", "two")])
+    assert catalog.names("loss") == ["good"]
+    with pytest.raises(UsageError, match=r"'good' is offered by one 1\.2 and two 1\.2: uninstall one"):
+        catalog.load("loss", "good")
+
+
+def test_a_misspelt_name_gets_the_nearest_ones() -> None:
+    with pytest.raises(UsageError, match=r"There is no loss 'hnge'\. Did you mean 'hinge'\?"):
+        Catalog.installed().load("loss", "hnge")
+
+
+def test_a_name_near_nothing_gets_the_whole_list() -> None:
+    with pytest.raises(UsageError, match=r"There is no loss 'zzzz'\. Known: .*hinge"):
+        Catalog.installed().load("loss", "zzzz")
+
+
+def test_an_entry_point_that_is_not_installed_yet_says_to_reinstall() -> None:
+    without = Catalog(e for e in Catalog.installed().entries() if e.name != "hinge")
+    with pytest.raises(UsageError, match=r"'hinge' is in pyproject\.toml but not in the installed metadata: reinstall"):
+        without.load("loss", "hinge")
+
+
+def test_an_unknown_option_gets_the_nearest_one(module: str) -> None:
+    catalog = Catalog([entry("good", f"{module}:Good")])
+    with pytest.raises(UsageError, match=r"'good' has no option 'margn' \(loss\.margn\)\. Did you mean 'margin'\?"):
+        catalog.make("loss", "good", {"margn": 2})
+
+
+def test_an_option_of_the_wrong_type_is_named_with_its_value(module: str) -> None:
+    catalog = Catalog([entry("good", f"{module}:Good")])
+    with pytest.raises(UsageError, match=r"loss\.margin = 'wide' cannot be used: input should be a valid number"):
+        catalog.make("loss", "good", {"margin": "wide"})
+
+
+def test_a_missing_option_says_how_to_give_it(module: str) -> None:
+    catalog = Catalog([entry("plain", f"{module}:Plain")])
+    with pytest.raises(UsageError, match=r"'plain' needs the option 'power': give it with --set loss\.power=VALUE"):
+        catalog.make("loss", "plain", {})
+
+
+def test_every_group_of_the_contracts_has_built_ins() -> None:
+    catalog = Catalog.installed()
+    for kind in GROUPS:
+        assert any(e.distribution == "sngan" for e in catalog.entries(kind)), kind

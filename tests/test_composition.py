@@ -1,0 +1,89 @@
+"""From layers of settings to components."""
+
+from __future__ import annotations
+
+import pytest
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import Composition, check_size, compose
+from sngan_cli.config import Layer, parse_set, recipe
+from sngan_cli.errors import UsageError
+
+
+def made(*layers: Layer) -> Composition:
+    return compose([recipe("paper"), Layer("base", {"dataset": "shapes"}), *layers], Catalog.installed())
+
+
+def test_arch_names_both_networks_and_its_options_go_to_both() -> None:
+    config = made(Layer("flags", {"arch": "standard"}), parse_set(["arch.width=0.5"])).config
+    assert config.arch_g.name == config.arch_d.name == "standard"
+    assert config.arch_g.options["width"] == config.arch_d.options["width"] == 0.5
+
+
+def test_one_network_can_be_named_and_set_alone() -> None:
+    config = made(Layer("flags", {"arch_d": "standard"}), parse_set(["arch_d.width=0.5"])).config
+    assert (config.arch_g.name, config.arch_d.name) == ("resnet-preact", "standard")
+    assert (config.arch_g.options["width"], config.arch_d.options["width"]) == (1.0, 0.5)
+
+
+def test_a_shared_option_goes_to_the_network_that_has_it() -> None:
+    config = made(Layer("flags", {"arch_d": "standard"}), parse_set(["arch.leaky_slope=0.2", "arch.width=0.5"])).config
+    assert config.arch_d.options["leaky_slope"] == 0.2
+    assert "leaky_slope" not in config.arch_g.options
+    assert config.arch_g.options["width"] == config.arch_d.options["width"] == 0.5
+
+
+def test_a_shared_option_that_neither_network_has_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'resnet-preact' has no option 'widht' .*Did you mean 'width'"):
+        made(parse_set(["arch.widht=0.5"]))
+
+
+def test_options_of_a_component_that_a_stronger_layer_replaces_are_dropped() -> None:
+    config = made(
+        Layer("file", {"arch": {"name": "resnet-preact", "last_ch": 512}}), Layer("flags", {"arch": "standard"})
+    ).config
+    assert "last_ch" not in config.arch_g.options
+
+
+def test_a_flag_beats_set_and_set_beats_the_recipe() -> None:
+    config = made(parse_set(["n_dis=3", "batch_size=8"]), Layer("flags", {"n_dis": 2})).config
+    assert (config.n_dis, config.batch_size, config.g_batch_size) == (2, 8, 128)
+
+
+def test_every_option_is_filled_in_and_its_supplier_known() -> None:
+    composition = made()
+    assert composition.config.arch_g.options["width"] == 1.0
+    assert composition.entries["loss"].distribution == "sngan"
+    assert composition.entries["metrics.is"].name == "is"
+
+
+def test_the_data_set_chooses_the_extractor_unless_the_user_does() -> None:
+    assert made().config.extractor.name == "shapes-cnn"
+    assert made(Layer("flags", {"extractor": "inception-v3"})).config.extractor.name == "inception-v3"
+
+
+def test_no_data_set_says_how_to_name_one() -> None:
+    with pytest.raises(UsageError, match=r"No dataset is named: give one with --dataset, such as --dataset cifar10"):
+        compose([recipe("paper")], Catalog.installed())
+
+
+def test_a_size_that_a_network_cannot_make_lists_those_it_can() -> None:
+    with pytest.raises(UsageError, match=r"generator 'resnet-preact' cannot be built for 33 pixels\. Nearest sizes: .*32"):
+        check_size(made(), 33)
+    check_size(made(), 32)
+
+
+@pytest.mark.parametrize("key", ["metrics.is.split=3", "metrics.fd.x=3", "dataset.sed=3", "norm.n=1", "loss.margin=1"])
+def test_unknown_options_and_metrics_are_refused(key: str) -> None:
+    with pytest.raises(UsageError, match=r"no option|no metric"):
+        made(parse_set([key]))
+
+
+def test_metrics_must_be_tables() -> None:
+    with pytest.raises(UsageError, match="metrics must be tables"):
+        made(parse_set(["metrics=3"]))
+
+
+def test_a_component_must_be_a_name_or_a_table() -> None:
+    with pytest.raises(UsageError, match=r"arch = 3 must be a name or a table"):
+        made(Layer("file", {"arch": 3}))
