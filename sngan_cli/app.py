@@ -1,6 +1,7 @@
 """The `sngan` program: its commands, and how it ends.
 
-Nothing here, nor at the top of a command's module, may import torch, pydantic, SQLAlchemy or a plugin: `--help` is quick.
+Nothing here, nor at the top of a command's module, may import torch, pydantic, SQLAlchemy or a plugin: `--help` is
+quick.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ def main() -> NoReturn:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    from sngan_cli.errors import SnganError
     from sngan_registry.errors import AmbiguousRunError, RegistryError, RunBusyError, RunNotFoundError
+
+    from sngan_cli.errors import SnganError
 
     if isinstance(error, SnganError):
         return f"error: {error}", error.exit_code

@@ -21,7 +21,7 @@ def home() -> Path:
 
 
 def registry_place() -> str:
-    """The registry: a SQLAlchemy URL or a file; `--registry` sets SNGAN_REGISTRY for the command that it is given to."""
+    """The registry: a SQLAlchemy URL or a file. `--registry` sets SNGAN_REGISTRY for its own command."""
     return os.environ.get("SNGAN_REGISTRY") or str(home() / "registry.db")
 
 
@@ -37,8 +37,9 @@ def cache_folder() -> Path:
 
 def open_store(*, create: bool) -> Store:
     """Open the registry; without `create` a registry that does not exist yet reads as empty."""
-    from sngan_cli.errors import UsageError
     from sngan_registry import Store
+
+    from sngan_cli.errors import UsageError
 
     place = registry_place()
     if create and "://" not in place:

@@ -68,7 +68,9 @@ def test_no_data_set_says_how_to_name_one() -> None:
 
 
 def test_a_size_that_a_network_cannot_make_lists_those_it_can() -> None:
-    with pytest.raises(UsageError, match=r"generator 'resnet-preact' cannot be built for 33 pixels\. Nearest sizes: .*32"):
+    with pytest.raises(
+        UsageError, match=r"generator 'resnet-preact' cannot be built for 33 pixels\. Nearest sizes: .*32"
+    ):
         check_size(made(), 33)
     check_size(made(), 32)
 
@@ -81,7 +83,7 @@ def test_unknown_options_and_metrics_are_refused(key: str) -> None:
 
 def test_metrics_must_be_tables() -> None:
     with pytest.raises(UsageError, match="metrics must be tables"):
-        made(parse_set(["metrics=3"]))
+        made(parse_set(["metrics=is"]))
 
 
 def test_a_component_must_be_a_name_or_a_table() -> None:

@@ -36,7 +36,18 @@ def test_it_is_listed_with_its_distribution(site: Path) -> None:
 
 
 def test_it_trains_and_the_registry_knows_who_supplied_it(site: Path) -> None:
-    tiny = ["--arch", "standard", "--set", "arch.width=0.05", "--size", "8", "--batch-size", "4", "--eval-samples", "20"]
+    tiny = [
+        "--arch",
+        "standard",
+        "--set",
+        "arch.width=0.05",
+        "--size",
+        "8",
+        "--batch-size",
+        "4",
+        "--eval-samples",
+        "20",
+    ]
     trained = sngan(
         site, "train", "--dataset", "shapes", "--set", "dataset.images=20", *tiny, "--steps", "2",
         "--loss", "least-squares", "--set", "loss.real=0.9",
@@ -49,7 +60,17 @@ def test_it_trains_and_the_registry_knows_who_supplied_it(site: Path) -> None:
 
 def test_its_own_tests_pass(site: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(EXAMPLE), str(EXAMPLE / "tests")]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(EXAMPLE),
+        str(EXAMPLE / "tests"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout

@@ -100,7 +100,7 @@ class Affine(nn.Module):
 
 
 class FeatureNorm(nn.Module):
-    """A normalisation of (N, C, H, W) without parameters of its own, then gamma and beta, by class where conditional."""
+    """A normalisation of (N, C, H, W) without parameters, then gamma and beta, by class where conditional."""
 
     def __init__(self, statistics: nn.Module, channels: int, classes: int | None):
         super().__init__()

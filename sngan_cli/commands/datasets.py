@@ -101,5 +101,5 @@ def _choose(
         chosen = order[:images]
         return decoded.images[np.sort(chosen)], math.isqrt(len(chosen) - 1) + 1
     rows = [order[labels == label] for label in np.unique(labels)]
-    columns = min(max(1, images // len(rows)), min(map(len, rows)))
+    columns = min(max(1, images // len(rows)), *map(len, rows))
     return decoded.images[np.concatenate([row[:columns] for row in rows])], columns

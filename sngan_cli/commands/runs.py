@@ -52,8 +52,10 @@ def list_runs(
     Scores are sorted within one protocol (extractor, weights, images, splits): runs that were measured by another one
     follow behind, marked with a star.
     """
+    from sngan_registry import Status
+
     with paths.open_store(create=False) as store:
-        found = store.summaries(status=status and status.value, tags=tag or (), where=_conditions(where))
+        found = store.summaries(status=None if status is None else Status(status), tags=tag or (), where=_conditions(where))
     shown, leading = _ordered(found, sort, reverse)
     shown = shown[:limit]
     if as_json:
@@ -80,8 +82,7 @@ def show(
     """Show everything that is known of a run: settings, components, scores with their evidence, checkpoints, events."""
     with paths.open_store(create=False) as store:
         run = store.get(run_id)
-        everything = {
-            "run": asdict(run),
+        everything: dict[str, list[dict[str, Any]]] = {
             "components": [asdict(c) for c in store.components(run.id)],
             "scores": [asdict(s) for s in store.scores(run.id)],
             "checkpoints": [asdict(c) for c in store.checkpoints(run.id)],
@@ -90,7 +91,7 @@ def show(
             "scalars": [asdict(s) for s in store.scalars(run.id)],
         }
     if as_json:
-        console.print_json({**everything.pop("run"), **everything})
+        console.print_json({**asdict(run), **everything})
     else:
         _show(run, everything)
 
@@ -111,8 +112,9 @@ def _ordered(
     found: Sequence[RunSummary], sort: str | None, reverse: bool
 ) -> tuple[Sequence[RunSummary], dict[str, str]]:
     """The runs in order, and for each metric the protocol whose scores go unmarked."""
-    from sngan_cli.errors import UsageError, did_you_mean
     from sngan_registry import SORT_KEYS, sort_summaries
+
+    from sngan_cli.errors import UsageError, did_you_mean
 
     metrics = dict.fromkeys(score.metric for summary in found for score in summary.best)
     leading = {metric: sort_summaries(found, metric).protocol or "" for metric in metrics}

@@ -25,8 +25,8 @@ _CHUNK = 128
 class DecodedPictures:
     """A prepared data set.
 
-    `images` (N, side, side, 3) uint8 and `labels` (N,) int64 are memory maps, writable in memory only (copy-on-write);
-    `data_sha256` identifies pixels, labels and class names; `skipped` names the pictures that could not be read, and why.
+    `images` (N, side, side, 3) uint8 is a memory map, writable in memory only (copy-on-write), `labels` (N,) is int64;
+    `data_sha256` identifies pixels, labels and class names; `skipped` says which pictures could not be read, and why.
     """
 
     images: np.ndarray
@@ -41,8 +41,8 @@ def prepare(
 ) -> DecodedPictures:
     """Decode every picture to `side` pixels, or find it done: the cache is keyed by content.
 
-    Broken pictures are left out. Raises `DataError` where there are more of them than the data set allows, where none is
-    left, and where the cache cannot be written.
+    Broken pictures are left out. Raises `DataError` where there are more of them than the data set allows, where none
+    is left, and where the cache cannot be written.
     """
     key = hashlib.sha256(f"{FORMAT}\0{side}\0{pictures.identity}".encode()).hexdigest()[:24]
     folder = cache / key
@@ -56,8 +56,8 @@ def prepare(
         _put(partial, folder)
     except OSError as error:
         raise DataError(
-            f"The decoded pictures cannot be written to {cache}: {error.strerror}. Free some space, or set SNGAN_HOME to "
-            "a folder on another disk."
+            f"The decoded pictures cannot be written to {cache}: {error.strerror}. Free some space, or set "
+            "SNGAN_HOME to a folder on another disk."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -132,15 +132,15 @@ def _check_skipped(pictures: Pictures, skipped: dict[int, str], over: bool) -> N
     if len(skipped) == len(pictures):
         raise DataError(f"None of the {len(pictures)} pictures can be read, such as {named}.")
     raise DataError(
-        f"More than {pictures.max_unreadable} of {len(pictures)} pictures cannot be read, such as {named}. Mend them, or "
-        "allow more with --set dataset.max_unreadable=N."
+        f"More than {pictures.max_unreadable} of {len(pictures)} pictures cannot be read, such as {named}. Mend them, "
+        "or allow more with --set dataset.max_unreadable=N."
     )
 
 
 def _digest(images: np.ndarray, labels: np.ndarray, names: list[str] | None) -> str:
     digest = hashlib.sha256(json.dumps([images.shape, names]).encode())
     for start in range(0, len(images), 4096):
-        digest.update(np.ascontiguousarray(images[start : start + 4096]))
+        digest.update(np.ascontiguousarray(images[start : start + 4096]).data)
     digest.update(labels.tobytes())
     return digest.hexdigest()
 

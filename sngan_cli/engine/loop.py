@@ -36,10 +36,14 @@ from sngan_cli.events import (
 class RealImages(Protocol):
     """A prepared data set: images (N, side, side, 3) uint8, labels (N,), and what identifies them."""
 
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...] | None
-    data_sha256: str
+    @property
+    def images(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def labels(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    @property
+    def data_sha256(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

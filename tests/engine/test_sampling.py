@@ -85,7 +85,8 @@ def test_class_paths_of_a_real_generator_end_at_its_classes(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "classes", "columns"), [(64, None, 8), (65, None, 9), (1, None, 1), (64, 10, 7), (100, 10, 10), (5, 10, 1)]
+    ("count", "classes", "columns"),
+    [(64, None, 8), (65, None, 9), (1, None, 1), (64, 10, 7), (100, 10, 10), (5, 10, 1)],
 )
 def test_sheets_are_square_or_have_a_class_a_row(count: int, classes: int | None, columns: int) -> None:
     assert sampling.columns_of(count, classes) == columns

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from sngan_example.least_squares import LeastSquares
 
 

@@ -17,8 +17,10 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 def decode(content: bytes | BinaryIO, side: int) -> np.ndarray:
     """Decode a picture to uint8 (side, side, 3).
 
-    It is turned upright, laid on white where it is transparent, cut to the square in its middle, and resized bicubically
-    with antialiasing; one that has the right side already keeps its pixels. Raises `UnreadablePictureError`.
+    It is turned upright, laid on white where it is transparent, cut to the square in its middle, and resized
+    bicubically with antialiasing; one that has the right side already keeps its pixels.
+
+    Raises `UnreadablePictureError`.
     """
     source = io.BytesIO(content) if isinstance(content, bytes) else content
     try:

@@ -31,7 +31,7 @@ class InceptionV3(Extractor, contract=1):
     """
 
     weights: Path | None = None
-    """File of the weights; by default $SNGAN_INCEPTION_WEIGHTS, then the caches of sngan and torch, then the network."""
+    """File of the weights; else $SNGAN_INCEPTION_WEIGHTS, then the caches of sngan and torch, then the network."""
 
     def load(self, device: str, cache: Path) -> LoadedExtractor:
         """Find, verify and load the weights."""

@@ -70,7 +70,8 @@ def train(epochs: int, images: int, seed: int) -> ShapesClassifier:
 def accuracy(network: ShapesClassifier, images: int, side: int) -> float:
     """Fraction of held-out pictures that are classified rightly."""
     x, y = drawn(images, HELD_OUT_SEED + side, side)
-    return (network(to_input(x)).argmax(1) == y).float().mean().item()
+    right: Tensor = network(to_input(x)).argmax(1) == y
+    return right.float().mean().item()
 
 
 def main() -> None:

@@ -46,7 +46,8 @@ class Splits:
         log_p = log_softmax(features.logits.double(), dim=1)
         while len(log_p):
             split = next(k for k, end in enumerate(self._ends) if self._seen < end)
-            part, log_p = log_p.split([n := min(len(log_p), self._ends[split] - self._seen), len(log_p) - n])
+            room = self._ends[split] - self._seen
+            part, log_p = log_p[:room], log_p[room:]
             p = part.exp()
             self._sum_p[split] = self._sum_p[split] + p.sum(0).cpu()
             self._sum_plogp[split] += (p * part).sum().item()

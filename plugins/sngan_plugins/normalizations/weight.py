@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch.nn import ConvTranspose2d
 from torch.nn.utils.parametrizations import weight_norm
 
 from sngan_cli.contracts import Normalization
@@ -17,6 +18,5 @@ class Weight(Normalization, contract=1):
 
     def constrain(self, layer: nn.Module) -> nn.Module:
         """Part the weight into a length and a direction for each output."""
-        from torch.nn import ConvTranspose2d
-
-        return weight_norm(layer, dim=1 if isinstance(layer, ConvTranspose2d) else 0)
+        weight_norm(layer, dim=1 if isinstance(layer, ConvTranspose2d) else 0)
+        return layer
