@@ -7,6 +7,7 @@ quick.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -17,6 +18,7 @@ from sngan_cli.commands import datasets, plugins, registry, runs
 from sngan_cli.commands.interpolate import interpolate
 from sngan_cli.commands.sample import sample
 from sngan_cli.commands.train import train
+from sngan_cli.stopping import StopAtOnceError, stop_at_once
 
 app = typer.Typer(
     name="sngan",
@@ -63,9 +65,10 @@ def options(
 
 def main() -> NoReturn:
     """Run the program; what goes wrong is said in a line or two, and in the exit code."""
+    signal.signal(signal.SIGINT, stop_at_once)
     try:
         app()
-    except KeyboardInterrupt:
+    except StopAtOnceError:
         _fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: the exit's flush must not fail

@@ -61,7 +61,10 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         merge_scalars(layers) | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
     )
     _check_networks(config, made)
-    return Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
+    composition = Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
+    if config.size is not None:
+        check_size(composition, config.size)
+    return composition
 
 
 def check_size(composition: Composition, size: int) -> None:

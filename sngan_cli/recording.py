@@ -45,6 +45,7 @@ from sngan_cli.events import (
     Scoring,
     Stepped,
 )
+from sngan_cli.stopping import StopAtOnceError
 
 HEARTBEAT = 10.0
 """Seconds between signs of life; the registry takes a run for lost after some missed ones."""
@@ -130,7 +131,7 @@ class Recorder:
         self._heart.join()
         status, reason = self._status, None
         if error is not None:
-            status = Status.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Status.FAILED
+            status = Status.INTERRUPTED if isinstance(error, StopAtOnceError) else Status.FAILED
             reason = str(error) or type(error).__name__
         self.flush()
         self._drain()

@@ -1,12 +1,24 @@
-"""Stops training at the end of a step: SIGINT comes from the keyboard, SIGTERM from a scheduler."""
+"""How the program stops: at once, or while it trains at the end of a step.
+
+SIGINT comes from the keyboard, SIGTERM from a scheduler that wants its machine back.
+"""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
+
+
+class StopAtOnceError(BaseException):
+    """SIGINT outside of training, or a second signal in it. (Typer would end a KeyboardInterrupt with exit code 1.)"""
+
+
+def stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle SIGINT wherever the program is."""
+    raise StopAtOnceError
 
 
 class StopSignal:
@@ -21,8 +33,8 @@ class StopSignal:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a run that stopped: 130 from the keyboard, 75 (resumable) otherwise."""
-        return EXIT_CODES.get(self.received, 75) if self.received is not None else 75
+        """Exit code of a run that was stopped: 130 from the keyboard, 75 (resumable) by a scheduler."""
+        return EXIT_CODES[self.received or signal.SIGTERM]
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
@@ -34,5 +46,5 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise StopAtOnceError
         self.received = signal.Signals(number)

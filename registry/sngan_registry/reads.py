@@ -11,24 +11,24 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Subquery, case, func, inspect, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Subquery, Table, case, func, or_, select
 
+from sngan_registry import tables
 from sngan_registry.errors import AmbiguousRunError, RunNotFoundError
 from sngan_registry.records import LOST_AFTER, Component, Environment, Run, RunSummary, Score, Status
-from sngan_registry.tables import ComponentRow, RunRow, ScoreRow, TagRow
 
 BEST_METRIC = "is"
 """The metric that `@best` is about."""
 
-_NEWEST_FIRST = (RunRow.created.desc(), RunRow.id.desc())
+_NEWEST_FIRST = (tables.runs.c.created.desc(), tables.runs.c.id.desc())
 _ENVIRONMENT = [field.name for field in fields(Environment)]
 _PLAIN = [field.name for field in fields(Run) if field.name not in {"status", "environment", "tags"}]
 _COMPONENT = [field.name for field in fields(Component)]
 _SCORE = [field.name for field in fields(Score)]
 
-_BADNESS = case((ScoreRow.higher_is_better, -ScoreRow.value), else_=ScoreRow.value)
-_BEST_FIRST = (ScoreRow.value.is_(None), _BADNESS, ScoreRow.step)
-_LAST_FIRST = (ScoreRow.step.desc(), ScoreRow.created.desc())
+_BADNESS = case((tables.scores.c.higher_is_better, -tables.scores.c.value), else_=tables.scores.c.value)
+_BEST_FIRST = (tables.scores.c.value.is_(None), _BADNESS, tables.scores.c.step)
+_LAST_FIRST = (tables.scores.c.step.desc(), tables.scores.c.created.desc())
 
 
 def status_of(row: RowMapping, now: datetime) -> Status:
@@ -47,7 +47,7 @@ def runs(connection: Connection, chosen: Select[Any]) -> tuple[Run, ...]:
 
 def run(connection: Connection, run_id: str) -> Run:
     """Load one run by its whole id; raises `RunNotFoundError`."""
-    found = runs(connection, select(RunRow.id).where(RunRow.id == run_id))
+    found = runs(connection, select(tables.runs.c.id).where(tables.runs.c.id == run_id))
     if not found:
         raise RunNotFoundError(run_id)
     return found[0]
@@ -64,14 +64,14 @@ def find_run(connection: Connection, ref: str) -> Run:
         return _last(connection)
     if ref == "@best":
         return run(connection, _best(connection))
-    prefix = RunRow.id.startswith(ref.lower(), autoescape=True)
-    for condition in (RunRow.id == ref.lower(), RunRow.name == ref, prefix):
-        found = runs(connection, select(RunRow.id).where(condition))
+    prefix = tables.runs.c.id.startswith(ref.lower(), autoescape=True)
+    for condition in (tables.runs.c.id == ref.lower(), tables.runs.c.name == ref, prefix):
+        found = runs(connection, select(tables.runs.c.id).where(condition))
         if len(found) > 1:
             raise AmbiguousRunError(ref, found)
         if found:
             return found[0]
-    known = {word for row in connection.execute(select(RunRow.id, RunRow.name)) for word in row if word}
+    known = {word for row in connection.execute(select(tables.runs.c.id, tables.runs.c.name)) for word in row if word}
     raise RunNotFoundError(ref, near=get_close_matches(ref, sorted(known | {"@last", "@best"})))
 
 
@@ -79,31 +79,31 @@ def summaries(
     connection: Connection, status: Status | None, tags: Iterable[str], limit: int | None
 ) -> list[RunSummary]:
     """Load summaries, newest first, in four queries. A status of lost finds all that may be, running ones included."""
-    chosen = select(RunRow.id).order_by(*_NEWEST_FIRST).limit(limit)
+    chosen = select(tables.runs.c.id).order_by(*_NEWEST_FIRST).limit(limit)
     if status is not None:
-        chosen = chosen.where(RunRow.status == (Status.RUNNING if status is Status.LOST else status))
+        chosen = chosen.where(tables.runs.c.status == (Status.RUNNING if status is Status.LOST else status))
     for tag in tags:
-        chosen = chosen.where(select(TagRow).where(TagRow.run_id == RunRow.id, TagRow.tag == tag).exists())
+        carries_it = (tables.tags.c.run_id == tables.runs.c.id, tables.tags.c.tag == tag)
+        chosen = chosen.where(select(tables.tags).where(*carries_it).exists())
     ids = chosen.subquery()
     components = _components(connection, ids)
     best, last = _best_and_last_scores(connection, ids)
     return [
         RunSummary(
-            run=run,
-            components=tuple(components[run.id]),
-            best=tuple(best[run.id]),
-            last=tuple(last[run.id]),
+            run=found,
+            components=tuple(components[found.id]),
+            best=tuple(best[found.id]),
+            last=tuple(last[found.id]),
         )
-        for run in _runs(connection, ids)
+        for found in _runs(connection, ids)
     ]
 
 
 def _runs(connection: Connection, ids: Subquery) -> tuple[Run, ...]:
     tags: dict[str, list[str]] = defaultdict(list)
-    tagged = select(TagRow.run_id, TagRow.tag).join(ids, ids.c.id == TagRow.run_id).order_by(TagRow.tag)
-    for run_id, tag in connection.execute(tagged):
+    for run_id, tag in connection.execute(_of(tables.tags, ids)):
         tags[run_id].append(tag)
-    found = connection.execute(select(RunRow).join(ids, ids.c.id == RunRow.id).order_by(*_NEWEST_FIRST))
+    found = connection.execute(select(tables.runs).join(ids, ids.c.id == tables.runs.c.id).order_by(*_NEWEST_FIRST))
     now = datetime.now(UTC)
     return tuple(_run(row, tuple(tags[row["id"]]), now) for row in found.mappings())
 
@@ -118,7 +118,7 @@ def _run(row: RowMapping, tags: tuple[str, ...], now: datetime) -> Run:
 
 
 def _last(connection: Connection) -> Run:
-    found = runs(connection, select(RunRow.id).order_by(*_NEWEST_FIRST).limit(1))
+    found = runs(connection, select(tables.runs.c.id).order_by(*_NEWEST_FIRST).limit(1))
     if not found:
         raise RunNotFoundError("@last", "the registry is empty")
     return found[0]
@@ -126,21 +126,25 @@ def _last(connection: Connection) -> Run:
 
 def _best(connection: Connection) -> str:
     """Id of the run with the best score, within the protocol that was used most recently."""
-    of_metric = (ScoreRow.metric == BEST_METRIC, ScoreRow.value.is_not(None))
-    latest = select(ScoreRow.protocol).where(*of_metric).order_by(ScoreRow.created.desc()).limit(1)
-    comparable = (*of_metric, ScoreRow.protocol == latest.scalar_subquery())
-    best = connection.scalar(select(ScoreRow.run_id).where(*comparable).order_by(*_BEST_FIRST).limit(1))
+    of_metric = (tables.scores.c.metric == BEST_METRIC, tables.scores.c.value.is_not(None))
+    latest = select(tables.scores.c.protocol).where(*of_metric).order_by(tables.scores.c.created.desc()).limit(1)
+    comparable = (*of_metric, tables.scores.c.protocol == latest.scalar_subquery())
+    best: str | None = connection.scalar(
+        select(tables.scores.c.run_id).where(*comparable).order_by(*_BEST_FIRST).limit(1)
+    )
     if best is None:
         raise RunNotFoundError("@best", f"no run has a score {BEST_METRIC!r} yet")
     return best
 
 
+def _of(table: Table, ids: Subquery) -> Select[Any]:
+    """Select what belongs to these runs, in the order of the table's key."""
+    return select(table).join(ids, ids.c.id == table.c.run_id).order_by(*table.primary_key)
+
+
 def _components(connection: Connection, ids: Subquery) -> dict[str, list[Component]]:
     found: dict[str, list[Component]] = defaultdict(list)
-    statement = (
-        select(ComponentRow).join(ids, ids.c.id == ComponentRow.run_id).order_by(ComponentRow.role, ComponentRow.name)
-    )
-    for row in connection.execute(statement).mappings():
+    for row in connection.execute(_of(tables.components, ids)).mappings():
         found[row["run_id"]].append(Component(**{name: row[name] for name in _COMPONENT}))
     return found
 
@@ -149,14 +153,14 @@ def _best_and_last_scores(
     connection: Connection, ids: Subquery
 ) -> tuple[dict[str, list[Score]], dict[str, list[Score]]]:
     """Of each run, metric and protocol the best score and the one of the latest step."""
-    group = (ScoreRow.run_id, ScoreRow.metric, ScoreRow.protocol)
+    group = (tables.scores.c.run_id, tables.scores.c.metric, tables.scores.c.protocol)
     ranked = (
         select(
-            *inspect(ScoreRow).columns,
+            tables.scores,
             func.row_number().over(partition_by=group, order_by=_BEST_FIRST).label("best"),
             func.row_number().over(partition_by=group, order_by=_LAST_FIRST).label("last"),
         )
-        .join(ids, ids.c.id == ScoreRow.run_id)
+        .join(ids, ids.c.id == tables.scores.c.run_id)
         .subquery()
     )
     statement = (

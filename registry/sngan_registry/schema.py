@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect, t
 
 from sngan_registry.database import label, reading, sqlite_file, writing
 from sngan_registry.errors import SchemaError
-from sngan_registry.tables import Base
+from sngan_registry.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -62,7 +62,7 @@ def nothing() -> Engine:
     """Make a registry without runs that exists nowhere and cannot be written, for reading where there is none."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with engine.begin() as connection:
-        Base.metadata.create_all(connection)
+        metadata.create_all(connection)
         connection.exec_driver_sql("PRAGMA query_only = ON")
     return engine
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, insert, inspect, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute
 
-from sngan_registry import queries, reads, schema
+from sngan_registry import queries, reads, schema, tables
 from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
 from sngan_registry.errors import RegistryError, RunBusyError, RunNotFoundError
 from sngan_registry.ids import new_run_id
@@ -30,17 +29,6 @@ from sngan_registry.records import (
     Scalar,
     Score,
     Status,
-)
-from sngan_registry.tables import (
-    ArtifactRow,
-    CheckpointRow,
-    ComponentRow,
-    EventRow,
-    RowOfRun,
-    RunRow,
-    ScalarRow,
-    ScoreRow,
-    TagRow,
 )
 
 if TYPE_CHECKING:
@@ -120,7 +108,7 @@ class Store:
             run_id = _insert_run(connection, values)
             if new.components:
                 rows = [{"run_id": run_id, **vars(component)} for component in new.components]
-                connection.execute(insert(ComponentRow), rows)
+                connection.execute(insert(tables.components), rows)
             _add_tags(connection, run_id, new.tags)
             return reads.run(connection, run_id)
 
@@ -131,7 +119,7 @@ class Store:
         """
         with self._writing(run_id) as connection:
             now = datetime.now(UTC)
-            row = connection.execute(select(RunRow).where(RunRow.id == run_id)).mappings().one()
+            row = connection.execute(select(tables.runs).where(tables.runs.c.id == run_id)).mappings().one()
             if reads.status_of(row, now) is Status.RUNNING:
                 raise RunBusyError(run_id, row["host"], row["pid"])
             values = {
@@ -142,14 +130,14 @@ class Store:
                 "heartbeat": now,
                 **vars(environment),
             }
-            connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+            _set(connection, run_id, values)
             return reads.run(connection, run_id)
 
     def heartbeat(self, run_id: str, step: int) -> None:
         """Show that a run is alive, and how far it came. A lost run comes back to life."""
         with self._writing(run_id) as connection:
             values = {"heartbeat": datetime.now(UTC), "step": step}
-            connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+            _set(connection, run_id, values)
 
     def close(self, run_id: str, status: Status, *, step: int, reason: str | None = None) -> None:
         """Record how training ended: finished, failed or interrupted."""
@@ -157,7 +145,7 @@ class Store:
             raise ValueError(f"a run does not end as {status}")
         with self._writing(run_id) as connection:
             values = {"status": status, "step": step, "reason": reason, "ended": datetime.now(UTC)}
-            connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+            _set(connection, run_id, values)
 
     def update(
         self,
@@ -174,47 +162,47 @@ class Store:
         values = {key: value for key, value in given.items() if value is not None}
         with self._writing(run_id) as connection:
             if values:
-                connection.execute(update(RunRow).where(RunRow.id == run_id).values(values))
+                _set(connection, run_id, values)
             _add_tags(connection, run_id, add_tags)
 
     def rewind(self, run_id: str, step: int) -> None:
         """Forget the scalars and scores after `step`, to train from there again."""
         with self._writing(run_id) as connection:
-            connection.execute(delete(ScalarRow).where(ScalarRow.run_id == run_id, ScalarRow.step > step))
-            connection.execute(delete(ScoreRow).where(ScoreRow.run_id == run_id, ScoreRow.step > step))
-            connection.execute(update(RunRow).where(RunRow.id == run_id).values(step=step))
+            for table in (tables.scalars, tables.scores):
+                connection.execute(delete(table).where(table.c.run_id == run_id, table.c.step > step))
+            _set(connection, run_id, {"step": step})
 
     # What came of it --------------------------------------------------------------------------------------------------
 
     def add_scalars(self, run_id: str, scalars: Iterable[Scalar]) -> None:
         """Record points of curves; a point replaces the one of the same name and step."""
-        self._replace(run_id, ScalarRow, [vars(scalar) for scalar in scalars])
+        self._replace(run_id, tables.scalars, [vars(scalar) for scalar in scalars])
 
     def add_score(self, run_id: str, score: Score) -> None:
         """Record a score; it replaces one of the same metric, protocol, step and generator weights."""
         weights = str(score.evidence.get("generator_weights", ""))
-        self._replace(run_id, ScoreRow, [{**_dated(score), "generator_weights": weights}])
+        self._replace(run_id, tables.scores, [{**_dated(score), "generator_weights": weights}])
 
     def add_checkpoint(self, run_id: str, checkpoint: Checkpoint) -> None:
         """Record a checkpoint; it replaces the one of the same step."""
-        self._replace(run_id, CheckpointRow, [_dated(checkpoint)])
+        self._replace(run_id, tables.checkpoints, [_dated(checkpoint)])
 
     def drop_checkpoint(self, run_id: str, step: int) -> None:
         """Record that the checkpoint of this step was removed from disk."""
         with self._writing(run_id) as connection:
-            of_step = (CheckpointRow.run_id == run_id, CheckpointRow.step == step)
-            dropped = connection.execute(update(CheckpointRow).where(*of_step).values(deleted=datetime.now(UTC)))
+            of_step = (tables.checkpoints.c.run_id == run_id, tables.checkpoints.c.step == step)
+            dropped = connection.execute(update(tables.checkpoints).where(*of_step).values(deleted=datetime.now(UTC)))
             if dropped.rowcount == 0:
                 raise RegistryError(f"Run {run_id} has no checkpoint of step {step}.")
 
     def add_artifact(self, run_id: str, artifact: Artifact) -> None:
         """Record a file; it replaces the one of the same path."""
-        self._replace(run_id, ArtifactRow, [_dated(artifact)])
+        self._replace(run_id, tables.artifacts, [_dated(artifact)])
 
     def add_event(self, run_id: str, event: Event) -> None:
         """Record something worth telling."""
         with self._writing(run_id) as connection:
-            connection.execute(insert(EventRow), {"run_id": run_id, **_dated(event)})
+            connection.execute(insert(tables.events), {"run_id": run_id, **_dated(event)})
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
@@ -255,46 +243,45 @@ class Store:
 
     def components(self, run_id: str) -> tuple[Component, ...]:
         """Load the components of a run, by role."""
-        return self._records(run_id, Component, ComponentRow, ComponentRow.role, ComponentRow.name)
+        return self._records(run_id, Component, tables.components)
 
     def scalars(self, run_id: str, name: str | None = None) -> tuple[Scalar, ...]:
         """Load curves, or the one of this name, each by step."""
-        named = () if name is None else (ScalarRow.name == name,)
-        return self._records(run_id, Scalar, ScalarRow, ScalarRow.name, ScalarRow.step, where=named)
+        named = () if name is None else (tables.scalars.c.name == name,)
+        return self._records(run_id, Scalar, tables.scalars, where=named)
 
     def scores(self, run_id: str) -> tuple[Score, ...]:
         """Load the scores of a run, by metric, protocol and step."""
-        order = (ScoreRow.metric, ScoreRow.protocol, ScoreRow.step, ScoreRow.generator_weights)
-        return self._records(run_id, Score, ScoreRow, *order)
+        return self._records(run_id, Score, tables.scores)
 
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         """Load the checkpoints of a run by step, those removed from disk included."""
-        return self._records(run_id, Checkpoint, CheckpointRow, CheckpointRow.step)
+        return self._records(run_id, Checkpoint, tables.checkpoints)
 
     def artifacts(self, run_id: str) -> tuple[Artifact, ...]:
-        """Load the files that a run left, in the order in which they were recorded."""
-        return self._records(run_id, Artifact, ArtifactRow, ArtifactRow.created, ArtifactRow.path)
+        """Load the files that a run left, by path."""
+        return self._records(run_id, Artifact, tables.artifacts)
 
     def events(self, run_id: str) -> tuple[Event, ...]:
         """Load what happened to a run, in the order in which it was recorded."""
-        return self._records(run_id, Event, EventRow, EventRow.id)
+        return self._records(run_id, Event, tables.events)
 
     @contextmanager
     def _writing(self, run_id: str) -> Iterator[Connection]:
         """Write to one run, which is locked meanwhile."""
         with writing(self._engine) as connection:
-            found = connection.scalar(select(RunRow.id).where(RunRow.id == run_id).with_for_update())
+            found = connection.scalar(select(tables.runs.c.id).where(tables.runs.c.id == run_id).with_for_update())
             if found is None:
                 raise RunNotFoundError(run_id)
             yield connection
 
-    def _replace(self, run_id: str, table: type[RowOfRun], rows: Iterable[Mapping[str, Any]]) -> None:
+    def _replace(self, run_id: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert rows in place of those with the same key; of two such rows the later counts."""
-        keys = [column.name for column in inspect(table).primary_key]
+        keys = [column.name for column in table.primary_key]
         by_key = {tuple(row[key] for key in keys): row for row in ({"run_id": run_id, **row} for row in rows)}
         if not by_key:
             return
-        same_key = [getattr(table, key) == bindparam(f"the_{key}") for key in keys]
+        same_key = [table.c[key] == bindparam(f"the_{key}") for key in keys]
         with self._writing(run_id) as connection:
             connection.execute(
                 delete(table).where(*same_key),
@@ -303,17 +290,17 @@ class Store:
             connection.execute(insert(table), list(by_key.values()))
 
     def _records(
-        self,
-        run_id: str,
-        kind: type[Record],
-        table: type[RowOfRun],
-        *order: InstrumentedAttribute[Any],
-        where: Iterable[ColumnElement[bool]] = (),
+        self, run_id: str, kind: type[Record], table: Table, where: Iterable[ColumnElement[bool]] = ()
     ) -> tuple[Record, ...]:
-        columns = [getattr(table, field.name) for field in fields(kind)]
-        statement = select(*columns).where(table.run_id == run_id, *where).order_by(*order)
+        """Load what belongs to a run, in the order of the table's key."""
+        columns = [table.c[field.name] for field in fields(kind)]
+        statement = select(*columns).where(table.c.run_id == run_id, *where).order_by(*table.primary_key)
         with reading(self._engine) as connection:
             return tuple(kind(**row) for row in connection.execute(statement).mappings())
+
+
+def _set(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
+    connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(values))
 
 
 def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:
@@ -322,7 +309,7 @@ def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:
         run_id = new_run_id(values["created"])
         try:
             with connection.begin_nested():
-                connection.execute(insert(RunRow), {"id": run_id, **values})
+                connection.execute(insert(tables.runs), {"id": run_id, **values})
             break
         except IntegrityError:
             if not attempts_left:
@@ -331,10 +318,10 @@ def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:
 
 
 def _add_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
-    present = set(connection.scalars(select(TagRow.tag).where(TagRow.run_id == run_id)))
+    present = set(connection.scalars(select(tables.tags.c.tag).where(tables.tags.c.run_id == run_id)))
     rows = [{"run_id": run_id, "tag": tag} for tag in sorted({*tags} - present)]
     if rows:
-        connection.execute(insert(TagRow), rows)
+        connection.execute(insert(tables.tags), rows)
 
 
 def _dated(record: Score | Checkpoint | Artifact | Event) -> dict[str, Any]:

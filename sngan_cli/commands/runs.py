@@ -55,7 +55,8 @@ def list_runs(
     from sngan_registry import Status
 
     with paths.open_store(create=False) as store:
-        found = store.summaries(status=None if status is None else Status(status), tags=tag or (), where=_conditions(where))
+        wanted = None if status is None else Status(status)
+        found = store.summaries(status=wanted, tags=tag or (), where=_conditions(where))
     shown, leading = _ordered(found, sort, reverse)
     shown = shown[:limit]
     if as_json:

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sngan_registry import RegistryError, SchemaError, Store, schema
-from sngan_registry.tables import Base
+from sngan_registry.tables import metadata
 from sqlalchemy import create_engine, inspect, text
 
 NEXT_MIGRATION = """
@@ -32,9 +32,9 @@ def upgrade():
 def test_migrations_make_the_tables(url: str, store: Store) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         names = inspect(connection)
-        for table in Base.metadata.tables.values():
+        for table in metadata.tables.values():
             assert names.get_pk_constraint(table.name)["name"] == table.primary_key.name
             keys = {(key["name"], key["options"]["ondelete"]) for key in names.get_foreign_keys(table.name)}
             assert keys == {(key.name, key.ondelete) for key in table.foreign_key_constraints}

@@ -214,10 +214,10 @@ def test_artifacts_are_replaced_by_path(store: Store, new_run: Any) -> None:
     run_id = store.create_run(new_run()).id
     made = datetime(2026, 1, 2, tzinfo=UTC)
     grid = Artifact(kind="samples", path="samples/10.png", size=5, sha256="ab", step=10, created=made)
-    config = Artifact(kind="config", path="config.toml", size=5, sha256="cd", created=made + timedelta(seconds=1))
+    config = Artifact(kind="config", path="config.toml", size=5, sha256="cd", created=made)
     for each in (config, replace(grid, sha256="00"), grid):
         store.add_artifact(run_id, each)
-    assert store.artifacts(run_id) == (grid, config)
+    assert store.artifacts(run_id) == (config, grid)
 
 
 def test_events_keep_their_order(store: Store, new_run: Any) -> None:

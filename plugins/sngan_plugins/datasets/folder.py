@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sngan_cli.contracts import DataError, Dataset, Field, Pictures, UnreadablePictureError
+from sngan_cli.contracts import DataError, Dataset, Field, Pictures, UnreadablePictureError, UsageError
 from sngan_plugins.datasets.decoding import decode, is_picture, known_suffixes, size_of
 
 _LAYOUT = f"pictures ({known_suffixes()}), either all together or in one sub-folder a class"
@@ -32,7 +32,7 @@ class Folder(Dataset, contract=1):
     def open(self, root: Path | None, download_to: Path) -> Pictures:
         """List the pictures under `root`, a folder or a zip archive; nothing is unpacked to disk."""
         if root is None:
-            raise DataError("The data set 'folder' needs --data-dir: a folder or a zip archive of pictures.")
+            raise UsageError("The data set 'folder' needs --data-dir: a folder or a zip archive of pictures.")
         if not root.exists():
             raise DataError(f"The data folder {root} does not exist: give --data-dir a folder or a zip archive.")
         files: _Files = _InFolder(root) if root.is_dir() else _InZip(root)

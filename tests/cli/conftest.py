@@ -1,0 +1,73 @@
+"""The real program, run inside the test's own process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sngan_cli import app, console
+
+TINY = [
+    "--dataset", "shapes", "--set", "dataset.images=20", "--arch", "standard", "--set", "arch.width=0.05",
+    "--size", "8", "--batch-size", "4", "--g-batch-size", "4", "--n-dis", "1", "--eval-samples", "20",
+    "--set", "metrics.is.splits=2", "--set", "log_every=1", "--device", "cpu",
+]  # fmt: skip
+"""Arguments of `sngan train` for a run of a second."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Sngan = Callable[..., Done]
+
+
+@pytest.fixture
+def sngan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sngan]:
+    """Run `sngan ARGUMENTS`."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["sngan", *map(str, arguments)])
+        console.stdout.cache_clear()
+        console.stderr.cache_clear()
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            app.main()
+        said = capsys.readouterr()
+        return Done(exit_.value.code if isinstance(exit_.value.code, int) else 0, said.out, said.err)
+
+    before = signal.getsignal(signal.SIGINT)
+    yield run
+    signal.signal(signal.SIGINT, before)
+    console.stdout.cache_clear()
+    console.stderr.cache_clear()
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Arguments of `sngan train` for a run of a second."""
+    return list(TINY)
+
+
+@pytest.fixture
+def trained(sngan: Sngan) -> str:
+    """Id of a conditional run of four steps, with checkpoints of steps 2 and 4 and a score of each."""
+    done = sngan("train", *TINY, "--conditional", "--steps", 4, "--eval-every", 2, "--set", "keep_every=1",
+                 "--checkpoint-every", 2, "--name", "tiny", "--tag", "test")  # fmt: skip
+    assert done.code == 0, done.err
+    return done.out.strip()

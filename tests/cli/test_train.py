@@ -1,0 +1,262 @@
+"""`sngan train`: from the flags to a recorded run, and on from there."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.engine import checkpoint
+from sngan_cli.engine import step as step_module
+
+
+def pictures(folder: Path, *classes: str, count: int = 6, side: int = 10) -> Path:
+    """A folder of plain pictures, one sub-folder a class."""
+    for k, name in enumerate(classes or ("",)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            Image.new("RGB", (side, side), (40 * i, 90 * k, 120)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def folder_run(tiny: list[str], place: Path) -> list[str]:
+    tiny = [*tiny[4:], "--dataset", "folder", "--data-dir", str(place), "--extractor", "shapes-cnn"]
+    return ["train", *tiny, "--steps", "1"]
+
+
+def test_a_run_is_recorded_with_all_that_it_left(sngan: Any, tiny: list[str], trained: str, home: Path) -> None:
+    run = sngan("runs", "show", "tiny", "--json").json
+    assert run["id"] == trained
+    assert (run["status"], run["step"], run["steps"], run["tags"]) == ("finished", 4, 4, ["test"])
+    assert run["started"] <= run["ended"]
+    assert {c["role"] for c in run["components"]} == {
+        "dataset", "arch_g", "arch_d", "loss", "norm", "norm_g", "extractor", "metrics.is",
+    }  # fmt: skip
+    assert [s["step"] for s in run["scores"]] == [2, 4]
+    assert run["scores"][0]["protocol"].startswith("shapes-cnn@")
+    losses = [s["step"] for s in run["scalars"] if s["name"] == "loss_d"]
+    assert losses == [1, 2, 3, 4]
+    assert [c["step"] for c in run["checkpoints"] if not c["deleted"]] == [2, 4]
+    folder = home / "runs" / trained
+    for artifact in run["artifacts"]:
+        assert (folder / artifact["path"]).stat().st_size == artifact["size"]
+    assert tomllib.loads((folder / "config.toml").read_text())["conditional"] is True
+    assert '"finished"' in (folder / "run.json").read_text()
+
+
+def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
+    done = sngan("train", *tiny, "--steps", 1)
+    assert re.fullmatch(r"[0-9a-z]{8,14}\n", done.out)
+    assert "finished 1 steps" in done.err
+
+
+def test_dry_run_prints_a_configuration_that_trains_the_same(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    dry = sngan("train", *tiny, "--steps", 3, "--seed", 5, "--dry-run")
+    assert dry.code == 0
+    assert sngan("runs", "list", "--json").json == []
+    path = tmp_path / "run.toml"
+    path.write_text(dry.out)
+    again = sngan("train", "--config", path, "--dry-run")
+    assert again.out == dry.out
+    one, other = sngan("train", *tiny, "--steps", 3, "--seed", 5), sngan("train", "--config", path)
+    scalars = [sngan("runs", "show", done.out.strip(), "--json").json["scalars"] for done in (one, other)]
+    assert [s["value"] for s in scalars[0]] == [s["value"] for s in scalars[1]]
+
+
+def test_like_starts_from_another_run_and_remembers_it(sngan: Any, trained: str) -> None:
+    done = sngan("train", "--like", trained[:-1], "--steps", 1, "--loss", "cross-entropy")
+    run = sngan("runs", "show", done.out.strip(), "--json").json
+    assert run["parent"] == trained
+    assert run["config"]["loss"]["name"] == "cross-entropy"
+    assert run["config"]["arch_g"]["width"] == 0.05
+
+
+def test_a_finished_run_is_trained_on(sngan: Any, tiny: list[str], trained: str) -> None:
+    done = sngan("train", "--resume", "tiny", "--steps", 6, "--set", "keep_every=0")
+    assert done.code == 0, done.err
+    assert done.out.strip() == trained
+    run = sngan("runs", "show", trained, "--json").json
+    assert (run["step"], run["steps"], run["status"]) == (6, 6, "finished")
+    assert [s["step"] for s in run["scalars"] if s["name"] == "loss_d"] == [1, 2, 3, 4, 5, 6]
+    assert any(e["kind"] == "resumed" for e in run["events"])
+    present = [c["step"] for c in run["checkpoints"] if not c["deleted"]]
+    assert 6 in present
+    assert len(present) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--steps", "4"], 2, r"already at step 4 of 4: pass a larger --steps"),
+        (["--steps", "9", "--loss", "cross-entropy"], 2, r"cannot be resumed with another loss: .*--like"),
+        (["--steps", "9", "--lr", "0.1"], 2, r"cannot be resumed with another lr_d or lr_g"),
+        (["--steps", "9", "--checkpoint", "3"], 3, r"no checkpoint '3': choose last, best or one of the steps 2, 4"),
+        (["--steps", "9", "--recipe", "seed"], 2, r"--resume keeps a run's settings"),
+    ],
+)
+def test_what_a_resumed_run_cannot_do(sngan: Any, trained: str, arguments: list[str], code: int, message: str) -> None:
+    done = sngan("train", "--resume", trained, *arguments)
+    assert done.code == code
+    assert re.search(message, done.err), done.err
+    assert sngan("runs", "show", trained, "--json").json["status"] == "finished"
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(sngan: Any, trained: str, home: Path) -> None:
+    file = checkpoint.folder_of(home / "runs" / trained / "checkpoints", 4) / "discriminator.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    done = sngan("train", "--resume", trained, "--steps", 6)
+    assert done.code == 1
+    assert re.search(rf"{re.escape(str(file))} is damaged: its SHA-256 .*--resume {trained} --checkpoint 2", done.err)
+    assert sngan("sample", trained, "-o", home / "x.png").code == 1
+    assert sngan("train", "--resume", trained, "--steps", 6, "--checkpoint", 2).code == 0
+    run = sngan("runs", "show", trained, "--json").json
+    assert [s["step"] for s in run["scalars"] if s["name"] == "loss_d"] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_ends_the_step_saves_and_can_be_resumed(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    original = step_module.update_generator
+    calls = iter(range(100))
+
+    def and_stop(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    monkeypatch.setattr(step_module, "update_generator", and_stop)
+    done = sngan("train", *tiny, "--steps", 6)
+    assert done.code == code, done.err
+    run_id = done.out.strip()
+    assert f"sngan train --resume {run_id}" in done.err
+    run = sngan("runs", "show", run_id, "--json").json
+    assert (run["status"], run["step"]) == ("interrupted", 3)
+    assert [c["step"] for c in run["checkpoints"]] == [3]
+    monkeypatch.setattr(step_module, "update_generator", original)
+    assert sngan("train", "--resume", run_id).code == 0
+    assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
+
+
+def test_a_run_that_diverges_is_recorded_as_failed_and_exits_with_5(sngan: Any, tiny: list[str]) -> None:
+    done = sngan("train", *tiny, "--steps", 8, "--lr", "1e30")
+    assert done.code == 5
+    assert "Training diverged" in done.err
+    run = sngan("runs", "list", "--json").json[0]
+    assert run["status"] == "failed"
+    assert "diverged" in run["reason"]
+
+
+def test_a_full_disk_fails_the_run_and_leaves_the_last_checkpoint(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpoint.save_file
+
+    def full(tensors: Any, path: Path) -> None:
+        if "step-00000002" in str(path):
+            raise OSError(28, "No space left on device")
+        write(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    done = sngan("train", *tiny, "--steps", 4, "--checkpoint-every", 1)
+    assert done.code == 1
+    assert "No space left on device; the checkpoint of step 1 stays" in done.err
+    run = sngan("runs", "show", "@last", "--json").json
+    assert (run["status"], [c["step"] for c in run["checkpoints"] if not c["deleted"]]) == ("failed", [1])
+    monkeypatch.setattr(checkpoint, "save_file", write)
+    assert sngan("train", "--resume", "@last").code == 0
+
+
+def test_without_weights_training_goes_on_and_says_once_how_to_get_them(sngan: Any, tiny: list[str]) -> None:
+    done = sngan("train", *tiny, "--steps", 4, "--eval-every", 1, "--extractor", "inception-v3")
+    assert done.code == 0
+    assert done.err.count("Nothing will be scored") == 1
+    assert "SNGAN_INCEPTION_WEIGHTS" in done.err
+    assert sngan("runs", "show", "@last", "--json").json["scores"] == []
+
+
+def test_pictures_of_ones_own_are_trained_on_by_class(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    done = sngan(*folder_run(tiny, pictures(tmp_path / "own", "ant", "bee")), "--conditional")
+    assert done.code == 0, done.err
+    assert sngan("sample", "@last", "--class", "bee", "-n", 4, "-o", tmp_path / "bees.png").code == 0
+
+
+def test_a_broken_picture_is_skipped_counted_and_named(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    place = pictures(tmp_path / "own", "ant", "bee")
+    (place / "ant" / "3.png").write_bytes((place / "ant" / "3.png").read_bytes()[:30])
+    done = sngan(*folder_run(tiny, place))
+    assert done.code == 0
+    assert re.search(r"1 of 12 pictures were skipped, such as ant/3\.png: ", done.err)
+    assert any("ant/3.png" in e["message"] for e in sngan("runs", "show", "@last", "--json").json["events"])
+    refused = sngan(*folder_run(tiny, place), "--set", "dataset.max_unreadable=0")
+    assert refused.code == 1
+    assert re.search(r"More than 0 of 12 pictures cannot be read, such as ant/3\.png", refused.err)
+
+
+def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> None:
+    sngan("train", *tiny, "--epochs", 2)
+    run = sngan("runs", "show", "@last", "--json").json
+    assert run["steps"] == 2 * 20 // 4
+    assert run["config"]["steps"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--dataset", "shaps"], 2, r"There is no dataset 'shaps'\. Did you mean 'shapes'\?"),
+        (["--arch", "resnet"], 2, r"There is no architecture 'resnet'\. Did you mean 'resnet-preact'\?"),
+        (["--set", "arch.widht=1"], 2, r"no option 'widht' .*Did you mean 'width'\?"),
+        (["--set", "arch.width=wide"], 2, r"width = 'wide' cannot be used: input should be a valid number"),
+        (["--set", "sed=1"], 2, r"there is no setting 'sed'\. Did you mean 'seed'"),
+        (["--size", "12"], 2, r"cannot be built for 12 pixels\. Nearest sizes: 8, 16, 24"),
+        (["--device", "tpu"], 2, r"no device 'tpu'|device 'tpu' is not supported"),
+        (["--device", "cuda:7"], 2, r"'cuda:7' is not there"),
+        (["--precision", "tf32"], 2, r"'tf32' exists on CUDA devices only"),
+        (["--eval-samples", "1"], 2, r"2 splits needs at least as many images, not 1"),
+        (["--config", "absent.toml"], 2, r"absent\.toml cannot be read"),
+        (["--like", "nobody"], 3, r"There is no run 'nobody'"),
+        (["--steps", "1", "--epochs", "1"], 2, r"either steps or epochs"),
+    ],
+)
+def test_bad_input_is_named_before_anything_is_recorded(
+    sngan: Any, tiny: list[str], arguments: list[str], code: int, message: str
+) -> None:
+    done = sngan("train", *tiny, *arguments)
+    assert done.code == code, done.err
+    assert re.search(message, done.err), done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert sngan("runs", "list", "--json").json == []
+
+
+def test_conditioning_needs_labels(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    done = sngan(*folder_run(tiny, pictures(tmp_path / "flat")), "--conditional")
+    assert done.code == 2
+    assert "The data set 'folder' has no labels, and --conditional needs some" in done.err
+
+
+def test_a_home_that_cannot_be_written_is_noticed_before_training(
+    sngan: Any, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SNGAN_HOME", str(tmp_path / "file" / "home"))
+    done = sngan("train", *tiny, "--steps", 1)
+    assert done.code == 2
+    assert "Set SNGAN_HOME to one that can" in done.err
+
+
+def test_an_entry_point_that_is_not_installed_says_to_reinstall(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = Catalog(e for e in Catalog.installed().entries() if e.name != "hinge")
+    monkeypatch.setattr(Catalog, "installed", classmethod(lambda cls: without))
+    done = sngan("train", *tiny, "--loss", "hinge")
+    assert done.code == 2
+    assert "in pyproject.toml but not in the installed metadata: reinstall" in done.err
