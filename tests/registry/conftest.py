@@ -19,20 +19,20 @@ NewRunFactory = Callable[..., NewRun]
 Execute = Callable[..., None]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+SERVER = os.environ.get("SNGAN_TEST_POSTGRES", "")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"] if SERVER else ["sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a database without tables."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'registry.db'}"
         return
-    server = os.environ.get("SNGAN_TEST_POSTGRES")
-    if server is None:
-        pytest.skip("SNGAN_TEST_POSTGRES names no server")
     schema = f"sngan_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    admin = create_engine(SERVER, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE SCHEMA {schema}"))
-    own = make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
+    own = make_url(SERVER).update_query_dict({"options": f"-csearch_path={schema}"})
     yield own.render_as_string(hide_password=False)
     with admin.connect() as connection:
         connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))

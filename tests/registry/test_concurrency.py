@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -113,11 +114,14 @@ def test_one_of_several_claims_succeeds(url: str, store: Store, new_run: Any) ->
 
 
 def test_threads_share_a_store(store: Store, new_run: Any) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     runs = [store.create_run(new_run()).id for _ in range(4)]
+
+    def beat(run_id: str) -> None:
+        for step in range(20):
+            store.heartbeat(run_id, step)
+
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda run_id: [store.heartbeat(run_id, step) for step in range(20)], runs))
+        list(pool.map(beat, runs))
     assert [store.run(run_id).step for run_id in runs] == [19] * 4
 
 

@@ -21,7 +21,14 @@ from sngan_registry import (
 )
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-CONFIG = {"n_dis": 5, "lr": 2e-4, "conditional": True, "data_dir": None, "recipe": "paper", "metrics": {"is": {}}}
+CONFIG: dict[str, Any] = {
+    "n_dis": 5,
+    "lr": 2e-4,
+    "conditional": True,
+    "data_dir": None,
+    "recipe": "paper",
+    "metrics": {"is": {}},
+}
 
 
 def component(role: str, name: str, **options: Any) -> Component:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,8 +25,7 @@ from sngan_registry import (
     Store,
 )
 from sngan_registry import store as store_module
-
-ELSEWHERE = {"host": "elsewhere", "pid": 1}
+from sqlalchemy import event
 
 
 def score(step: int, value: float, **changes: Any) -> Score:
@@ -108,7 +109,7 @@ def test_a_run_does_not_end_as_queued_running_or_lost(store: Store, new_run: Any
 
 def test_a_running_run_is_busy(store: Store, new_run: Any, environment: Environment) -> None:
     run_id = store.create_run(new_run()).id
-    store.claim(run_id, replace(environment, **ELSEWHERE))
+    store.claim(run_id, replace(environment, host="elsewhere", pid=1))
     with pytest.raises(RunBusyError, match=f"Run {run_id} is being trained by process 1 on elsewhere") as busy:
         store.claim(run_id, environment)
     assert (busy.value.host, busy.value.pid) == ("elsewhere", 1)
@@ -119,7 +120,7 @@ def test_a_run_without_heartbeat_is_lost_and_comes_back(
     store: Store, new_run: Any, environment: Environment, execute: Any
 ) -> None:
     run_id = store.create_run(new_run()).id
-    store.claim(run_id, replace(environment, **ELSEWHERE))
+    store.claim(run_id, replace(environment, host="elsewhere", pid=1))
     for age, status in ((55, Status.RUNNING), (65, Status.LOST)):
         stale = datetime.now(UTC) - timedelta(seconds=age)
         execute("UPDATE runs SET heartbeat = :stale", stale=stale.isoformat(" ").removesuffix("+00:00"))
@@ -326,16 +327,24 @@ def test_summaries_by_status_tags_and_settings(store: Store, new_run: Any) -> No
 
 
 def test_the_number_of_queries_does_not_grow(store: Store, new_run: Any) -> None:
-    from sqlalchemy import event
-
     counts = []
     for _ in range(2):
         run_id = store.create_run(new_run(tags=("x",))).id
         store.add_score(run_id, score(10, 5.0))
         statements: list[str] = []
-        note = lambda *call, seen=statements: seen.append(call[2])  # noqa: E731
-        event.listen(store._engine, "before_cursor_execute", note)
-        store.summaries()
-        event.remove(store._engine, "before_cursor_execute", note)
-        counts.append(sum(statement.startswith(("SELECT", "\nSELECT")) for statement in statements))
+        with listening(store, statements):
+            store.summaries()
+        counts.append(sum(statement.startswith("SELECT") for statement in statements))
     assert counts == [4, 4]
+
+
+@contextmanager
+def listening(store: Store, statements: list[str]) -> Iterator[None]:
+    """Collect the statements that the store sends."""
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(store._engine, "before_cursor_execute", note)
+    yield
+    event.remove(store._engine, "before_cursor_execute", note)

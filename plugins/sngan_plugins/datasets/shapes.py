@@ -27,12 +27,14 @@ class Shapes(Dataset, contract=1):
 
     images: int = Field(default=4000, ge=1)
     """Number of pictures, spread evenly over the classes."""
+    tilt: float = Field(default=25.0, ge=0, le=180)
+    """Figures are turned by up to so many degrees either way; 180 turns them anyhow."""
     seed: int = Field(default=0, ge=0)
     """Seed of the drawing; picture k depends on the seed and k alone."""
 
     def open(self, root: Path | None, download_to: Path) -> Pictures:
         """Draw on demand; nothing is read."""
-        return DrawnShapes(self.images, self.seed)
+        return DrawnShapes(self.images, self.tilt, self.seed)
 
     def default_side(self, pictures: Pictures) -> int:
         """32 pixels."""
@@ -46,9 +48,9 @@ class DrawnShapes(Pictures):
         "disc", "ring", "square", "triangle", "star", "cross", "heart", "crescent", "bar", "hourglass",
     )  # fmt: skip
 
-    def __init__(self, images: int, seed: int) -> None:
-        self._images, self._seed = images, seed
-        self.identity = f"shapes drawing={_DRAWING} seed={seed} images={images}"
+    def __init__(self, images: int, tilt: float, seed: int) -> None:
+        self._images, self._tilt, self._seed = images, tilt, seed
+        self.identity = f"shapes drawing={_DRAWING} tilt={tilt} seed={seed} images={images}"
 
     def __len__(self) -> int:
         return self._images
@@ -60,14 +62,14 @@ class DrawnShapes(Pictures):
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Draw picture `index`: every tenth is of the same class."""
         label = index % len(self.class_names)
-        return draw(label, side, np.random.default_rng([self._seed, index])), label
+        return draw(label, side, self._tilt, np.random.default_rng([self._seed, index])), label
 
 
-def draw(label: int, side: int, random: np.random.Generator) -> np.ndarray:
+def draw(label: int, side: int, tilt: float, random: np.random.Generator) -> np.ndarray:
     """Draw a figure of class `label` with everything else at random; uint8 (side, side, 3)."""
     radius = random.uniform(0.28, 0.40)
     centre = 0.5 + random.uniform(-1, 1, 2) * (0.46 - radius) * 0.9
-    angle = random.uniform(0, 2 * np.pi)
+    angle = np.deg2rad(tilt) * random.uniform(-1, 1)
     hue = random.uniform()
     figure = _rgb(hue, random.uniform(0.75, 1.0), random.uniform(0.85, 1.0))
     near = _rgb(hue + random.uniform(0.3, 0.7), random.uniform(0.2, 0.6), random.uniform(0.1, 0.4))

@@ -28,7 +28,7 @@ HELD_OUT_SEED = 1_000_000
 
 def drawn(images: int, seed: int, side: int) -> tuple[Tensor, Tensor]:
     """Draw uint8 pictures (N, 3, side, side) and labels (N,)."""
-    pictures = Shapes(images=images, seed=seed).open(None, Path())
+    pictures = Shapes(images=images, tilt=180, seed=seed).open(None, Path())
     made = [pictures.read(k, side) for k in range(images)]
     return torch.from_numpy(np.stack([p for p, _ in made])).permute(0, 3, 1, 2), torch.tensor([y for _, y in made])
 

@@ -1,0 +1,74 @@
+"""How the program ends, whatever happens in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sngan_cli import paths
+
+
+def test_a_failure_nobody_foresaw_is_one_line_and_a_traceback_on_request(
+    sngan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("the unforeseen")
+
+    monkeypatch.setattr(paths, "open_store", fail)
+    monkeypatch.delenv("SNGAN_DEBUG", raising=False)
+    done = sngan("runs", "list")
+    assert done.code == 1
+    assert "internal error: RuntimeError: the unforeseen" in done.err
+    assert "Traceback" not in done.err
+    monkeypatch.setenv("SNGAN_DEBUG", "1")
+    assert "Traceback" in sngan("runs", "list").err
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["train", "--nonsense"], ["sample"], ["runs", "lst"]])
+def test_wrong_usage_exits_with_2(sngan: Any, arguments: list[str]) -> None:
+    assert sngan(*arguments).code == 2
+
+
+def test_version(sngan: Any) -> None:
+    assert sngan("--version").out.startswith("sngan 0.")
+
+
+def test_registry_path(sngan: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sngan("registry", "path").out.strip() == str(home / "registry.db")
+    monkeypatch.setenv("SNGAN_REGISTRY", "postgresql://me:secret@db/runs")
+    shown = sngan("registry", "path").out
+    assert "postgresql://me:***@db/runs" in shown
+    assert "secret" not in shown
+
+
+def test_an_interruption_outside_of_training_exits_with_130(home: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sngan_cli", "train", "--dataset", "shapes", "--set", "dataset.images=500000",
+               "--size", "64", "--arch", "standard", "--set", "arch.width=0.05"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(home.glob("cache/pictures/.*")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip().endswith("interrupted")
+    assert list(home.glob("cache/pictures/*")) == []
+
+
+def test_a_closed_pipe_is_no_failure(home: Path) -> None:
+    command = f"{sys.executable} -m sngan_cli plugins list | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=os.environ)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_output_that_is_no_terminal_has_no_colour(sngan: Any, trained: str) -> None:
+    for arguments in (["runs", "list"], ["runs", "show", trained], ["plugins", "list"], ["datasets", "list"]):
+        assert "\x1b" not in sngan(*arguments).out

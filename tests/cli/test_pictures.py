@@ -1,0 +1,157 @@
+"""`sngan sample`, `interpolate` and `datasets preview`: the pictures that they leave."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def tiles(path: Path, columns: int, side: int = 8) -> np.ndarray:
+    """Images of a grid (rows, columns, side, side, 3)."""
+    sheet = pixels(path)
+    rows = (sheet.shape[0] - 2) // (side + 2)
+    assert sheet.shape[1] == columns * (side + 2) + 2
+    return sheet[2:, 2:].reshape(rows, side + 2, columns, side + 2, 3)[:, :side, :, :side].swapaxes(1, 2)
+
+
+def test_samples_by_class_name_and_number_are_the_same(sngan: Any, trained: str, tmp_path: Path) -> None:
+    done = sngan("sample", trained, "--class", "star", "-n", 9, "-o", tmp_path / "a.png")
+    assert done.out.strip() == str(tmp_path / "a.png")
+    sngan("sample", trained, "--class", "4", "-n", 9, "-o", tmp_path / "b.png")
+    sngan("sample", trained, "--class", "4", "-n", 9, "--seed", 1, "-o", tmp_path / "c.png")
+    assert np.array_equal(pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png"))
+    assert not np.array_equal(pixels(tmp_path / "a.png"), pixels(tmp_path / "c.png"))
+    assert tiles(tmp_path / "a.png", 3).shape == (3, 3, 8, 8, 3)
+
+
+def test_a_conditional_sheet_has_a_class_a_row(sngan: Any, trained: str, tmp_path: Path) -> None:
+    sngan("sample", trained, "-n", 30, "-o", tmp_path / "sheet.png")
+    assert tiles(tmp_path / "sheet.png", 3).shape[:2] == (10, 3)
+
+
+def test_averaged_weights_and_earlier_checkpoints_draw_other_pictures(sngan: Any, trained: str, tmp_path: Path) -> None:
+    for name, arguments in {"last": [], "raw": ["--weights", "raw"], "averaged": ["--weights", "averaged"],
+                            "two": ["--checkpoint", "2"], "best": ["--checkpoint", "best"]}.items():  # fmt: skip
+        done = sngan("sample", trained, "-n", 4, "-o", tmp_path / f"{name}.png", *arguments)
+        assert done.code == 0, done.err
+    drawn = {name: pixels(tmp_path / f"{name}.png") for name in ("last", "raw", "averaged", "two")}
+    assert np.array_equal(drawn["last"], drawn["raw"])
+    assert not np.array_equal(drawn["last"], drawn["averaged"])
+    assert not np.array_equal(drawn["last"], drawn["two"])
+
+
+@pytest.mark.parametrize("along", ["linear", "spherical"])
+def test_paths_of_a_class_have_steps_columns(sngan: Any, trained: str, tmp_path: Path, along: str) -> None:
+    output = tmp_path / "grid.png"
+    done = sngan("interpolate", trained, "--class", 5, "--rows", 3, "--steps", 4, "--along", along, "-o", output)
+    assert done.code == 0, done.err
+    assert tiles(output, 4).shape[:2] == (3, 4)
+
+
+def test_a_path_between_classes_begins_and_ends_at_them(sngan: Any, trained: str, tmp_path: Path) -> None:
+    sngan("interpolate", trained, "--class", "disc:star", "--rows", 2, "--steps", 5, "-o", tmp_path / "way.png")
+    sngan("interpolate", trained, "--class", "star:disc", "--rows", 2, "--steps", 5, "-o", tmp_path / "back.png")
+    way, back = tiles(tmp_path / "way.png", 5), tiles(tmp_path / "back.png", 5)
+    assert np.array_equal(way[:, 0], back[:, 4])
+    assert np.array_equal(way[:, 4], back[:, 0])
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_an_animation_has_a_frame_a_step(sngan: Any, trained: str, tmp_path: Path, ending: str) -> None:
+    output = tmp_path / f"way.{ending}"
+    assert sngan("interpolate", trained, "--rows", 4, "--steps", 6, "-o", output).code == 0
+    with Image.open(output) as found:
+        assert found.n_frames == 10
+        assert found.size == (2 * 10 + 2, 2 * 10 + 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["sample", "RUN", "--class", "zebra", "-o", "x.png"], 2, r"There is no class 'zebra'\. Known: bar, "),
+        (["sample", "RUN", "--class", "hart", "-o", "x.png"], 2, r"no class 'hart'\. Did you mean 'heart'"),
+        (["sample", "RUN", "--class", "10", "-o", "x.png"], 2, r"classes run from 0 \(disc\) to 9 \(hourglass\)"),
+        (["sample", "RUN", "--class", "-1", "-o", "x.png"], 2, r"There is no class -1: classes run from 0"),
+        (["interpolate", "RUN", "--class", "0:12", "-o", "x.png"], 2, r"There is no class 12"),
+        (["sample", "RUN", "-o", "x.txt"], 2, r"'x\.txt' has no known ending: use one of \.png"),
+        (["sample", "RUN", "-o", "x.gif"], 2, r"'x\.gif' has no known ending"),
+        (["sample", "RUN", "-o", "file/x.png"], 2, r"cannot be written"),
+        (["sample", "nobody", "-o", "x.png"], 3, r"There is no run 'nobody'"),
+        (["sample", "RUN", "--checkpoint", "7", "-o", "x.png"], 3, r"no checkpoint '7'"),
+        (["interpolate", "RUN", "--steps", "1", "-o", "x.png"], 2, r"steps"),
+        (["sample", "RUN", "--device", "cuda:9", "-o", "x.png"], 2, r"'cuda:9' is not there"),
+    ],
+)
+def test_bad_requests(
+    sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int,
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    done = sngan(*[trained if a == "RUN" else a for a in arguments])
+    assert done.code == code, done.err
+    assert re.search(message, done.err), done.err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_an_unconditional_run_has_no_classes(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    sngan("train", *tiny, "--steps", 1)
+    done = sngan("sample", "@last", "--class", "star", "-o", tmp_path / "x.png")
+    assert done.code == 2
+    assert "unconditional and has no class 'star'" in done.err
+    assert sngan("sample", "@last", "-n", 9, "-o", tmp_path / "x.png").code == 0
+    assert tiles(tmp_path / "x.png", 3).shape[:2] == (3, 3)
+
+
+def test_a_preview_shows_a_class_a_row(sngan: Any, tmp_path: Path) -> None:
+    output = tmp_path / "shapes.png"
+    done = sngan("datasets", "preview", "shapes", "--size", 8, "-n", 20, "--set", "dataset.images=40", "-o", output)
+    assert done.code == 0, done.err
+    assert tiles(output, 2).shape[:2] == (10, 2)
+
+
+def test_a_preview_of_unlabelled_pictures_is_square(sngan: Any, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    for k in range(7):
+        Image.new("RGB", (8, 8), (k, k, k)).save(tmp_path / "own" / f"{k}.png")
+    output = tmp_path / "own.png"
+    assert sngan("datasets", "preview", "folder", "--data-dir", tmp_path / "own", "-o", output).code == 0
+    assert pixels(output).shape == (3 * 10 + 2, 3 * 10 + 2, 3)
+
+
+def test_a_preview_takes_options_of_the_data_set_only(sngan: Any, tmp_path: Path) -> None:
+    done = sngan("datasets", "preview", "shapes", "--set", "loss.margin=2", "-o", tmp_path / "x.png")
+    assert done.code == 2
+    assert "options of the data set only" in done.err
+
+
+def test_the_data_sets_are_listed(sngan: Any) -> None:
+    listed = {entry["name"]: entry for entry in sngan("datasets", "list", "--json").json}
+    assert {"shapes", "folder", "cifar10", "stl10"} <= set(listed)
+    assert "nothing to download" in listed["shapes"]["pictures"]
+
+
+def test_the_plugins_are_listed_and_shown(sngan: Any) -> None:
+    listed = sngan("plugins", "list", "--json").json
+    assert all(entry["problem"] is None for entry in listed if entry["distribution"] == "sngan")
+    assert {"hinge", "spectral", "is", "shapes-cnn", "standard"} <= {entry["name"] for entry in listed}
+    only = sngan("plugins", "list", "--kind", "loss", "--json").json
+    assert {entry["kind"] for entry in only} == {"loss"}
+    shown = sngan("plugins", "show", "resnet-preact", "--json").json
+    width = next(option for option in shown["options"] if option["name"] == "width")
+    assert (width["type"], width["default"]) == ("number", 1.0)
+    assert "Multiplier" in width["description"]
+    assert 48 in shown["generator_sides"]
+    assert "Miyato" in sngan("plugins", "show", "resnet-preact").out
+    assert "Did you mean 'hinge'" in sngan("plugins", "show", "hing").err
+    assert "no kind of component 'los'" in sngan("plugins", "list", "--kind", "los").err

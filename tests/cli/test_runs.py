@@ -1,0 +1,177 @@
+"""`sngan runs`: tables, filters, orders, and everything that is known of one run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sngan_registry import Checkpoint, Component, Environment, NewRun, Score, Status, Store
+
+ENVIRONMENT = Environment(
+    sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1,
+    git_commit="abc123", command="sngan train --dataset shapes",
+)  # fmt: skip
+
+
+def add_run(
+    store: Store, name: str | None = None, *, is_score: float | None = None, protocol: str = "a n=10", **settings: Any
+) -> str:
+    tags = settings.pop("tags", ())
+    config = {"n_dis": 5, "conditional": False, "size": 32, "metrics": {"is": {"splits": 10}}, **settings}
+    names = {"dataset": "shapes", "arch_g": "standard", "arch_d": "standard", "loss": "hinge", "norm": "spectral"}
+    names |= {role: settings[role] for role in names if role in settings}
+    components = tuple(
+        Component(role=role, name=value, distribution="sngan", version="0.1.0", options={})
+        for role, value in names.items()
+    )
+    run = store.create_run(
+        NewRun(config=config, components=components, environment=ENVIRONMENT, seed=0, steps=100, name=name, tags=tags)
+    )
+    store.claim(run.id, ENVIRONMENT)
+    if is_score is not None:
+        store.add_score(
+            run.id,
+            Score(metric="is", step=100, value=is_score, std=0.25, higher_is_better=True, protocol=protocol,
+                  evidence={"extractor": "shapes-cnn", "weights_sha256": "f" * 64, "images": 10}),
+        )  # fmt: skip
+    store.close(run.id, Status.FINISHED, step=100)
+    return run.id
+
+
+@pytest.fixture
+def store(home: Path) -> Any:
+    with Store.open(home / "registry.db") as opened:
+        yield opened
+
+
+def test_no_runs_yet_is_a_friendly_word_and_an_empty_list(sngan: Any, home: Path) -> None:
+    done = sngan("runs", "list")
+    assert (done.code, done.out) == (0, "")
+    assert "start one with `sngan train --dataset shapes`" in done.err
+    assert sngan("runs", "list", "--json").json == []
+    assert list(home.iterdir()) == []
+
+
+def test_runs_are_listed_newest_first_and_nothing_is_cut_in_a_pipe(sngan: Any, store: Store) -> None:
+    first, second = add_run(store, "a" * 60), add_run(store, arch_d="resnet-preact")
+    lines = sngan("runs", "list").out.splitlines()
+    rows = [line for line in lines if first in line or second in line]
+    assert second in rows[0]
+    assert "standard/resnet-preact" in rows[0]
+    assert "a" * 60 in rows[1]
+    assert "100/100" in rows[1]
+
+
+def test_sorting_by_score_stays_within_one_protocol_and_marks_the_others(sngan: Any, store: Store) -> None:
+    low, high = add_run(store, "low", is_score=2.0), add_run(store, "high", is_score=3.0)
+    other, none = add_run(store, "other", is_score=9.0, protocol="b n=99"), add_run(store, "none")
+    done = sngan("runs", "list", "--sort", "is")
+    order = [run for line in done.out.splitlines() for run in (low, high, other, none) if run in line]
+    assert order == [high, low, other, none]
+    assert "9.000 ± 0.250*" in done.out
+    assert "3.000 ± 0.250 " in done.out
+    assert "is: best of the run, by a n=10" in done.err
+    assert "* measured by another protocol, not comparable" in done.err
+    reverse = sngan("runs", "list", "--sort", "is", "--reverse", "--json").json
+    assert [run["id"] for run in reverse][:2] == [low, high]
+
+
+def test_filters(sngan: Any, store: Store) -> None:
+    one = add_run(store, n_dis=1, dataset="stl10", tags=("x", "y"))
+    add_run(store)
+    for arguments in (
+        ["--where", "n_dis=1"], ["--where", "dataset=stl10"], ["--tag", "x"], ["--tag", "x", "--tag", "y"],
+        ["--where", "dataset=stl10", "--where", "conditional=false", "--status", "finished"],
+    ):  # fmt: skip
+        assert [run["id"] for run in sngan("runs", "list", "--json", *arguments).json] == [one], arguments
+    assert sngan("runs", "list", "--json", "--status", "failed").json == []
+    assert len(sngan("runs", "list", "--json", "--limit", 1).json) == 1
+    assert "No run matches" in sngan("runs", "list", "--tag", "z").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--where", "nonsense=1"], 4, "No run has a setting 'nonsense'"),
+        (["--where", "n_dis"], 2, "--where 'n_dis' is not KEY=VALUE"),
+        (["--sort", "colour"], 2, "Runs cannot be sorted by 'colour'"),
+        (["--columns", "id,datset"], 2, "There is no column 'datset'. Did you mean 'dataset'"),
+        (["--status", "asleep"], 2, "asleep"),
+        (["--limit", "0"], 2, "0"),
+    ],
+)
+def test_bad_questions(sngan: Any, store: Store, arguments: list[str], code: int, message: str) -> None:
+    add_run(store)
+    done = sngan("runs", "list", *arguments)
+    assert done.code == code, done.err
+    assert message in done.err
+
+
+def test_columns_and_csv(sngan: Any, store: Store) -> None:
+    run = add_run(store, 'a "quoted", name', is_score=2.5)
+    done = sngan("runs", "list", "--csv", "--columns", "id,name,n_dis,size,is")
+    assert list(csv.reader(io.StringIO(done.out))) == [
+        ["id", "name", "n_dis", "size", "is"],
+        [run, 'a "quoted", name', "5", "32", "2.5"],
+    ]
+
+
+def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:
+    add_run(store, "[red]x[/red] :smile:", tags=("[b]",))
+    assert "[red]x[/red] :smile:" in sngan("runs", "list").out
+    assert "[red]x[/red] :smile:" in sngan("runs", "show", "@last").out
+
+
+def test_show_prints_the_evidence_of_a_score(sngan: Any, store: Store) -> None:
+    run = add_run(store, "it", is_score=2.5)
+    store.add_checkpoint(run, Checkpoint(step=50, path="checkpoints/step-00000050", size=2**20, sha256="a" * 64))
+    store.drop_checkpoint(run, 50)
+    shown = sngan("runs", "show", "it").out
+    for wanted in ("2.5000 ± 0.2500", "a n=10", "f" * 64, "shapes-cnn", "abc123", "step 50", "deleted", "n_dis"):
+        assert wanted in shown, wanted
+
+
+@pytest.mark.parametrize("ref", ["", "zzzz", "@first"])
+def test_a_run_that_is_not_there(sngan: Any, store: Store, ref: str) -> None:
+    add_run(store, "it")
+    done = sngan("runs", "show", ref)
+    assert done.code == 3
+    assert done.err.startswith("error: ")
+
+
+def test_an_ambiguous_name_lists_the_candidates(sngan: Any, store: Store) -> None:
+    one, other = add_run(store, "twice"), add_run(store, "twice")
+    done = sngan("runs", "show", "twice")
+    assert done.code == 3
+    assert one in done.err
+    assert other in done.err
+
+
+def test_prefixes_and_at_names(sngan: Any, store: Store) -> None:
+    best, last = add_run(store, is_score=3.0), add_run(store, is_score=1.0)
+    assert sngan("runs", "show", "@best", "--json").json["id"] == best
+    assert sngan("runs", "show", "@last", "--json").json["id"] == last
+    assert sngan("runs", "show", last[:-1] if best[:-1] != last[:-1] else last, "--json").json["id"] == last
+
+
+def test_a_registry_of_a_newer_version_is_refused(sngan: Any, store: Store, home: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(home / "registry.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    done = sngan("runs", "list")
+    assert done.code == 4
+    assert "9999" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_another_registry_by_option(sngan: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", "unused")  # so that what --registry sets is undone after the test
+    add_run(store)
+    with Store.open(tmp_path / "other.db") as other:
+        run = add_run(other)
+    listed = sngan("--registry", tmp_path / "other.db", "runs", "list", "--json").json
+    assert [entry["id"] for entry in listed] == [run]

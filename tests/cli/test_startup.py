@@ -1,0 +1,58 @@
+"""What a command imports: `--help` and `runs list` answer at once because they leave the heavy libraries alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sngan_registry import Environment, NewRun, Store
+
+PROBE = """
+import json, sys
+sys.argv = ["sngan", *sys.argv[1:]]
+from sngan_cli.app import main
+try:
+    main()
+except SystemExit:
+    pass
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    command = [sys.executable, "-c", PROBE, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def new_run() -> NewRun:
+    environment = Environment(
+        sngan="0", python="3", torch="2", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None, command="c"
+    )
+    return NewRun(config={"dataset": {"name": "shapes"}}, components=(), environment=environment, seed=0, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], {"torch", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["train", "--help"], {"torch", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["registry", "path"], {"torch", "numpy", "PIL", "pydantic", "alembic", "sngan_plugins"}),
+        (["runs", "list"], {"torch", "numpy", "PIL", "pydantic", "alembic", "sngan_plugins"}),
+        (["runs", "list", "--json"], {"torch", "numpy", "PIL", "pydantic", "alembic", "sngan_plugins", "rich"}),
+        (["train", "--dataset", "shapes", "--loss", "hing"], {"torch", "sqlalchemy", "alembic"}),
+    ],
+)
+def test_heavy_libraries_stay_away(home: Path, arguments: list[str], unwanted: set[str]) -> None:
+    with Store.open(home / "registry.db") as store:
+        store.create_run(new_run())
+    found = imported(*arguments)
+    assert "sngan_cli.app" in found
+    assert not found & unwanted
+
+
+def test_the_probe_sees_what_is_imported() -> None:
+    assert "torch" in imported("plugins", "list")
