@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -43,9 +44,40 @@ def warn(message: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON, dates in ISO 8601."""
-    json.dump(value, sys.stdout, indent=2, default=_plain)
-    sys.stdout.write("\n")
+    """Print a value as JSON, dates in ISO 8601 and records as objects; a list gets a line for each of its items."""
+    if isinstance(value, list):
+        # Without an indent, json uses its C encoder: a thousand runs take a tenth of the time.
+        text = "[" + ",".join(f"\n{json.dumps(item, default=_plain)}" for item in value) + ("\n]" if value else "]")
+    else:
+        text = json.dumps(value, indent=2, default=_plain)
+    sys.stdout.write(f"{text}\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Mapping[str, str], right: set[str]
+) -> None:
+    """Print rows under a line of column names, `right` columns aligned right.
+
+    On a terminal long cells fold and `styles` colours cells by their text; elsewhere every line is whole and plain.
+    """
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+        for row in (columns, *rows):
+            cells = [
+                cell.rjust(w) if c in right else cell.ljust(w) for cell, w, c in zip(row, widths, columns, strict=True)
+            ]
+            sys.stdout.write("  ".join(cells).rstrip() + "\n")
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+    stdout().print(table)
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -74,9 +106,11 @@ def _console(file: Any) -> Console:
     return Console(file=file, width=width, highlight=False, emoji=False)
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> str | dict[str, Any]:
     if isinstance(value, datetime):
         return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -38,16 +38,7 @@ def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     if as_json:
         console.print_json(rows)
         return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("name", "pictures", "description"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row.values()))
-    console.stdout().print(table)
+    console.print_table(("name", "pictures", "description"), [tuple(row.values()) for row in rows], {}, set())
 
 
 @app.command()

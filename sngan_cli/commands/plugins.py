@@ -32,17 +32,12 @@ def list_plugins(kind: Kind = None, as_json: AsJson = False) -> None:
     if as_json:
         console.print_json(rows)
         return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("kind", "name", "from", ""):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        state = Text(row["problem"], style="red") if row["problem"] else Text(_summary(catalog, row))
-        table.add_row(row["kind"], Text(row["name"]), Text(f"{row['distribution']} {row['version']}"), state)
-    console.stdout().print(table)
+    cells = [
+        (row["kind"], row["name"], f"{row['distribution']} {row['version']}", row["problem"] or _summary(catalog, row))
+        for row in rows
+    ]
+    problems = {row["problem"]: "red" for row in rows if row["problem"]}
+    console.print_table(("kind", "name", "from", "description"), cells, problems, set())
 
 
 @app.command()
@@ -127,8 +122,6 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _print(description: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     out = console.stdout()
@@ -141,10 +134,8 @@ def _print(description: dict[str, Any]) -> None:
     if not description["options"]:
         out.print(Text("no options"))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("option", "type", "default", "meaning"):
-        table.add_column(column, overflow="fold")
-    for option in description["options"]:
-        default = "required" if option["required"] else str(option["default"])
-        table.add_row(*map(Text, (option["name"], option["type"], default, option["description"])))
-    out.print(table)
+    rows = [
+        (o["name"], o["type"], "required" if o["required"] else str(o["default"]), o["description"])
+        for o in description["options"]
+    ]
+    console.print_table(("option", "type", "default", "meaning"), rows, {}, set())

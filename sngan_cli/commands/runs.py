@@ -128,12 +128,7 @@ def _ordered(
 
 
 def _record(summary: RunSummary) -> dict[str, Any]:
-    return {
-        **asdict(summary.run),
-        "components": [asdict(component) for component in summary.components],
-        "best": [asdict(score) for score in summary.best],
-        "last": [asdict(score) for score in summary.last],
-    }
+    return {**vars(summary.run), "components": summary.components, "best": summary.best, "last": summary.last}
 
 
 class _Table:
@@ -160,17 +155,8 @@ class _Table:
 
     def print(self) -> None:
         """Print the table, and under it what the scores are."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in self.columns:
-            number = column in self._metrics or column in self.NUMBERS
-            table.add_column(column, justify="right" if number else "left", no_wrap=column in ("id", "status", "step"))
-        for row in self.rows():
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-        console.stdout().print(table)
+        right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
+        console.print_table(self.columns, self.rows(), _STYLES, right)
         for metric in self.columns:
             if self._leading.get(metric):
                 console.note(f"{metric}: best of the run, by {self._leading[metric]}")

@@ -100,7 +100,7 @@ def test_filters(sngan: Any, store: Store) -> None:
         (["--sort", "colour"], 2, "Runs cannot be sorted by 'colour'"),
         (["--columns", "id,datset"], 2, "There is no column 'datset'. Did you mean 'dataset'"),
         (["--status", "asleep"], 2, "asleep"),
-        (["--limit", "0"], 2, "0"),
+        (["--limit", "0"], 2, "--limit"),
     ],
 )
 def test_bad_questions(sngan: Any, store: Store, arguments: list[str], code: int, message: str) -> None:

@@ -39,11 +39,10 @@ def new_run() -> NewRun:
     ("arguments", "unwanted"),
     [
         (["--help"], {"torch", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
-        (["train", "--help"], {"torch", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
-        (["registry", "path"], {"torch", "numpy", "PIL", "pydantic", "alembic", "sngan_plugins"}),
-        (["runs", "list"], {"torch", "numpy", "PIL", "pydantic", "alembic", "sngan_plugins"}),
-        (["runs", "list", "--json"], {"torch", "numpy", "PIL", "pydantic", "alembic", "sngan_plugins", "rich"}),
-        (["train", "--dataset", "shapes", "--loss", "hing"], {"torch", "sqlalchemy", "alembic"}),
+        (["train", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["registry", "path"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
+        (["runs", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["runs", "list", "--json"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
     ],
 )
 def test_heavy_libraries_stay_away(home: Path, arguments: list[str], unwanted: set[str]) -> None:
