@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from sngan_registry import Environment, NewRun, Run, Store
+from sngan_registry import Environment, NewRun, Run, Status, Store
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, check_size, compose
@@ -128,7 +128,7 @@ def train_on(
             f"`sngan train --like {run.id}`."
         )
     chosen = verified_checkpoint(place.store, run, place.runs, which, f"sngan train --resume {run.id}")
-    if config.steps is None or chosen.step >= config.steps:
+    if config.steps is None or (chosen.step >= config.steps and run.status is Status.FINISHED):
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {config.steps}: pass a larger --steps to train it on."
         )

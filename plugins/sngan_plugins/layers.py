@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from sngan_cli.contracts import Normalization
 
@@ -24,6 +25,11 @@ def initialised(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding
     if bias is not None:
         nn.init.zeros_(bias)
     return layer
+
+
+def output_dim(layer: nn.Module) -> int:
+    """Which dimension of a layer's weight counts its outputs: 1 in a transposed convolution, else 0."""
+    return 1 if isinstance(layer, _ConvTransposeNd) else 0
 
 
 def conv(
@@ -128,12 +134,14 @@ def batch_norm(channels: int, classes: int | None) -> nn.Module:
 
 def generator_norm(norm: Normalization, channels: int, classes: int | None) -> nn.Module:
     """What normalises a generator's features: the normalisation's choice, else (class-conditional) batch norm."""
-    return norm.features(channels, classes) or batch_norm(channels, classes)
+    chosen = norm.features(channels, classes)
+    return batch_norm(channels, classes) if chosen is None else chosen
 
 
 def discriminator_norm(norm: Normalization, channels: int) -> nn.Module:
     """What normalises a discriminator's features: the normalisation's choice, else nothing."""
-    return norm.features(channels, None) or NoNorm()
+    chosen = norm.features(channels, None)
+    return NoNorm() if chosen is None else chosen
 
 
 class ProjectionHead(nn.Module):

@@ -34,7 +34,9 @@ def sample(
     class_: Annotated[
         str | None, typer.Option("--class", metavar="K", help="Class by name or number [one class a row].")
     ] = None,
-    images: Annotated[int, typer.Option("-n", min=1, help="Number of images.")] = 64,
+    images: Annotated[
+        int | None, typer.Option("-n", min=1, help="Number of images [64, or 8 of each of the first 10 classes].")
+    ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Images in a row.")] = None,
     seed: Seed = 0,
     checkpoint: WhichCheckpoint = "last",
@@ -58,9 +60,11 @@ def sample(
         )
     chosen = trained.class_index(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
-    width = columns or sampling.columns_of(images, classes if chosen is None else None)
-    z = sampling.latents(trained.network, images, seed, "sample")
-    y = sampling.sheet_labels(classes, chosen, images, width)
+    rows_of = classes if chosen is None else None
+    count = images or (8 * min(rows_of, 10) if rows_of else 64)
+    width = columns or sampling.columns_of(count, min(rows_of, 10) if rows_of and images is None else rows_of)
+    z = sampling.latents(trained.network, count, seed, "sample")
+    y = sampling.sheet_labels(classes, chosen, count, width)
     drawn = sampling.images(trained.network, z, y)
     pictures.save(pictures.grid(sampling.to_arrays(drawn), width), output)
     typer.echo(str(output))

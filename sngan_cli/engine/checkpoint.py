@@ -33,13 +33,15 @@ FORMAT = 1
 class Progress:
     """How far a run has come, beside its tensors, and on what data.
 
-    `class_names` is None where the run is unconditional; `best_*` describe the best score so far, by the first metric.
+    `class_names` is None where the run is unconditional; `scored_step` was scored last, and `best_*` is the best score so
+    far, by the first metric.
     """
 
     step: int
     drawn: int
     data_sha256: str
     class_names: tuple[str, ...] | None
+    scored_step: int | None = None
     best_step: int | None = None
     best_value: float | None = None
 

@@ -110,8 +110,8 @@ class Training:
         Raises `DivergedError` when a loss or weight is no longer finite, and `CheckpointError` when saving fails.
         """
         total = self.config.steps or 0
-        if self.progress.step == total == 0:
-            self._finish_step(0, final=True)
+        if self.progress.step == total or self._owes_score():
+            self._finish_step()
         for step in range(self.progress.step + 1, total + 1):
             self.gan.set_rate(self.config, rate_at(self.config, step))
             losses = iteration(self.gan, self.real, self.config, step)
@@ -121,25 +121,32 @@ class Training:
             self._observe(Stepped(step, values))
             for notice in self._watch.notices(step, values):
                 self._observe(notice)
-            interrupted = self._stop() and step < total
-            self._finish_step(step, final=step == total, interrupted=interrupted)
-            if interrupted:
-                return Result("interrupted", step)
-        return Result("finished", self.progress.step)
+            self._finish_step()
+            if self._stop():
+                break
+        unfinished = self.progress.step < total or self._owes_score()
+        return Result("interrupted" if unfinished else "finished", self.progress.step)
 
-    def _finish_step(self, step: int, *, final: bool, interrupted: bool = False) -> None:
-        """Score and save where it is time to."""
-        scoring = not interrupted and (final or _due(step, self.config.eval_every))
-        if not (scoring or interrupted or _due(step, self.config.checkpoint_every)):
+    def _finish_step(self) -> None:
+        """Score and save where it is time to. A run that is to stop saves, and owes its score until it is resumed."""
+        step = self.progress.step
+        if not (self._is_time_to_score() or self._stop() or _due(step, self.config.checkpoint_every)):
             return
         self._watch.check_weights(step)
-        if scoring:
+        if self._owes_score() and not self._stop():
             self._score(step)
         self._save(step)
 
+    def _is_time_to_score(self) -> bool:
+        return self.progress.step == self.config.steps or _due(self.progress.step, self.config.eval_every)
+
+    def _owes_score(self) -> bool:
+        return (
+            self._extractor is not None and self._is_time_to_score() and self.progress.scored_step != self.progress.step
+        )
+
     def _score(self, step: int) -> None:
-        if self._extractor is None:
-            return
+        assert self._extractor is not None
         total = self.config.eval_samples
 
         def report(done: int) -> bool:
@@ -164,7 +171,9 @@ class Training:
             return
         for scored in scores:
             self._observe(scored)
-        self._remember_best(scores[0])
+        self.progress = replace(self.progress, scored_step=step)
+        if scores:
+            self._remember_best(scores[0])
 
     def _remember_best(self, scored: Scored) -> None:
         best = self.progress.best_value

@@ -11,7 +11,7 @@ import torch
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.errors import CheckpointError
-from sngan_cli.events import Stepped
+from sngan_cli.events import Scored, Stepped
 
 
 def losses(listener: Any) -> list[tuple[int, dict[str, float]]]:
@@ -37,8 +37,9 @@ def test_four_and_four_steps_equal_eight(
     whole.run()
 
     first = type(listener)()
-    asked = iter([False, False, False, True])
-    half = Training(tiny(**settings), data, tmp_path / "halves", first, stop=lambda: next(asked))
+    half = Training(
+        tiny(**settings), data, tmp_path / "halves", first, extractor=extractor, stop=lambda: half.progress.step == 4
+    )
     assert half.run() == Result("interrupted", 4)
     torch.manual_seed(123)  # what a new process would find is not what the run left
     second = type(listener)()
@@ -47,6 +48,8 @@ def test_four_and_four_steps_equal_eight(
     assert rest.run() == Result("finished", 8)
 
     assert losses(first) + losses(second) == losses(listener)
+    assert first.of(Scored) + second.of(Scored) == listener.of(Scored)
+    assert [event.step for event in second.of(Scored)] == [4, 8]
     assert rest.real.drawn == whole.real.drawn == 8 * 2 * 4
     expected, found = whole.gan.state(), rest.gan.state()
     assert found.keys() == expected.keys()

@@ -76,7 +76,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x (N, 3, H, W), y (N,) -> logits (N,)."""
+    """x (N, 3, H, W), y (N,) -> logits (N,).
+
+    A normalisation of features, where there is one, stands between each convolution and its leaky ReLU.
+    """
 
     def __init__(self, shape: NetworkShape, norm: Normalization, layers: list[tuple[int, int]], slope: float):
         super().__init__()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
+from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
 from sngan_cli.contracts import Field, Normalization
+from sngan_plugins.layers import output_dim
 
 _WARM_UP = 15
 """Power iterations at construction, so that the very first sigma is near the true one."""
@@ -21,19 +22,19 @@ class Spectral(Normalization, contract=1):
 
     def constrain(self, layer: nn.Module) -> nn.Module:
         """Divide the layer's weight by an estimate of its largest singular value."""
-        out_dim = 1 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 0
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        norm = SpectralNorm(weight, out_dim, self.power_iterations)
-        parametrize.register_parametrization(layer, "weight", norm)
-        norm.follow(layer)
+        norm = SpectralNorm(layer.get_parameter("weight"), output_dim(layer), self.power_iterations)
+        register_parametrization(layer, "weight", norm)
+        weight = layer.get_submodule("parametrizations.weight")
+        assert isinstance(weight, ParametrizationList)
+        norm.follow(weight)
         return layer
 
 
 class SpectralNorm(nn.Module):
     """Parametrization W -> W / sigma with sigma = u^T W v; u and v are constants in the gradient (eq. 12).
 
-    W is taken as a matrix (outputs, everything else). `forward` never changes u and v: `advance` does.
+    W is taken as a matrix (outputs, everything else), u has its number of rows, v of columns. `forward` never changes
+    them: `advance` does, to the vectors of the weight that it was told to `follow`.
     """
 
     u: Tensor
@@ -42,25 +43,26 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor, out_dim: int, power_iterations: int):
         super().__init__()
         self._out_dim, self._power_iterations = out_dim, power_iterations
-        self._layer: tuple[nn.Module, ...] = ()
+        self._followed: tuple[ParametrizationList, ...] = ()
         matrix = self._matrix(weight.detach())
         u = F.normalize(torch.randn(matrix.shape[0], dtype=matrix.dtype, device=matrix.device), dim=0)
         self.register_buffer("u", u)
         self.register_buffer("v", F.normalize(matrix.T @ u, dim=0))
         self._iterate(matrix, _WARM_UP)
 
-    def follow(self, layer: nn.Module) -> None:
-        """Say which layer's weight `advance` looks at.
+    def follow(self, weight: ParametrizationList) -> None:
+        """Say whose original weight `advance` looks at.
 
-        It is kept in a tuple, which hides it from torch's list of submodules (the layer holds this module already) and
-        still lets `deepcopy` point a copy at the copied layer.
+        It is kept in a tuple, which hides it from torch's list of submodules (it holds this module already) and still
+        lets `deepcopy` point the copy of a layer at its own weight.
         """
-        self._layer = (layer,)
+        self._followed = (weight,)
 
     @torch.no_grad()
     def advance(self) -> None:
-        """Bring u and v up to date with the layer's weight."""
-        self._iterate(self._matrix(self._layer[0].parametrizations.weight.original), self._power_iterations)  # type: ignore[union-attr, arg-type]
+        """Bring u and v up to date with the weight."""
+        (weight,) = self._followed
+        self._iterate(self._matrix(weight.original), self._power_iterations)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Divide a weight by its spectral norm; float32 also under autocast."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch.nn import ConvTranspose2d
 from torch.nn.utils.parametrizations import weight_norm
 
 from sngan_cli.contracts import Normalization
+from sngan_plugins.layers import output_dim
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,5 +18,5 @@ class Weight(Normalization, contract=1):
 
     def constrain(self, layer: nn.Module) -> nn.Module:
         """Part the weight into a length and a direction for each output."""
-        weight_norm(layer, dim=1 if isinstance(layer, ConvTranspose2d) else 0)
+        weight_norm(layer, dim=output_dim(layer))
         return layer
