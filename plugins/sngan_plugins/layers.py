@@ -10,7 +10,6 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.conv import _ConvTransposeNd
 
 from sngan_cli.contracts import Normalization
 
@@ -29,7 +28,7 @@ def initialised(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding
 
 def output_dim(layer: nn.Module) -> int:
     """Which dimension of a layer's weight counts its outputs: 1 in a transposed convolution, else 0."""
-    return 1 if isinstance(layer, _ConvTransposeNd) else 0
+    return 1 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 0
 
 
 def conv(

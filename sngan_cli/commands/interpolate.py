@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sngan_cli import paths
-from sngan_cli.commands.sample import Device, Output, Run, Seed, WhichCheckpoint, WhichWeights
+from sngan_cli.commands.sample import Device, Output, Run, Scale, Seed, WhichCheckpoint, WhichWeights
 
 
 class Along(StrEnum):
@@ -28,6 +28,7 @@ def interpolate(
     rows: Annotated[int | None, typer.Option(min=1, help="Paths [one a class, 10 at most; else 8].")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Images on a path, both ends included.")] = 10,
     along: Annotated[Along, typer.Option(help="Straight lines between latents, or great circles.")] = Along.SPHERICAL,
+    scale: Scale = 1,
     seed: Seed = 0,
     checkpoint: WhichCheckpoint = "last",
     weights: WhichWeights = None,
@@ -64,8 +65,8 @@ def interpolate(
     images = sampling.to_arrays(drawn)
     if output.suffix.lower() in pictures.ANIMATED:
         across = sampling.columns_of(count, None)
-        frames = [pictures.grid(images[k::steps], across) for k in range(steps)]
+        frames = [pictures.grid(images[k::steps], across, scale) for k in range(steps)]
         pictures.save_animation(frames, output)
     else:
-        pictures.save(pictures.grid(images, steps), output)
+        pictures.save(pictures.grid(images, steps, scale), output)
     typer.echo(str(output))

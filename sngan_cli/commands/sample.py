@@ -20,6 +20,7 @@ class Weights(StrEnum):
 
 Run = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")]
+Scale = Annotated[int, typer.Option(min=1, max=32, help="Enlarge each pixel so many times.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the latents.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", help="last, best or a step.")]
@@ -38,6 +39,7 @@ def sample(
         int | None, typer.Option("-n", min=1, help="Number of images [64, or 8 of each of the first 10 classes].")
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Images in a row.")] = None,
+    scale: Scale = 1,
     seed: Seed = 0,
     checkpoint: WhichCheckpoint = "last",
     weights: WhichWeights = None,
@@ -66,5 +68,5 @@ def sample(
     z = sampling.latents(trained.network, count, seed, "sample")
     y = sampling.sheet_labels(classes, chosen, count, width)
     drawn = sampling.images(trained.network, z, y)
-    pictures.save(pictures.grid(sampling.to_arrays(drawn), width), output)
+    pictures.save(pictures.grid(sampling.to_arrays(drawn), width, scale), output)
     typer.echo(str(output))

@@ -16,8 +16,9 @@ ANIMATED = (".gif", ".webp")
 _GAP = 2
 
 
-def grid(images: np.ndarray, columns: int) -> Image.Image:
-    """Lay out uint8 images (N, H, W, 3) row by row, on white with a narrow gap between them."""
+def grid(images: np.ndarray, columns: int, scale: int = 1) -> Image.Image:
+    """Lay out uint8 images (N, H, W, 3) row by row, on white with a narrow gap; each pixel becomes `scale` squared."""
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, dtype=np.uint8)

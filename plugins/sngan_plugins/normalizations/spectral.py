@@ -33,8 +33,8 @@ class Spectral(Normalization, contract=1):
 class SpectralNorm(nn.Module):
     """Parametrization W -> W / sigma with sigma = u^T W v; u and v are constants in the gradient (eq. 12).
 
-    W is taken as a matrix (outputs, everything else), u has its number of rows, v of columns. `forward` never changes
-    them: `advance` does, to the vectors of the weight that it was told to `follow`.
+    W is taken as a matrix (outputs, everything else); u and v estimate its first left and right singular vectors.
+    `forward` never changes them: `advance` does, by the weight that it was told to `follow`.
     """
 
     u: Tensor
