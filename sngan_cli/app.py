@@ -26,7 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    # Rich shows the many flags of a command in groups; the program's own help does without it, and is quick.
+    rich_markup_mode="rich" if sys.argv[1:] and not sys.argv[1].startswith("-") else None,
 )
 app.command("train")(train)
 app.add_typer(runs.app, name="runs")
@@ -49,7 +50,9 @@ def _print_version(wanted: bool) -> None:
 def options(
     registry_place: Annotated[
         str | None,
-        typer.Option("--registry", metavar="URL", help="Registry: a file or SQLAlchemy URL [$SNGAN_REGISTRY]."),
+        typer.Option(
+            "--registry", metavar="URL", help="Registry: a file or SQLAlchemy URL (default: $SNGAN_REGISTRY)."
+        ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
     version: Annotated[
@@ -79,9 +82,8 @@ def main() -> NoReturn:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    from sngan_registry.errors import AmbiguousRunError, RegistryError, RunBusyError, RunNotFoundError
-
     from sngan_cli.errors import SnganError
+    from sngan_registry.errors import AmbiguousRunError, RegistryError, RunBusyError, RunNotFoundError
 
     if isinstance(error, SnganError):
         return f"error: {error}", error.exit_code

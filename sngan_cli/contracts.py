@@ -99,6 +99,8 @@ class Dataset(Component, ABC):
 
     needs_data_dir: ClassVar[bool] = True
     """False where the pictures are drawn, not read."""
+    downloads: ClassVar[bool] = False
+    """True where the pictures are fetched when --data-dir is not given."""
     extractor: ClassVar[str] = "inception-v3"
     """The extractor that scores this kind of picture unless the user names another."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from sngan_registry import Environment, NewRun, Run, Status, Store
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, check_size, compose
@@ -22,6 +21,7 @@ from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, environment, make_folder, provenance
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import verified_checkpoint
+from sngan_registry import Environment, NewRun, Run, Status, Store
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {"steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}

@@ -37,9 +37,8 @@ def cache_folder() -> Path:
 
 def open_store(*, create: bool) -> Store:
     """Open the registry; without `create` a registry that does not exist yet reads as empty."""
-    from sngan_registry import Store
-
     from sngan_cli.errors import UsageError
+    from sngan_registry import Store
 
     place = registry_place()
     if create and "://" not in place:

@@ -19,19 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sngan_registry import (
-    Artifact,
-    Checkpoint,
-    Component,
-    Environment,
-    RegistryError,
-    Scalar,
-    Score,
-    Status,
-    Store,
-)
-from sngan_registry import Event as RunEvent
-
 from sngan_cli.catalog import Entry
 from sngan_cli.config import RunConfig
 from sngan_cli.errors import UsageError
@@ -46,6 +33,18 @@ from sngan_cli.events import (
     Stepped,
 )
 from sngan_cli.stopping import StopAtOnceError
+from sngan_registry import (
+    Artifact,
+    Checkpoint,
+    Component,
+    Environment,
+    RegistryError,
+    Scalar,
+    Score,
+    Status,
+    Store,
+)
+from sngan_registry import Event as RunEvent
 
 HEARTBEAT = 10.0
 """Seconds between signs of life; the registry takes a run for lost after some missed ones."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sngan_registry import Checkpoint, Run, Store
 from torch import nn
 
 from sngan_cli.catalog import Catalog
@@ -15,6 +14,7 @@ from sngan_cli.contracts import NetworkShape
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.device import resolve_device
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, did_you_mean
+from sngan_registry import Checkpoint, Run, Store
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,15 @@ def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JS
         except SnganError as error:
             rows.append({"name": name, "pictures": "cannot be used", "description": str(error)})
             continue
-        source = "--data-dir, or downloaded" if component.needs_data_dir else "drawn, nothing to download"
+        source = "--data-dir" if component.needs_data_dir else "drawn, nothing to download"
+        if component.downloads:
+            source = "downloaded, or --data-dir"
         description = (inspect.getdoc(component) or "").split("\n")[0]
         rows.append({"name": name, "pictures": source, "description": description})
     if as_json:
         console.print_json(rows)
         return
-    console.print_table(("name", "pictures", "description"), [tuple(row.values()) for row in rows], {}, set())
+    console.print_table(("name", "pictures", "description"), [tuple(row.values()) for row in rows], whole={"name"})
 
 
 @app.command()
@@ -46,7 +48,7 @@ def preview(
     dataset: Annotated[str, typer.Argument(help="Name of a data set.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")],
     data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="Side in pixels [the data set's own].")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Side in pixels (default: the data set's own).")] = None,
     images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
     set_: Annotated[

@@ -25,7 +25,7 @@ def interpolate(
         str | None,
         typer.Option("--class", metavar="K|A:B", help="Class by name or number, or a path from one to another."),
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Paths [one a class, 10 at most; else 8].")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Paths (default: one a class, 10 at most; else 8).")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Images on a path, both ends included.")] = 10,
     along: Annotated[Along, typer.Option(help="Straight lines between latents, or great circles.")] = Along.SPHERICAL,
     scale: Scale = 1,

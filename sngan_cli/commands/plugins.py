@@ -37,7 +37,7 @@ def list_plugins(kind: Kind = None, as_json: AsJson = False) -> None:
         for row in rows
     ]
     problems = {row["problem"]: "red" for row in rows if row["problem"]}
-    console.print_table(("kind", "name", "from", "description"), cells, problems, set())
+    console.print_table(("kind", "name", "from", "description"), cells, styles=problems, whole={"kind", "name"})
 
 
 @app.command()
@@ -127,7 +127,9 @@ def _print(description: dict[str, Any]) -> None:
     out = console.stdout()
     out.print(Text(f"{description['kind']} {description['name']}", style="bold"))
     out.print(Text(f"from {description['distribution']} {description['version']}, {description['value']}", style="dim"))
-    out.print(Text(f"\n{description['description']}\n"), soft_wrap=False)
+    for paragraph in description["description"].split("\n\n"):
+        out.print(Text("\n" + " ".join(paragraph.split())))
+    out.print()
     for key in ("generator_sides", "discriminator_sides"):
         if key in description:
             out.print(Text(f"{key.replace('_', ' ')}: {', '.join(map(str, description[key]))}\n"))
@@ -138,4 +140,4 @@ def _print(description: dict[str, Any]) -> None:
         (o["name"], o["type"], "required" if o["required"] else str(o["default"]), o["description"])
         for o in description["options"]
     ]
-    console.print_table(("option", "type", "default", "meaning"), rows, {}, set())
+    console.print_table(("option", "type", "default", "meaning"), rows, whole={"option"})

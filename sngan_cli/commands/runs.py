@@ -13,7 +13,7 @@ from sngan_cli import console, paths
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sngan_registry import Run, RunSummary, Score
+    from sngan_registry import Run, RunSummary
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
 
@@ -37,7 +37,8 @@ def list_runs(
     status: Annotated[StatusName | None, typer.Option(help="Runs of this status.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Runs with this tag; repeatable.")] = None,
     sort: Annotated[
-        str | None, typer.Option(metavar="KEY", help="A metric such as is (best first), or a column [newest first].")
+        str | None,
+        typer.Option(metavar="KEY", help="A metric such as is (best first), or a column (default: newest first)."),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order around.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Show so many runs at most.")] = None,
@@ -113,9 +114,8 @@ def _ordered(
     found: Sequence[RunSummary], sort: str | None, reverse: bool
 ) -> tuple[Sequence[RunSummary], dict[str, str]]:
     """The runs in order, and for each metric the protocol whose scores go unmarked."""
-    from sngan_registry import SORT_KEYS, sort_summaries
-
     from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_registry import SORT_KEYS, sort_summaries
 
     metrics = dict.fromkeys(score.metric for summary in found for score in summary.best)
     leading = {metric: sort_summaries(found, metric).protocol or "" for metric in metrics}
@@ -134,7 +134,7 @@ def _record(summary: RunSummary) -> dict[str, Any]:
 class _Table:
     """Runs as rows of text."""
 
-    DEFAULT = ("id", "name", "dataset", "arch", "loss", "norm", "cond", "step", "status")
+    DEFAULT = ("id", "name", "dataset", "arch", "loss", "cond", "step", "status")
     NUMBERS = frozenset({"step", "steps", "seed"})
 
     def __init__(self, summaries: Sequence[RunSummary], leading: Mapping[str, str], columns: str | None):
@@ -144,7 +144,7 @@ class _Table:
         self.columns = self._choose(columns)
 
     def rows(self, *, plain: bool = False) -> list[list[str]]:
-        """Cells of every run; `plain` leaves out standard deviations and marks."""
+        """Cells of every run; `plain` gives scores in full and leaves out their marks."""
         return [
             [
                 self._score(summary, column, plain) if column in self._metrics else _text(cells.get(column))
@@ -156,7 +156,9 @@ class _Table:
     def print(self) -> None:
         """Print the table, and under it what the scores are."""
         right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
-        console.print_table(self.columns, self.rows(), _STYLES, right)
+        console.print_table(
+            self.columns, self.rows(), styles=_STYLES, right=right, whole={*right, "id", "status", "age"}
+        )
         for metric in self.columns:
             if self._leading.get(metric):
                 console.note(f"{metric}: best of the run, by {self._leading[metric]}")
@@ -194,7 +196,7 @@ class _Table:
             "id": run.id,
             "name": run.name,
             "cond": facts.get("conditional"),
-            "step": f"{run.step}/{run.steps}",
+            "step": str(run.step) if run.step == run.steps else f"{run.step}/{run.steps}",
             "status": run.status.value,
             "age": _age(run),
             "note": run.note,
@@ -217,14 +219,10 @@ class _Table:
         mark = "" if score.protocol == protocol else "*"
         if mark:
             self._marked.add(metric)
-        return _value(score) + mark
+        return f"{score.value:.3f}{mark}"
 
 
 _STYLES = {"running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow", "finished": "green"}
-
-
-def _value(score: Score) -> str:
-    return f"{score.value:.3f}" + ("" if score.std is None else f" ± {score.std:.3f}")
 
 
 def _text(value: object) -> str:

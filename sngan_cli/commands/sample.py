@@ -25,7 +25,8 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of the latents.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", help="last, best or a step.")]
 WhichWeights = Annotated[
-    Weights | None, typer.Option("--weights", help="Raw or averaged weights of G [those the run is scored with].")
+    Weights | None,
+    typer.Option("--weights", help="Raw or averaged weights of G (default: those the run is scored with)."),
 ]
 
 
@@ -33,10 +34,11 @@ def sample(
     run_id: Run,
     output: Output,
     class_: Annotated[
-        str | None, typer.Option("--class", metavar="K", help="Class by name or number [one class a row].")
+        str | None, typer.Option("--class", metavar="K", help="Class by name or number (default: one class a row).")
     ] = None,
     images: Annotated[
-        int | None, typer.Option("-n", min=1, help="Number of images [64, or 8 of each of the first 10 classes].")
+        int | None,
+        typer.Option("-n", min=1, help="Number of images (default: 64, or 8 of each of the first 10 classes)."),
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Images in a row.")] = None,
     scale: Scale = 1,

@@ -46,7 +46,8 @@ def train(
         Path | None, typer.Option(help="Folder or archive that holds the data set.", rich_help_panel=COMPONENTS)
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels [the data set's own].", rich_help_panel=COMPONENTS)
+        int | None,
+        typer.Option(help="Side of the images in pixels (default: the data set's own).", rich_help_panel=COMPONENTS),
     ] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture of both networks.", rich_help_panel=COMPONENTS)] = None,
     arch_g: Annotated[
@@ -63,7 +64,8 @@ def train(
         str | None, typer.Option(help="Normalization of the generator.", rich_help_panel=COMPONENTS)
     ] = None,
     extractor: Annotated[
-        str | None, typer.Option(help="Extractor that scores the images [the data set's].", rich_help_panel=COMPONENTS)
+        str | None,
+        typer.Option(help="Extractor that scores the images (default: the data set's).", rich_help_panel=COMPONENTS),
     ] = None,
     conditional: Annotated[
         bool | None,
@@ -112,10 +114,13 @@ def train(
         int | None, typer.Option(help="Steps between checkpoints; 0: with scores only.", rich_help_panel=RECORD)
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=RECORD)] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag of the run; repeatable.", rich_help_panel=RECORD)] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Tag of the run; repeatable.", rich_help_panel=RECORD)
+    ] = None,
     note: Annotated[str | None, typer.Option(help="A note to keep with the run.", rich_help_panel=RECORD)] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Settings to start from: paper or seed [paper].", rich_help_panel=SOURCES)
+        str | None,
+        typer.Option(help="Settings to start from: paper or seed (default: paper).", rich_help_panel=SOURCES),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)

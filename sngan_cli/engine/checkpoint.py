@@ -33,8 +33,8 @@ FORMAT = 1
 class Progress:
     """How far a run has come, beside its tensors, and on what data.
 
-    `class_names` is None where the run is unconditional; `scored_step` was scored last, and `best_*` is the best score so
-    far, by the first metric.
+    `class_names` is None where the run is unconditional; `scored_step` was scored last, and `best_*` is the best
+    score so far, by the first metric.
     """
 
     step: int

@@ -38,4 +38,4 @@ def describe(device: torch.device) -> str:
     """Name the hardware behind a device."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device.type}:{device.index or 0})"
-    return f"cpu, {torch.get_num_threads()} threads"
+    return f"cpu ({torch.get_num_threads()} threads)"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sngan_registry import Environment, NewRun, Store
 
 PROBE = """

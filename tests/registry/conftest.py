@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sngan_registry import Component, Environment, NewRun, Store
 from sqlalchemy import create_engine, make_url, text
+
+from sngan_registry import Component, Environment, NewRun, Store
 
 NewRunFactory = Callable[..., NewRun]
 Execute = Callable[..., None]

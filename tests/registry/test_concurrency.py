@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from sngan_registry import Status, Store, database
 
 PROCESSES = 8

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from sngan_registry import AmbiguousRunError, RunNotFoundError, Score, Store
 from sngan_registry import store as store_module
 

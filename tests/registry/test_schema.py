@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sngan_registry
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
+import sngan_registry
 from sngan_registry import RegistryError, SchemaError, Store, schema
 from sngan_registry.tables import metadata
-from sqlalchemy import create_engine, inspect, text
 
 NEXT_MIGRATION = """
 import sqlalchemy as sa

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+
 from sngan_registry import (
     Artifact,
     Checkpoint,
@@ -25,7 +27,6 @@ from sngan_registry import (
     Store,
 )
 from sngan_registry import store as store_module
-from sqlalchemy import event
 
 
 def score(step: int, value: float, **changes: Any) -> Score:

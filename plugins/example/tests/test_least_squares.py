@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sngan_example.least_squares import LeastSquares
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ SOURCE = Published(
 
 class Cifar10(Dataset, contract=1):
     """CIFAR-10: 50 000 training and 10 000 test pictures of 32 px in ten classes (Krizhevsky, 2009)."""
+
+    downloads: ClassVar[bool] = True
 
     split: Literal["train", "test", "train+test"] = "train"
     """Which of the official splits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ CLASS_NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey
 
 class Stl10(Dataset, contract=1):
     """STL-10 (Coates et al., 2011): pictures of 96 px, of which GANs are usually shown halves of 48 px."""
+
+    downloads: ClassVar[bool] = True
 
     split: Literal["train+test", "unlabeled", "train+unlabeled"] = "train+test"
     """13 000 labelled pictures, 100 000 unlabelled ones, or the latter and 5 000 others whose labels are left out."""
