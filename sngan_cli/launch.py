@@ -18,7 +18,7 @@ from sngan_cli.engine.device import describe, resolve_device, set_precision
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
-from sngan_cli.recording import Recorder, environment, make_folder, provenance
+from sngan_cli.recording import Recorder, check_folder, environment, provenance
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import verified_checkpoint
 from sngan_registry import Environment, NewRun, Run, Status, Store
@@ -151,13 +151,15 @@ def _train(
     checkpoint_folder: Path | None,
 ) -> Result:
     composition, config = prepared.composition, prepared.composition.config
-    folder = make_folder(place.runs, run.id, config)
+    folder = place.runs / run.id
     with stop, Recorder(place.store, run.id, folder, audience.warn) as recorder:
 
         def observe(event: Event) -> None:
             recorder(event)
             audience(event)
 
+        folder.mkdir(exist_ok=True)
+        (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
         recorder.add_artifact("config", folder / "config.toml")
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
@@ -175,6 +177,7 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     config = composition.config
     device = resolve_device(config.device)
     set_precision(config.precision, device)
+    check_folder(place.runs)
     root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
     pictures = composition.dataset.open(root, place.cache / "downloads")
     size = config.size or composition.dataset.default_side(pictures)

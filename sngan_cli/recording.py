@@ -10,6 +10,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -169,8 +170,11 @@ class Recorder:
             "events": [asdict(e) for e in self._store.events(self._run_id)],
         }
         partial = self._folder / ".run.json.partial"
-        partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
-        partial.replace(self._folder / "run.json")
+        try:
+            partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
+            partial.replace(self._folder / "run.json")
+        except OSError as error:
+            self._warn(f"{self._folder / 'run.json'} cannot be written: {error.strerror}.")
 
 
 def environment(device: str, torch_version: str, cuda: str | None) -> Environment:
@@ -207,17 +211,16 @@ def provenance(config: RunConfig, entries: Mapping[str, Entry]) -> tuple[Compone
     )
 
 
-def make_folder(runs: Path, run_id: str, config: RunConfig) -> Path:
-    """Create a run's folder with its configuration in it; raises `UsageError` where that cannot be done."""
-    folder = runs / run_id
+def check_folder(runs: Path) -> None:
+    """Raise `UsageError` where the folders of runs cannot be written, before there is a run."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs):
+            pass
     except OSError as error:
         raise UsageError(
-            f"The run's folder {folder} cannot be written: {error.strerror}. Set SNGAN_HOME to a folder that can."
+            f"The folder of runs {runs} cannot be written: {error.strerror}. Set SNGAN_HOME to a folder that can."
         ) from error
-    return folder
 
 
 def _score(scored: Scored) -> Score:

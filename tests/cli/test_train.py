@@ -252,6 +252,16 @@ def test_a_home_that_cannot_be_written_is_noticed_before_training(
     assert "Set SNGAN_HOME to one that can" in done.err
 
 
+def test_a_folder_of_runs_that_cannot_be_written_is_noticed_before_there_is_a_run(
+    sngan: Any, tiny: list[str], home: Path
+) -> None:
+    (home / "runs").touch()
+    done = sngan("train", *tiny, "--steps", 1)
+    assert done.code == 2
+    assert "Set SNGAN_HOME to a folder that can" in done.err
+    assert sngan("runs", "list", "--json").json == []
+
+
 def test_an_entry_point_that_is_not_installed_says_to_reinstall(
     sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
