@@ -100,6 +100,7 @@ class Display:
 
     def finish(self, result: Result) -> None:
         """Say how the run ended, and what to do next."""
+        self._bars.stop()
         if result.status == "interrupted":
             self._say(
                 f"interrupted after step {result.step} of {self._total}, checkpoint written. Go on with: "
