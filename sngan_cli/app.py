@@ -93,6 +93,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"error: {error}", 1
     if isinstance(error, RegistryError):
         return f"error: {error}", 4
+    if isinstance(error, OSError) and error.strerror:
+        return f"error: {error.strerror}" + (f": {error.filename}" if error.filename else ""), 1
     kind = type(error).__name__
     return f"internal error: {kind}: {error}\nPlease report it with the output of `sngan --debug ...`.", 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor
+from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, resolve_device, set_precision
 from sngan_cli.engine.loop import Result, Training
@@ -21,7 +22,7 @@ from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, check_folder, environment, provenance
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import verified_checkpoint
-from sngan_registry import Environment, NewRun, Run, Status, Store
+from sngan_registry import Component, Environment, NewRun, Run, Status, Store
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {"steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
@@ -128,11 +129,14 @@ def train_on(
             f"`sngan train --like {run.id}`."
         )
     chosen = verified_checkpoint(place.store, run, place.runs, which, f"sngan train --resume {run.id}")
-    if config.steps is None or (chosen.step >= config.steps and run.status is Status.FINISHED):
+    left = -1 if config.steps is None else config.steps - chosen.step
+    if left < 0 or (left == 0 and run.status is Status.FINISHED):
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {config.steps}: pass a larger --steps to train it on."
         )
     prepared = _prepare(composition, place, audience)
+    checkpoint.check_data(chosen.folder, prepared.data.data_sha256)
+    _warn_of_other_versions(place.store.components(run.id), composition, audience)
     claimed = place.store.claim(run.id, _environment(config))
     place.store.rewind(run.id, chosen.step)
     place.store.update(
@@ -171,6 +175,18 @@ def _train(
         result = training.run()
         recorder.ended(result.status, result.step)
     return result
+
+
+def _warn_of_other_versions(recorded: Iterable[Component], composition: Composition, audience: Audience) -> None:
+    """Say which components come from another version than the run began with: what follows may differ a little."""
+    now = {part.role: part for part in provenance(composition.config, composition.entries)}
+    for then in recorded:
+        part = now.get(then.role, then)
+        if (part.distribution, part.version) != (then.distribution, then.version):
+            audience.warn(
+                f"{then.role} {then.name!r} is now of {part.distribution} {part.version}; the run began with "
+                f"{then.distribution} {then.version}."
+            )
 
 
 def _prepare(composition: Composition, place: Place, audience: Audience) -> Prepared:

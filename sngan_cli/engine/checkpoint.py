@@ -146,6 +146,16 @@ def read_progress(folder: Path) -> Progress:
     return Progress(**values, class_names=None if names is None else tuple(names))
 
 
+def check_data(folder: Path, data_sha256: str) -> None:
+    """Raise `CheckpointError` where the run of a verified checkpoint was trained on other data."""
+    recorded = read_progress(folder).data_sha256
+    if recorded != data_sha256:
+        raise CheckpointError(
+            f"The data set is not the one that the run was trained on: its pixels hash to {data_sha256[:12]}..., the "
+            f"run's to {recorded[:12]}... Restore it, or start a new run with --like."
+        )
+
+
 def read_tensors(folder: Path, name: str, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Read one file of tensors, such as `generator`, of a verified checkpoint."""
     return load_file(folder / f"{name}.safetensors", device=str(device))

@@ -20,7 +20,7 @@ from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import Losses, iteration
-from sngan_cli.errors import CheckpointError, DivergedError
+from sngan_cli.errors import DivergedError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -94,13 +94,8 @@ class Training:
 
     def resume(self, folder: Path) -> None:
         """Go on from a verified checkpoint, exactly as if the run had never stopped."""
+        checkpoint.check_data(folder, self.data.data_sha256)
         progress = checkpoint.read_progress(folder)
-        if progress.data_sha256 != self.data.data_sha256:
-            raise CheckpointError(
-                f"The data set is not the one that the run was trained on: its pixels hash to "
-                f"{self.data.data_sha256[:12]}..., the run's to {progress.data_sha256[:12]}... Restore it, or start "
-                "a new run with --like."
-            )
         self.gan.load_state(checkpoint.read_state(folder))
         self.progress, self.real.drawn = progress, progress.drawn
 

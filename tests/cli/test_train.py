@@ -95,6 +95,7 @@ def test_a_finished_run_is_trained_on(sngan: Any, tiny: list[str], trained: str)
     ("arguments", "code", "message"),
     [
         (["--steps", "4"], 2, r"already at step 4 of 4: pass a larger --steps"),
+        (["--steps", "3"], 2, r"already at step 4 of 3: pass a larger --steps"),
         (["--steps", "9", "--loss", "cross-entropy"], 2, r"cannot be resumed with another loss: .*--like"),
         (["--steps", "9", "--lr", "0.1"], 2, r"cannot be resumed with another lr_d or lr_g"),
         (["--steps", "9", "--checkpoint", "3"], 3, r"no checkpoint '3': choose last, best or one of the steps 2, 4"),
@@ -106,6 +107,18 @@ def test_what_a_resumed_run_cannot_do(sngan: Any, trained: str, arguments: list[
     assert done.code == code
     assert re.search(message, done.err), done.err
     assert sngan("runs", "show", trained, "--json").json["status"] == "finished"
+
+
+def test_a_run_is_not_resumed_on_other_data_and_stays_as_it_was(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    place = pictures(tmp_path / "own", "ant", "bee")
+    run_id = sngan(*folder_run(tiny, place)).out.strip()
+    Image.new("RGB", (10, 10), "white").save(place / "ant" / "0.png")
+    done = sngan("train", "--resume", run_id, "--steps", 3)
+    assert done.code == 1
+    assert "The data set is not the one that the run was trained on" in done.err
+    run = sngan("runs", "show", run_id, "--json").json
+    assert run["status"] == "finished"
+    assert run["scalars"]
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(sngan: Any, trained: str, home: Path) -> None:
