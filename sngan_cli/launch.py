@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import describe, resolve_device, set_precision
+from sngan_cli.engine.device import describe, resolve_device, set_precision, versions
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
@@ -211,7 +209,7 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     resolved = composition.with_config(
         config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
     )
-    extractor = _extractor(composition, device, place, audience)
+    extractor = _extractor(composition, str(device), place, audience)
     data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     if data.skipped:
         name, reason = data.skipped[0]
@@ -219,11 +217,9 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     return Prepared(resolved, data, extractor)
 
 
-def _extractor(
-    composition: Composition, device: torch.device, place: Place, audience: Audience
-) -> LoadedExtractor | None:
+def _extractor(composition: Composition, device: str, place: Place, audience: Audience) -> LoadedExtractor | None:
     try:
-        return composition.extractor.load(str(device), place.cache / "weights")
+        return composition.extractor.load(device, place.cache / "weights")
     except WeightsUnavailableError as error:
         audience.warn(f"Nothing will be scored. {error}")
         return None
@@ -231,4 +227,4 @@ def _extractor(
 
 def _environment(config: RunConfig) -> Environment:
     device = resolve_device(config.device)
-    return environment(describe(device), torch.__version__, torch.version.cuda if device.type == "cuda" else None)
+    return environment(describe(device), *versions(device))

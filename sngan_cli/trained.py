@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, RunConfig
-from sngan_cli.contracts import NetworkShape
-from sngan_cli.engine import checkpoint
-from sngan_cli.engine.device import resolve_device
+from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, did_you_mean
 from sngan_registry import Checkpoint, Run, Store
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,7 @@ def load_generator(
     if weights == "averaged" and not config.ema:
         raise UsageError(f"Run {run.id} kept no averaged weights (its ema is 0): use --weights raw.")
     classes = None if progress.class_names is None else len(progress.class_names)
-    assert config.size is not None  # a recorded run has its size
-    network = composition.arch_g.generator(NetworkShape(config.size, classes), composition.norm_g)
-    network.load_state_dict(
-        checkpoint.read_tensors(chosen.folder, "averaged" if weights == "averaged" else "generator")
-    )
-    network.to(resolve_device(device)).eval().requires_grad_(False)
+    network = gan.load_generator(composition, classes, chosen.folder, weights, device)
     return TrainedGenerator(network, config, chosen.step, progress.class_names, weights)
 
 

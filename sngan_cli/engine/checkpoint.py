@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -156,9 +155,9 @@ def check_data(folder: Path, data_sha256: str) -> None:
         )
 
 
-def read_tensors(folder: Path, name: str, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """Read one file of tensors, such as `generator`, of a verified checkpoint."""
-    return load_file(folder / f"{name}.safetensors", device=str(device))
+    return load_file(folder / f"{name}.safetensors")
 
 
 def read_state(folder: Path) -> dict[str, dict[str, Tensor]]:

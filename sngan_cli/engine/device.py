@@ -34,6 +34,11 @@ def set_precision(precision: str, device: torch.device) -> None:
     torch.backends.cuda.matmul.fp32_precision = allowed
 
 
+def versions(device: torch.device) -> tuple[str, str | None]:
+    """Version of torch and, on a GPU, of CUDA."""
+    return torch.__version__, torch.version.cuda if device.type == "cuda" else None
+
+
 def describe(device: torch.device) -> str:
     """Name the hardware behind a device."""
     if device.type == "cuda":

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sngan_cli.composition import Composition
 from sngan_cli.config import RunConfig
 from sngan_cli.contracts import Loss, NetworkShape, WeightConstraint
+from sngan_cli.engine import checkpoint
 from sngan_cli.engine.data import derived_seed
+from sngan_cli.engine.device import resolve_device
 from sngan_cli.errors import ComponentError
 
 
@@ -111,6 +114,17 @@ class Gan:
         torch.set_rng_state(state["random"]["torch"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+
+def load_generator(
+    composition: Composition, classes: int | None, checkpoint_folder: Path, weights: str, device: str
+) -> nn.Module:
+    """Build a run's generator with the `raw` or `averaged` weights of a verified checkpoint, in evaluation mode."""
+    assert composition.config.size is not None  # a recorded run has its size
+    network = composition.arch_g.generator(NetworkShape(composition.config.size, classes), composition.norm_g)
+    name = "averaged" if weights == "averaged" else "generator"
+    network.load_state_dict(checkpoint.read_tensors(checkpoint_folder, name))
+    return network.to(resolve_device(device)).eval().requires_grad_(False)
 
 
 def latent_dim(generator: nn.Module) -> int:
