@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from importlib.metadata import entry_points
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from sngan_cli.contracts import CONTRACT, GROUPS, Normalization, WeightConstraint
+from sngan_cli.contracts import CONTRACT, GROUPS, Normalization
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "conv": (lambda: nn.Conv2d(3, 5, 3), torch.ones(2, 3, 4, 4)),

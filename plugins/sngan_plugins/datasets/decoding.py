@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from sngan_cli.contracts import UnreadablePictureError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def decode(content: bytes | BinaryIO, side: int) -> np.ndarray:
@@ -71,9 +71,9 @@ def fit(picture: Image.Image, side: int) -> Image.Image:
 def is_picture(name: str) -> bool:
     """Whether a file's ending says that it is a picture, and it is not hidden."""
     base = name.rsplit("/", 1)[-1]
-    return not base.startswith(".") and any(base.lower().endswith(suffix) for suffix in SUFFIXES)
+    return not base.startswith(".") and base.lower().endswith(SUFFIXES)
 
 
 def known_suffixes() -> str:
     """The endings of pictures, for a message."""
-    return ", ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
+    return ", ".join(suffix.removeprefix(".") for suffix in SUFFIXES)

@@ -7,7 +7,7 @@ import threading
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -50,19 +50,20 @@ class FilePictures(Pictures):
     def __init__(self, files: _Files, place: str, max_unreadable: int):
         self._files, self._place = files, place
         self.max_unreadable = max_unreadable
-        names = _unwrapped(sorted(name for name in files.names() if _is_visible(name)))
-        self._paths, inner = [outer for outer, _ in names], [PurePosixPath(name) for _, name in names]
-        if not inner:
+        self._paths = sorted(name for name in files.names() if _is_visible(name))
+        if not self._paths:
             raise DataError(f"There are no pictures in {place}. Expected are {_LAYOUT}.")
-        loose = [path for path in inner if len(path.parts) == 1]
-        if loose and len(loose) < len(inner):
+        wrapping = _wrapping(self._paths)
+        classes = [path.split("/")[wrapping] if path.count("/") > wrapping else None for path in self._paths]
+        named = sorted({name for name in classes if name is not None})
+        if named and None in classes:
             raise DataError(
-                f"{place} holds both loose pictures (such as {loose[0]}) and folders of them (such as "
-                f"{next(p for p in inner if len(p.parts) > 1).parts[0]}/). Expected are {_LAYOUT}."
+                f"{place} holds both loose pictures (such as {self._paths[classes.index(None)]}) and folders of them "
+                f"(such as {named[0]}/). Expected are {_LAYOUT}."
             )
-        self.class_names = None if loose else tuple(sorted({path.parts[0] for path in inner}))
-        labels = {name: label for label, name in enumerate(self.class_names or ())}
-        self._labels = [labels.get(path.parts[0], 0) for path in inner]
+        self.class_names = tuple(named) or None
+        labels = {name: label for label, name in enumerate(named)}
+        self._labels = [0 if name is None else labels[name] for name in classes]
         self.identity = f"folder {files.fingerprint(self._paths)}"
 
     def __len__(self) -> int:
@@ -137,7 +138,7 @@ class _InZip(_Files):
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"{path} is neither a folder nor a zip archive that can be read: {error}.") from error
         for name, entry in self._entries.items():
-            if ".." in PurePosixPath(name.replace("\\", "/")).parts or name.startswith(("/", "\\")) or ":" in name[:3]:
+            if ".." in name.replace("\\", "/").split("/") or name.startswith(("/", "\\")) or name[1:2] == ":":
                 raise DataError(f"The archive {path} is refused: its entry {name!r} points outside of it.")
             if is_picture(name) and entry.flag_bits & 1:
                 raise DataError(
@@ -177,16 +178,14 @@ class _InZip(_Files):
 
 
 def _is_visible(name: str) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def _unwrapped(names: list[str]) -> list[tuple[str, str]]:
-    """Pair each path with what is left of it without folders that wrap everything and only hold folders."""
-    inner = list(names)
-    while inner:
-        tops = {PurePosixPath(name).parts[0] for name in inner}
-        deep = all(len(PurePosixPath(name).parts) > 2 for name in inner)
-        if len(tops) > 1 or not deep:
-            break
-        inner = [name.split("/", 1)[1] for name in inner]
-    return list(zip(names, inner, strict=True))
+def _wrapping(paths: list[str]) -> int:
+    """How many folders wrap everything: each holds one folder and nothing else, down to the classes."""
+    depth = 0
+    while len({path.split("/", depth + 1)[depth] for path in paths}) == 1 and all(
+        path.count("/") > depth + 1 for path in paths
+    ):
+        depth += 1
+    return depth

@@ -1,0 +1,120 @@
+"""What the engine reports reaches the registry, even one that is away for a while."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sngan_cli import recording
+from sngan_cli.events import CheckpointWritten, Noticed, Scored, Stepped
+from sngan_cli.recording import Recorder
+from sngan_cli.stopping import StopAtOnceError
+from sngan_registry import Environment, NewRun, RegistryError, Status, Store
+
+ENVIRONMENT = Environment(
+    sngan="0", python="3", torch="2", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None, command="c"
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    with Store.open(tmp_path / "registry.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def run_id(store: Store) -> str:
+    run = store.create_run(NewRun(config={}, components=(), environment=ENVIRONMENT, seed=0, steps=5))
+    return store.claim(run.id, ENVIRONMENT).id
+
+
+@pytest.fixture
+def folder(tmp_path: Path, run_id: str) -> Path:
+    made = tmp_path / "runs" / run_id
+    (made / "checkpoints" / "step-00000002").mkdir(parents=True)
+    return made
+
+
+def scored(step: int) -> Scored:
+    return Scored(step, "is", 2.5, 0.1, True, "p", {"images": 10, "generator_weights": "raw"})
+
+
+def test_events_become_records(store: Store, run_id: str, folder: Path) -> None:
+    with Recorder(store, run_id, folder, pytest.fail) as recorder:
+        recorder(Stepped(1, {"loss_d": 1.5, "loss_g": -0.5}))
+        recorder(Stepped(2))
+        recorder(scored(2))
+        recorder(CheckpointWritten(2, folder / "checkpoints" / "step-00000002", 123, "a" * 64))
+        recorder(Noticed(2, "pinned", "so it is"))
+        recorder.ended("finished", 2)
+    assert [(s.name, s.step, s.value) for s in store.scalars(run_id)] == [("loss_d", 1, 1.5), ("loss_g", 1, -0.5)]
+    assert [(s.metric, s.value, s.evidence["images"]) for s in store.scores(run_id)] == [("is", 2.5, 10)]
+    assert [c.path for c in store.checkpoints(run_id)] == ["checkpoints/step-00000002"]
+    assert [e.message for e in store.events(run_id)] == ["so it is"]
+    run = store.run(run_id)
+    assert (run.status, run.step) == (Status.FINISHED, 2)
+    described = json.loads((folder / "run.json").read_text())
+    assert described["run"]["id"] == run_id
+    assert described["scores"][0]["value"] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [(RuntimeError("boom"), Status.FAILED, "boom"), (StopAtOnceError(), Status.INTERRUPTED, "StopAtOnceError")],
+)
+def test_an_exception_closes_the_run_with_its_reason(
+    store: Store, run_id: str, folder: Path, error: BaseException, status: Status, reason: str
+) -> None:
+    def fail() -> None:
+        with Recorder(store, run_id, folder, pytest.fail) as recorder:
+            recorder(Stepped(3))
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    run = store.run(run_id)
+    assert (run.status, run.reason, run.step) == (status, reason, 3)
+
+
+def test_records_wait_while_the_registry_is_away(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    add_score, calls = store.add_score, iter([True, True, False, False, False])
+
+    def sometimes(run_id: str, score: Any) -> None:
+        if next(calls):
+            raise RegistryError("the registry is locked")
+        add_score(run_id, score)
+
+    monkeypatch.setattr(store, "add_score", sometimes)
+    with Recorder(store, run_id, folder, warned.append) as recorder:
+        recorder(scored(1))
+        recorder(scored(2))
+        recorder(scored(3))
+        recorder.ended("finished", 3)
+    assert [s.step for s in store.scores(run_id)] == [1, 2, 3]
+    assert len(warned) == 1
+    assert "the registry is locked" in warned[0]
+
+
+def test_a_heartbeat_keeps_the_run_alive(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.01)
+    before = store.run(run_id).heartbeat
+    with Recorder(store, run_id, folder, pytest.fail) as recorder:
+        recorder(Stepped(4))
+        deadline = time.monotonic() + 10
+        while store.run(run_id).step != 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        during = store.run(run_id)
+    assert during.step == 4
+    assert during.status == Status.RUNNING
+    assert during.heartbeat is not None
+    assert before is not None
+    assert during.heartbeat > before
