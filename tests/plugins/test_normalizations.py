@@ -69,7 +69,10 @@ def test_batch_norm_draws_with_running_statistics() -> None:
 
 def test_no_normalization_is_the_identity() -> None:
     h, layer = pictures(), nn.Linear(3, 2)
-    assert features(NoNormalization(), 5)(h, torch.zeros(4, dtype=torch.int64)) is h
+    assert features(NoNormalization(), None)(h, None) is h
+    conditional = features(NoNormalization(), 5)
+    assert torch.equal(conditional(h, torch.zeros(4, dtype=torch.int64)), h)
+    assert sum(p.numel() for p in conditional.parameters()) == 2 * 5 * h.shape[1]
     assert NoNormalization().constrain(layer) is layer
     assert set(layer.state_dict()) == {"weight", "bias"}
 

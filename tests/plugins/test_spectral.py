@@ -79,6 +79,7 @@ def test_one_power_iteration_by_hand() -> None:
     # v ~ W^T u = (1.2, 0.8) ~ (3, 2);  u ~ W v ~ (6, 2) ~ (3, 1);  sigma = u^T W v = (3 * 6 + 1 * 2) / sqrt(10 * 13)
     torch.testing.assert_close(norm.v, torch.tensor([3.0, 2.0]) / 13**0.5)
     torch.testing.assert_close(norm.u, torch.tensor([3.0, 1.0]) / 10**0.5)
+    assert not norm.u.requires_grad
     torch.testing.assert_close(linear.weight, torch.tensor([[2.0, 0.0], [0.0, 1.0]]) * 130**0.5 / 20)
 
 
@@ -139,13 +140,14 @@ def test_forward_leaves_the_vectors_alone(layer: nn.Module) -> None:
     torch.testing.assert_close(layer.state_dict(), before, rtol=0, atol=0)
 
 
-def test_stays_in_float32_under_autocast() -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_stays_in_float32_under_autocast(device: str) -> None:
     torch.manual_seed(0)
-    conv = Spectral().constrain(nn.Conv2d(3, 8, 3))
+    conv = Spectral().constrain(nn.Conv2d(3, 8, 3).to(device))
     expected = conv.weight
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         assert torch.equal(conv.weight, expected)
-        assert conv(torch.randn(1, 3, 4, 4)).dtype == torch.bfloat16
+        assert conv(torch.randn(1, 3, 4, 4, device=device)).dtype == torch.bfloat16
 
 
 def test_registers_each_tensor_once() -> None:
