@@ -70,7 +70,10 @@ def main() -> NoReturn:
     """Run the program; what goes wrong is said in a line or two, and in the exit code."""
     signal.signal(signal.SIGINT, stop_at_once)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a reader that has left is met here, not in the interpreter's exit
     except StopAtOnceError:
         _fail("interrupted", 130)
     except BrokenPipeError:

@@ -60,11 +60,12 @@ def print_table(
     styles: Mapping[str, str] | None = None,
     right: Collection[str] = (),
     whole: Collection[str] = (),
+    cut: Collection[str] = (),
 ) -> None:
     """Print rows under a line of column names, `right` columns aligned right.
 
-    On a terminal long cells fold, except in `whole` columns, and `styles` colours cells by their text; elsewhere every
-    line is whole and plain.
+    On a terminal long cells fold, except in `whole` columns, which keep their width, and in `cut` ones, which end in an
+    ellipsis; `styles` colours cells by their text. Elsewhere every line is whole and plain.
     """
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
@@ -78,12 +79,16 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
     for column in columns:
         side: JustifyMethod = "right" if column in right else "left"
         table.add_column(column, justify=side, overflow="fold", no_wrap=column in whole)
     for row in rows:
-        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
+        texts = [Text(cell, style=(styles or {}).get(cell, "")) for cell in row]
+        for column, cell in zip(columns, texts, strict=True):
+            if column in cut:
+                cell.no_wrap, cell.overflow = True, "ellipsis"
+        table.add_row(*texts)
     stdout().print(table)
 
 

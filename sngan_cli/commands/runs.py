@@ -38,7 +38,10 @@ def list_runs(
     tag: Annotated[list[str] | None, typer.Option(help="Runs with this tag; repeatable.")] = None,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="A metric such as is (best first), or a column (default: newest first)."),
+        typer.Option(
+            metavar="KEY",
+            help="A metric such as is (best first), or id, created, name, status, step, seed (default: newest first).",
+        ),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order around.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Show so many runs at most.")] = None,
@@ -157,7 +160,12 @@ class _Table:
         """Print the table, and under it what the scores are."""
         right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
         console.print_table(
-            self.columns, self.rows(), styles=_STYLES, right=right, whole={*right, "id", "status", "age"}
+            self.columns,
+            self.rows(),
+            styles=_STYLES,
+            right=right,
+            whole={*right, "id", "status", "age"},
+            cut={"name", "dataset", "arch"},
         )
         for metric in self.columns:
             if self._leading.get(metric):
@@ -178,7 +186,7 @@ class _Table:
             return (*self.DEFAULT, *(self._leading or ("is",)), "age")
         chosen = tuple(column.strip() for column in columns.split(",") if column.strip())
         for column in chosen:
-            if column not in known:
+            if self._cells and column not in known:  # without runs nobody knows which settings there are
                 raise UsageError(f"There is no column {column!r}.{did_you_mean(column, known)}")
         if not chosen:
             raise UsageError(f"--columns {columns!r} names none, such as --columns {','.join(self.DEFAULT)}.")

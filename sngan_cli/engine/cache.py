@@ -7,26 +7,32 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
 
-FORMAT = 1
-"""Version of the files below and of the way pictures are resized: another one makes another cache."""
-_CHUNK = 128
+FORMAT = 2
+"""Version of the files below and of the way pictures are read and resized: another one makes another cache."""
+_CHUNK = 16
+"""Pictures that a thread decodes at a time; an interruption waits for them."""
 
 
 @dataclass(frozen=True)
 class DecodedPictures:
-    """A prepared data set.
+    """A prepared data set, in the folder `path`.
 
     `images` (N, side, side, 3) uint8 is a memory map, writable in memory only (copy-on-write), `labels` (N,) is int64;
     `data_sha256` identifies pixels, labels and class names; `skipped` says which pictures could not be read, and why.
+    A class keeps its name and number even where none of its pictures could be read.
     """
 
     images: np.ndarray
@@ -34,141 +40,181 @@ class DecodedPictures:
     class_names: tuple[str, ...] | None
     skipped: tuple[tuple[str, str], ...]
     data_sha256: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some pictures in a row: those that could be read, (N, side, side, 3), and the others' names with the reasons."""
+
+    images: np.ndarray
+    labels: Sequence[int]
+    skipped: Sequence[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.images) + len(self.skipped)
 
 
 def prepare(
-    pictures: Pictures, side: int, cache: Path, progress: Callable[[int, int], None] | None = None
+    pictures: Pictures,
+    side: int,
+    cache: Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int | None = None,
 ) -> DecodedPictures:
     """Decode every picture to `side` pixels, or find it done: the cache is keyed by content.
 
-    Broken pictures are left out. Raises `DataError` where there are more of them than the data set allows, where none
-    is left, and where the cache cannot be written.
+    Broken pictures are left out. `progress` is told how many of how many are done; `workers` threads decode, one a core
+    by default. Raises `DataError` where more pictures are broken than the data set allows, where none is left, and
+    where the cache cannot be written.
     """
     key = hashlib.sha256(f"{FORMAT}\0{side}\0{pictures.identity}".encode()).hexdigest()[:24]
     folder = cache / key
     found = _read(folder)
-    if found is not None and found[1] <= pictures.max_unreadable:
-        return found[0]
-    partial = cache / f".{key}.{uuid.uuid4().hex}.partial"
-    try:
-        partial.mkdir(parents=True)
-        _decode(pictures, side, partial, progress)
-        _put(partial, folder)
-    except OSError as error:
-        raise DataError(
-            f"The decoded pictures cannot be written to {cache}: {error.strerror}. Free some space, or set "
-            "SNGAN_HOME to a folder on another disk."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    made = _read(folder)
-    if made is None:
+    if found is None:
+        partial = cache / f".{key}.{uuid.uuid4().hex}.partial"
+        try:
+            partial.mkdir(parents=True)
+            _write(pictures, side, partial, progress, workers or os.cpu_count() or 1)
+            _publish(partial, folder)
+        except OSError as error:
+            raise DataError(
+                f"The decoded pictures cannot be written to {cache}: {error.strerror or error}. Free some space, or "
+                "set SNGAN_HOME to a folder on another disk."
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        found = _read(folder)
+    if found is None:
         raise DataError(f"The decoded pictures in {folder} were damaged while they were written: try again.")
-    return made[0]
+    _check_skipped(pictures, found.skipped)
+    return found
 
 
-def _decode(pictures: Pictures, side: int, folder: Path, progress: Callable[[int, int], None] | None) -> None:
-    total = len(pictures)
-    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (total, side, side, 3))
-    labels = np.zeros(total, dtype=np.int64)
-    skipped: dict[int, str] = {}
+def _write(
+    pictures: Pictures, side: int, folder: Path, progress: Callable[[int, int], None] | None, workers: int
+) -> None:
+    """Write images.npy, labels.npy and meta.json.
 
-    def decode_range(start: int) -> int:
-        end = min(start + _CHUNK, total)
-        for index in range(start, end):
-            try:
-                images[index], labels[index] = pictures.read(index, side)
-            except UnreadablePictureError as error:
-                skipped[index] = str(error)
-        return end - start
-
-    done = 0
-    for count in _in_threads(decode_range, range(0, total, _CHUNK)):
-        done += count
-        if progress is not None:
-            progress(done, total)
-        _check_skipped(pictures, skipped, done == total)
-    kept = np.array([index for index in range(total) if index not in skipped])
-    if skipped:
-        whole, images = (
-            images,
-            np.lib.format.open_memmap(folder / "kept.npy", "w+", np.uint8, (len(kept), side, side, 3)),
-        )
-        for position, index in enumerate(kept):
-            images[position] = whole[index]
-        (folder / "kept.npy").replace(folder / "images.npy")
-    images.flush()
-    np.save(folder / "labels.npy", labels[kept])
+    On a full disk, writing to a file raises an error; writing to a memory map would kill the process.
+    """
+    total, done = len(pictures), 0
+    labels: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    with (folder / "images.npy").open("wb") as file, closing(_decode_all(pictures, side, workers)) as chunks:
+        _write_header(file, (total, side, side, 3))
+        for chunk in chunks:
+            file.write(chunk.images.data)
+            labels += chunk.labels
+            skipped += chunk.skipped
+            _check_skipped(pictures, skipped)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+        _write_header(file, (len(labels), side, side, 3))
+    np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
     names = None if pictures.class_names is None else list(pictures.class_names)
     meta = {
+        "format": FORMAT,
         "identity": pictures.identity,
         "side": side,
         "class_names": names,
-        "skipped": [[pictures.name(index), skipped[index]] for index in sorted(skipped)],
+        "skipped": skipped,
         "sizes": {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")},
-        "data_sha256": _digest(images, labels[kept], names),
+        "data_sha256": _digest(folder, names),
     }
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _in_threads(work: Callable[[int], int], starts: range) -> Iterator[int]:
-    """Run `work` over `starts` on every core, in order; an interruption drops what has not begun.
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Begin an array file of uint8; NumPy leaves room in the header for any other number of rows."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _decode_all(pictures: Pictures, side: int, workers: int) -> Generator[_Chunk, None, None]:
+    """Decode in threads, a few chunks ahead, and yield in order.
 
     Threads suffice: decoders release the interpreter, and nothing has to be copied between processes.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        # Decoders warn of flaws in pictures that they can read. Filters are the process's: threads must not set them.
+        warnings.simplefilter("ignore")
+        ahead: deque[Future[_Chunk]] = deque()
         try:
-            yield from pool.map(work, starts)
-        except BaseException:
+            for start in range(0, len(pictures), _CHUNK):
+                ahead.append(pool.submit(_decode_chunk, pictures, side, start))
+                if len(ahead) > 4 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
-def _check_skipped(pictures: Pictures, skipped: dict[int, str], over: bool) -> None:
-    if len(skipped) <= pictures.max_unreadable and not (over and len(skipped) == len(pictures)):
-        return
-    first = sorted(skipped)[:3]
-    named = "; ".join(f"{pictures.name(index)}: {skipped[index]}" for index in first)
-    if len(skipped) == len(pictures):
-        raise DataError(f"None of the {len(pictures)} pictures can be read, such as {named}.")
-    raise DataError(
-        f"More than {pictures.max_unreadable} of {len(pictures)} pictures cannot be read, such as {named}. Mend them, "
-        "or allow more with --set dataset.max_unreadable=N."
-    )
+def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
+    images = np.empty((min(_CHUNK, len(pictures) - start), side, side, 3), np.uint8)
+    labels: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    for index in range(start, start + len(images)):
+        try:
+            images[len(labels)], label = pictures.read(index, side)
+        except UnreadablePictureError as error:
+            skipped.append((pictures.name(index), str(error)))
+        else:
+            labels.append(label)
+    return _Chunk(images[: len(labels)], labels, skipped)
 
 
-def _digest(images: np.ndarray, labels: np.ndarray, names: list[str] | None) -> str:
+def _digest(folder: Path, names: list[str] | None) -> str:
+    images, labels = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy")
     digest = hashlib.sha256(json.dumps([images.shape, names]).encode())
     for start in range(0, len(images), 4096):
-        digest.update(np.ascontiguousarray(images[start : start + 4096]).data)
-    digest.update(labels.tobytes())
+        digest.update(images[start : start + 4096].data)
+    digest.update(labels.data)
     return digest.hexdigest()
 
 
-def _put(partial: Path, folder: Path) -> None:
-    """Move a finished cache into place; another process may have put an equal one there meanwhile."""
-    if folder.exists():
-        doomed = partial.with_name(f"{partial.name}.replaced")
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+def _check_skipped(pictures: Pictures, skipped: Sequence[tuple[str, str]]) -> None:
+    """Raise `DataError` where too many pictures are broken, or all."""
+    total, allowed = len(pictures), pictures.max_unreadable
+    if len(skipped) <= allowed and len(skipped) < total:
+        return
+    named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+    if len(skipped) == total:
+        raise DataError(f"None of the {total} pictures can be read, such as {named}.")
+    raise DataError(
+        f"More than {allowed} of {total} pictures cannot be read, such as {named}. Mend them, or allow more with "
+        "--set dataset.max_unreadable=N."
+    )
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Move a finished cache into place, unless another process has put an equal one there meanwhile."""
+    if _read(folder) is not None:
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # damaged, if there at all
     try:
         partial.rename(folder)
     except OSError:
-        if not (folder / "meta.json").is_file():
+        if _read(folder) is None:
             raise
 
 
-def _read(folder: Path) -> tuple[DecodedPictures, int] | None:
-    """Open a cache with its count of skipped pictures; None where there is none, or it is not whole."""
+def _read(folder: Path) -> DecodedPictures | None:
+    """Open a cache; None where there is none, or it is not whole."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
             return None
-        images = np.load(folder / "images.npy", mmap_mode="c")
-        labels = np.load(folder / "labels.npy")
-    except (OSError, ValueError, KeyError):
+        return DecodedPictures(
+            images=np.load(folder / "images.npy", mmap_mode="c"),
+            labels=np.load(folder / "labels.npy"),
+            class_names=None if meta["class_names"] is None else tuple(meta["class_names"]),
+            skipped=tuple((name, reason) for name, reason in meta["skipped"]),
+            data_sha256=meta["data_sha256"],
+            path=folder,
+        )
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    names = meta["class_names"]
-    skipped = tuple((name, reason) for name, reason in meta["skipped"])
-    decoded = DecodedPictures(images, labels, None if names is None else tuple(names), skipped, meta["data_sha256"])
-    return decoded, len(skipped)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +122,36 @@ def test_columns_and_csv(sngan: Any, store: Store) -> None:
         ["id", "name", "n_dis", "size", "is"],
         [run, 'a "quoted", name', "5", "32", "2.5"],
     ]
+
+
+@pytest.mark.parametrize("filters", [[], ["--tag", "z"]])
+def test_columns_are_taken_at_their_word_where_there_are_no_runs(sngan: Any, store: Store, filters: list[str]) -> None:
+    if filters:
+        add_run(store)
+    done = sngan("runs", "list", "--columns", "id,n_dis", *filters)
+    assert (done.code, done.out) == (0, "")
+    assert sngan("runs", "list", "--csv", "--columns", "id,n_dis", *filters).out == "id,n_dis\n"
+
+
+def test_on_a_terminal_a_run_has_one_line_however_long_its_name(
+    store: Store, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_run(store, "a long name " * 9, arch_d="resnet-preact")
+    add_run(store, "[red]x[/red]")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal, program_end = os.openpty()
+    command = [sys.executable, "-m", "sngan_cli", "runs", "list", "--columns", "id,name,arch,loss,norm,status"]
+    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
+    os.close(program_end)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines() if line.strip()]
+    assert len(lines) == 4  # names of the columns, a rule, two runs
+    assert all(len(line) <= 80 for line in lines)
+    assert "[red]x[/red]" in lines[2]
+    assert "a long name a" in lines[3]
+    assert "…" in lines[3]
 
 
 def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:

@@ -34,7 +34,7 @@ class Cifar10(Dataset, contract=1):
         place = SOURCE.locate(root, download_to)
         try:
             parts = [CIFAR10(place, train=split == "train") for split in self.split.split("+")]
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise DataError(
                 f"The files in {place / SOURCE.folder} are not CIFAR-10 as published: delete the folder, and unpack "
                 f"{SOURCE.archive} there again."

@@ -1,0 +1,35 @@
+"""`sngan registry path`: where runs are recorded, said without making anything or giving a password away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_the_registry_is_a_file_in_the_home_and_asking_creates_nothing(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNGAN_HOME", str(tmp_path / "home"))
+    assert sngan("registry", "path").out == f"{tmp_path / 'home' / 'registry.db'}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_option_goes_before_the_environment(sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", str(tmp_path / "environment.db"))
+    assert sngan("registry", "path").out == f"{tmp_path / 'environment.db'}\n"
+    assert sngan("--registry", tmp_path / "option.db", "registry", "path").out == f"{tmp_path / 'option.db'}\n"
+
+
+def test_a_password_is_hidden(sngan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", "postgresql://me:secret@db/runs")
+    assert sngan("registry", "path").out == "postgresql://me:***@db/runs\n"
+
+
+def test_a_url_that_cannot_be_read_exits_with_4(sngan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", "://secret@")
+    done = sngan("registry", "path")
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith("error: The registry's URL cannot be read")
+    assert "secret" not in done.err

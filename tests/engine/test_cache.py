@@ -1,0 +1,246 @@
+"""The cache of decoded pictures: what is in it, when it is made again, and every way that making it can fail."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
+from sngan_cli.engine import cache as module
+from sngan_cli.engine.cache import DecodedPictures, prepare
+
+
+class Numbered(Pictures):
+    """Picture i is i everywhere, of class i % 3; the given ones are broken. Counts what is read."""
+
+    def __init__(
+        self, count: int = 50, broken: Sequence[int] = (), allowed: int = 0, names: Sequence[str] | None = None
+    ):
+        self.identity, self.class_names, self.max_unreadable = f"numbered {count} {list(broken)}", names, allowed
+        self._count, self._broken = count, broken
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name(self, index: int) -> str:
+        return f"{index}.png"
+
+    def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+        self.reads += 1
+        if index in self._broken:
+            raise UnreadablePictureError("torn")
+        return np.full((side, side, 3), index % 256, np.uint8), index % 3
+
+
+def numbers(decoded: DecodedPictures) -> list[int]:
+    """Which pictures are there; all pixels of each agree."""
+    assert (decoded.images == decoded.images[:, :1, :1, :1]).all()
+    return [int(image[0, 0, 0]) for image in decoded.images]
+
+
+def leftovers(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.iterdir() if path.name.startswith("."))
+
+
+def test_pictures_are_decoded_in_order(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    decoded = prepare(Numbered(names=("a", "b", "c")), 4, tmp_path, lambda *at: told.append(at), workers=3)
+    assert (decoded.images.shape, decoded.images.dtype) == ((50, 4, 4, 3), np.uint8)
+    assert isinstance(decoded.images, np.memmap)
+    assert numbers(decoded) == list(range(50))
+    assert (decoded.labels.tolist(), decoded.labels.dtype) == ([i % 3 for i in range(50)], np.int64)
+    assert (decoded.class_names, decoded.skipped) == (("a", "b", "c"), ())
+    assert told == [(16, 50), (32, 50), (48, 50), (50, 50)]
+    assert leftovers(tmp_path) == []
+
+
+def test_the_checksum_covers_pixels_labels_and_names(tmp_path: Path) -> None:
+    decoded = prepare(Numbered(2), 1, tmp_path)
+    content = b"[[2, 1, 1, 3], null]" + bytes([0, 0, 0, 1, 1, 1]) + bytes([0] * 8 + [1] + [0] * 7)
+    assert decoded.data_sha256 == hashlib.sha256(content).hexdigest()
+    assert prepare(Numbered(2, names=("a", "b", "c")), 1, tmp_path / "other").data_sha256 != decoded.data_sha256
+
+
+def test_a_second_time_nothing_is_decoded(tmp_path: Path) -> None:
+    first = prepare(Numbered(broken=[7], allowed=1, names="abc"), 4, tmp_path)
+    again = Numbered(broken=[7], allowed=1, names="abc")
+    second = prepare(again, 4, tmp_path, lambda *_: pytest.fail("nothing is decoded"))
+    assert again.reads == 0
+    assert numbers(second) == numbers(first)
+    np.testing.assert_array_equal(second.labels, first.labels)
+    assert (second.class_names, second.skipped, second.data_sha256, second.path) == (
+        first.class_names, first.skipped, first.data_sha256, first.path,
+    )  # fmt: skip
+
+
+def test_another_side_or_content_is_another_cache(tmp_path: Path) -> None:
+    paths = {prepare(Numbered(count), side, tmp_path).path for count, side in ((50, 4), (50, 8), (51, 4))}
+    assert len(paths) == 3
+
+
+def test_images_can_be_changed_in_memory_only(tmp_path: Path) -> None:
+    prepare(Numbered(), 4, tmp_path).images[:] = 255
+    assert numbers(prepare(Numbered(), 4, tmp_path)) == list(range(50))
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", "no json", None])
+def test_a_cache_with_a_damaged_description_is_made_again(tmp_path: Path, damage: str | None) -> None:
+    described = prepare(Numbered(), 4, tmp_path).path / "meta.json"
+    if damage is None:
+        described.unlink()
+    else:
+        described.write_text(damage)
+    again = Numbered()
+    assert numbers(prepare(again, 4, tmp_path)) == list(range(50))
+    assert again.reads == 50
+    assert json.loads(described.read_text())["side"] == 4
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+@pytest.mark.parametrize("cut", [0, 1, 100])
+def test_a_truncated_cache_is_made_again(tmp_path: Path, name: str, cut: int) -> None:
+    file = prepare(Numbered(), 4, tmp_path).path / name
+    file.write_bytes(file.read_bytes()[:-cut] if cut else b"")
+    again = Numbered()
+    decoded = prepare(again, 4, tmp_path)
+    assert (again.reads, numbers(decoded), len(decoded.labels)) == (50, list(range(50)), 50)
+    assert leftovers(tmp_path) == []
+
+
+# Broken pictures -----------------------------------------------------------------------------------------------------
+
+
+def test_broken_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+    decoded = prepare(Numbered(broken=[0, 20, 49], allowed=3), 4, tmp_path)
+    kept = [i for i in range(50) if i not in (0, 20, 49)]
+    assert (numbers(decoded), decoded.labels.tolist()) == (kept, [i % 3 for i in kept])
+    assert decoded.skipped == (("0.png", "torn"), ("20.png", "torn"), ("49.png", "torn"))
+
+
+def test_the_header_has_room_for_fewer_pictures(tmp_path: Path) -> None:
+    """From 100 pictures to 99 and from 10 to 9, the shape in the header becomes shorter."""
+    for count in (100, 10):
+        assert numbers(prepare(Numbered(count, [3], 1), 2, tmp_path)) == [i for i in range(count) if i != 3]
+
+
+def test_a_class_without_a_readable_picture_keeps_its_name_and_number(tmp_path: Path) -> None:
+    decoded = prepare(Numbered(6, broken=[1, 4], allowed=2, names=("a", "b", "c")), 4, tmp_path)
+    assert (decoded.class_names, decoded.labels.tolist()) == (("a", "b", "c"), [0, 2, 0, 2])
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_too_many_broken_pictures(tmp_path: Path, seen_before: bool) -> None:
+    if seen_before:
+        prepare(Numbered(broken=[1, 2, 3, 4], allowed=4), 4, tmp_path)
+    with pytest.raises(DataError) as refused:
+        prepare(Numbered(broken=[1, 2, 3, 4], allowed=3), 4, tmp_path)
+    assert str(refused.value) == (
+        "More than 3 of 50 pictures cannot be read, such as 1.png: torn; 2.png: torn; 3.png: torn. Mend them, or allow "
+        "more with --set dataset.max_unreadable=N."
+    )
+    assert leftovers(tmp_path) == []
+
+
+def test_too_many_broken_pictures_end_the_work_early(tmp_path: Path) -> None:
+    pictures = Numbered(10_000, broken=[0])
+    with pytest.raises(DataError, match="More than 0 of 10000 pictures"):
+        prepare(pictures, 1, tmp_path, workers=1)
+    assert pictures.reads < 200
+
+
+def test_no_readable_picture(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^None of the 2 pictures can be read, such as 0\.png: torn; 1\.png: torn\.$"):
+        prepare(Numbered(2, broken=[0, 1], allowed=100), 4, tmp_path)
+
+
+def test_warnings_of_decoders_are_silent_in_threads_and_filters_come_back(tmp_path: Path) -> None:
+    class Noisy(Numbered):
+        def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+            warnings.warn("Corrupt EXIF data", UserWarning, stacklevel=1)
+            return super().read(index, side)
+
+    before = list(warnings.filters)
+    assert numbers(prepare(Noisy(), 4, tmp_path)) == list(range(50))
+    assert list(warnings.filters) == before
+
+
+# Failures ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        def write(self, content: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path: Path, mode: str) -> io.FileIO:
+        return Full(path, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", opened)
+        with pytest.raises(
+            DataError, match=r"cannot be written to .*: No space left on device\. Free some space, or set"
+        ):
+            prepare(Numbered(), 4, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written to .*/file: .*SNGAN_HOME"):
+        prepare(Numbered(), 4, tmp_path / "file")
+
+
+def test_an_interruption_stops_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    pictures = Numbered(10_000)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(pictures, 1, tmp_path, interrupt, workers=2)
+    assert pictures.reads < 400
+    assert list(tmp_path.iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+
+
+def test_an_unexpected_error_leaves_nothing(tmp_path: Path) -> None:
+    class Wrong(Numbered):
+        def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        prepare(Wrong(), 4, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_preparations_at_once_both_end_well(tmp_path: Path) -> None:
+    """The second one begins and ends while the first one decodes; its cache stays."""
+    inner: list[DecodedPictures] = []
+
+    def prepare_too(done: int, total: int) -> None:
+        if not inner:
+            inner.append(prepare(Numbered(), 4, tmp_path))
+
+    outer = prepare(Numbered(), 4, tmp_path, prepare_too)
+    made = (inner[0].path / "images.npy").stat().st_ino
+    assert (outer.path / "images.npy").stat().st_ino == made
+    assert numbers(outer) == numbers(inner[0]) == list(range(50))
+    assert (outer.path, outer.data_sha256) == (inner[0].path, inner[0].data_sha256)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_cache_of_another_format_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(Numbered(), 4, tmp_path)
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    again = Numbered()
+    prepare(again, 4, tmp_path)
+    assert again.reads == 50

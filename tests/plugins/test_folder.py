@@ -1,0 +1,396 @@
+"""The data set `folder`: layouts, exact pixels of every kind of picture, and bad input."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import struct
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError, UsageError
+from sngan_plugins.datasets.folder import Folder
+
+RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
+CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10-train.zip"
+
+
+def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def plain(color: tuple[int, int, int] = RED, size: tuple[int, int] = (4, 4)) -> bytes:
+    return encoded(Image.new("RGB", size, color))
+
+
+def noise(height: int = 4, width: int = 4) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def write(root: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def opened(root: Path) -> Pictures:
+    return Folder().open(root, root.parent / "unused")
+
+
+def labels(pictures: Pictures) -> dict[str, int]:
+    return {pictures.name(i): pictures.read(i, 4)[1] for i in range(len(pictures))}
+
+
+def decoded(tmp_path: Path, content: bytes, side: int) -> np.ndarray:
+    """What the data set makes of one picture."""
+    return opened(write(tmp_path / "one", {"picture.png": content})).read(0, side)[0]
+
+
+# Layouts -------------------------------------------------------------------------------------------------------------
+
+CLASSES = {"dog/b.png": plain(GREEN), "cat/deep/er/a.JPG": plain(), "cat/z.png": plain(), "dog/a.webp": plain()}
+LABELS = {"cat/deep/er/a.JPG": 0, "cat/z.png": 0, "dog/a.webp": 1, "dog/b.png": 1}
+RUBBISH = {".DS_Store": b"", "read.me": b"x", "cat/.hidden.png": b"x", ".git/x.png": b"x", "__MACOSX/cat/._z.png": b"x"}
+
+
+@pytest.mark.parametrize("rubbish", [{}, RUBBISH])
+def test_sub_folders_are_the_classes(tmp_path: Path, rubbish: dict[str, bytes]) -> None:
+    for root in (write(tmp_path / "f", CLASSES | rubbish), write_zip(tmp_path / "z.zip", CLASSES | rubbish)):
+        pictures = opened(root)
+        assert pictures.class_names == ("cat", "dog")
+        assert labels(pictures) == LABELS
+        assert pictures.max_unreadable == 100
+
+
+def test_pictures_without_sub_folders_are_unlabelled(tmp_path: Path) -> None:
+    files = {"b.png": plain(GREEN), "a.png": plain(), "notes/read.me": b""}
+    for root in (write(tmp_path / "f", files), write_zip(tmp_path / "z.zip", files)):
+        pictures = opened(root)
+        assert pictures.class_names is None
+        assert labels(pictures) == {"a.png": 0, "b.png": 0}
+        assert (pictures.read(1, 4)[0] == GREEN).all()
+
+
+@pytest.mark.parametrize("wrapper", ["wrap/", "my/own wrap/"])
+def test_a_folder_that_wraps_everything_is_looked_through(tmp_path: Path, wrapper: str) -> None:
+    around = {f"{wrapper}{name}": content for name, content in CLASSES.items()} | {"__MACOSX/x.png": b"", "a.txt": b""}
+    for root in (write(tmp_path / "f", around), write_zip(tmp_path / "z.zip", around)):
+        pictures = opened(root)
+        assert pictures.class_names == ("cat", "dog")
+        assert labels(pictures) == {f"{wrapper}{name}": label for name, label in LABELS.items()}
+
+
+def test_one_folder_of_pictures_in_an_archive_is_unlabelled(tmp_path: Path) -> None:
+    assert opened(write_zip(tmp_path / "z.zip", {"photos/a.png": plain(), "photos/b.png": plain()})).class_names is None
+
+
+def test_an_archive_with_folder_entries_and_backslashes(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", {"cat/": b"", "cat\\a.png": plain(), "dog\\a.png": plain(GREEN)})
+    assert labels(opened(path)) == {"cat/a.png": 0, "dog/a.png": 1}
+
+
+def test_nothing_is_unpacked(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", CLASSES)
+    labels(opened(path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_linked_class_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", {"dog/a.png": plain()})
+    (root / "cat").symlink_to(write(tmp_path / "elsewhere", {"a.png": plain()}), target_is_directory=True)
+    (root / "dog" / "again").symlink_to(root, target_is_directory=True)
+    assert labels(opened(root)) == {"cat/a.png": 0, "dog/a.png": 1}
+
+
+def test_default_side_is_the_shorter_one_of_the_first_readable_picture(tmp_path: Path) -> None:
+    pictures = opened(write(tmp_path / "f", {"a.png": b"broken", "b.png": plain(size=(9, 5)), "c.png": plain()}))
+    assert Folder().default_side(pictures) == 5
+    assert Folder().default_side(opened(write(tmp_path / "g", {"a.png": plain(size=(70, 65))}))) == 64
+
+
+def test_identity_names_the_content_of_an_archive(tmp_path: Path) -> None:
+    here, there = write_zip(tmp_path / "a.zip", CLASSES), tmp_path / "b.zip"
+    shutil.copy(here, there)
+    assert opened(here).identity == opened(there).identity
+    renamed = {name.replace("dog", "hog"): content for name, content in CLASSES.items()}
+    changed = CLASSES | {"cat/z.png": plain(GREEN)}
+    others = [opened(write_zip(tmp_path / f"{i}.zip", files)).identity for i, files in enumerate((renamed, changed))]
+    assert len({opened(here).identity, *others}) == 3
+
+
+def test_identity_of_a_folder_follows_names_sizes_and_times(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", CLASSES)
+    first = opened(root).identity
+    assert opened(root.rename(tmp_path / "g")).identity == first
+    os.utime(tmp_path / "g" / "cat" / "z.png", ns=(1, 1))
+    assert opened(tmp_path / "g").identity != first
+
+
+def test_an_archive_can_be_read_from_many_threads(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", {f"{i:03}.png": plain((i, 0, 255 - i)) for i in range(200)})
+    pictures = opened(path)
+    with ThreadPoolExecutor(8) as pool:
+        colors = list(pool.map(lambda i: tuple(pictures.read(i, 4)[0][0, 0].tolist()), range(200)))
+    assert colors == [(i, 0, 255 - i) for i in range(200)]
+
+
+@pytest.mark.skipif(not CIFAR.is_file(), reason="the archive is not here")
+def test_cifar10_as_an_archive_of_jpegs() -> None:
+    pictures = opened(CIFAR)
+    assert len(pictures) == 50_000
+    assert pictures.class_names is not None
+    assert tuple(pictures.class_names[:4]) == ("airplane", "automobile", "bird", "cat")
+    assert [pictures.read(i, 32)[1] for i in range(0, 50_000, 5000)] == list(range(10))
+    assert Folder().default_side(pictures) == 32
+
+
+# Pixels --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_of_the_right_side_keeps_its_pixels(tmp_path: Path) -> None:
+    pixels = decoded(tmp_path, encoded(Image.fromarray(noise())), 4)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, noise())
+
+
+@pytest.mark.parametrize(("height", "width", "middle"), [(4, 8, np.s_[:, 2:6]), (8, 4, np.s_[2:6, :])])
+def test_the_square_in_the_middle_is_kept(tmp_path: Path, height: int, width: int, middle: Any) -> None:
+    pixels = noise(height, width)
+    np.testing.assert_array_equal(decoded(tmp_path, encoded(Image.fromarray(pixels)), 4), pixels[middle])
+
+
+def test_resizing_is_bicubic_with_antialiasing(tmp_path: Path) -> None:
+    """By hand (a = -1/2): at half size a pixel sees 8, weighted w(1/4) = 111, w(3/4) = 29, w(5/4) = -9, w(7/4) = -3,
+    in 256ths, on either side. The pixel before a step of 200 sees 3 beyond it: (29 - 9 - 3) / 256 of it.
+    """
+    step = np.repeat([0, 200], 8).astype(np.uint8)
+    half = decoded(tmp_path, encoded(Image.fromarray(np.tile(step[None, :, None], (16, 1, 3)))), 8)
+    expected = [0, 0, -3, 17, 256 - 17, 256 + 3, 256, 256]
+    row = [max(0, round(200 * weight / 256)) for weight in expected]
+    assert row == [0, 0, 0, 13, 187, 202, 200, 200]
+    np.testing.assert_array_equal(half, np.tile(np.array(row)[None, :, None], (8, 1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, [[1, 2], [3, 4]]), (2, [[2, 1], [4, 3]]), (3, [[4, 3], [2, 1]]), (4, [[3, 4], [1, 2]]),
+        (5, [[1, 3], [2, 4]]), (6, [[3, 1], [4, 2]]), (7, [[4, 2], [3, 1]]), (8, [[2, 4], [1, 3]]),
+    ],
+)  # fmt: skip
+def test_pictures_are_turned_upright(tmp_path: Path, orientation: int, upright: list[list[int]]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(np.array([[1, 2], [3, 4]], np.uint8)), exif=exif)
+    np.testing.assert_array_equal(decoded(tmp_path, content, 2), np.dstack([upright] * 3))
+
+
+def palette_with_a_hole() -> Image.Image:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([*RED, *GREEN])
+    picture.putdata([0, 1])
+    picture.info["transparency"] = 1
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (Image.new("RGBA", (1, 1), (255, 0, 0, 0)), WHITE),
+        (Image.new("RGBA", (1, 1), (255, 0, 0, 255)), RED),
+        (Image.new("RGBA", (1, 1), (255, 0, 0, 51)), (255, 204, 204)),  # 255 (1 - 51/255)
+        (Image.new("LA", (1, 1), (0, 51)), (204, 204, 204)),
+        (palette_with_a_hole().crop((0, 0, 1, 1)), RED),
+        (palette_with_a_hole().crop((1, 0, 2, 1)), WHITE),
+        (Image.new("L", (1, 1), 7), (7, 7, 7)),
+        (Image.new("1", (1, 1), 1), WHITE),
+    ],
+)
+def test_transparency_is_laid_on_white_and_grey_becomes_rgb(
+    tmp_path: Path, picture: Image.Image, expected: tuple[int, int, int]
+) -> None:
+    assert decoded(tmp_path, encoded(picture), 1).tolist() == [[list(expected)]]
+
+
+def test_16_bit_grey_is_scaled_by_its_range(tmp_path: Path) -> None:
+    levels = np.array([[0, 257], [128 * 257, 65535]], np.uint16)
+    expected = np.dstack([[[0, 1], [128, 255]]] * 3)
+    ppm = b"P5 2 2 65535\n" + levels.astype(">u2").tobytes()
+    for content in (encoded(Image.fromarray(levels)), encoded(Image.fromarray(levels), "TIFF"), ppm):
+        np.testing.assert_array_equal(decoded(tmp_path, content, 2), expected)
+
+
+def test_cmyk_is_converted(tmp_path: Path) -> None:
+    pixels = decoded(tmp_path, encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100), 8)
+    np.testing.assert_allclose(pixels.astype(int), np.broadcast_to(RED, (8, 8, 3)), atol=2)
+
+
+def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (2, 2), color) for color in (GREEN, RED)]
+    for form in ("GIF", "PNG", "WEBP"):
+        content = encoded(frames[0], form, save_all=True, append_images=frames[1:], lossless=True)
+        assert (decoded(tmp_path, content, 2) == GREEN).all()
+
+
+# Bad input -----------------------------------------------------------------------------------------------------------
+
+HUGE, LARGE = b"P6 60000 60000 255\n", b"P6 10000 10000 255\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", r"^it is in no picture format that is known, or damaged$"),
+        (b"<html>", r"^it is in no picture format that is known, or damaged$"),
+        (encoded(Image.fromarray(noise(64, 64)))[:2000], r"truncated"),
+        (encoded(Image.fromarray(noise(64, 64)), "JPEG")[:-600], r"truncated"),
+        (HUGE, r"far too large, like a decompression bomb"),
+        (LARGE, r"far too large, like a decompression bomb"),
+    ],
+    ids=["empty", "text", "truncated-png", "truncated-jpeg", "huge", "large"],
+)
+def test_a_broken_picture_says_why(tmp_path: Path, content: bytes, reason: str) -> None:
+    pictures = opened(write(tmp_path / "f", {"a.png": content}))
+    with pytest.raises(UnreadablePictureError, match=reason):
+        pictures.read(0, 4)
+    pictures = opened(write_zip(tmp_path / "z.zip", {"a.png": content}))
+    with pytest.raises(UnreadablePictureError, match=reason):
+        pictures.read(0, 4)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_that_pillow_only_warns_of_is_too_large(tmp_path: Path) -> None:
+    with pytest.raises(UnreadablePictureError, match=r"\(10000 x 10000 pixels\)"):
+        opened(write(tmp_path / "f", {"a.png": LARGE})).read(0, 4)
+
+
+def test_a_dead_link_is_a_broken_picture(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", {"a.png": plain()})
+    (root / "b.png").symlink_to(tmp_path / "absent.png")
+    with pytest.raises(UnreadablePictureError, match="No such file"):
+        opened(root).read(1, 4)
+
+
+def test_no_readable_picture_has_no_default_side(tmp_path: Path) -> None:
+    pictures = opened(write(tmp_path / "f", {"a.png": b"", "b.png": b""}))
+    with pytest.raises(DataError, match=r"None of the 2 pictures in .*/f can be read"):
+        Folder().default_side(pictures)
+
+
+def test_a_place_must_be_given() -> None:
+    with pytest.raises(UsageError, match=r"'folder' needs --data-dir: a folder or a zip archive"):
+        Folder().open(None, Path("unused"))
+
+
+def test_a_missing_place(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"/absent does not exist: give --data-dir a folder or a zip"):
+        opened(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("files", [{}, {"read.me": b"", ".a.png": b"", "cat/notes.txt": b""}])
+def test_a_place_without_pictures_says_what_is_expected(tmp_path: Path, files: dict[str, bytes]) -> None:
+    expected = r"no pictures in .*\. Expected are pictures \(bmp, gif, jpeg, .*webp\), either all together or in one "
+    (tmp_path / "f").mkdir()
+    for root in (write(tmp_path / "f", files), write_zip(tmp_path / "z.zip", files)):
+        with pytest.raises(DataError, match=expected + "sub-folder a class"):
+            opened(root)
+
+
+def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"a\.zip is neither a folder nor a zip archive that can be read: File is not"):
+        opened(tmp_path / "a.zip")
+
+
+def test_a_truncated_archive(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", CLASSES)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"a\.zip is neither a folder nor a zip archive that can be read"):
+        opened(path)
+
+
+def test_a_damaged_entry_is_a_broken_picture(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.png": plain()}, zipfile.ZIP_STORED)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"IDAT", b"IDAX", 1))
+    with pytest.raises(UnreadablePictureError, match="Bad CRC-32"):
+        opened(path).read(0, 4)
+
+
+@pytest.mark.parametrize("name", ["../a.png", "cat/../../a.png", "cat\\..\\a.png", "/a.png", "\\a.png", "C:\\a.png"])
+def test_an_archive_that_points_outside_is_refused(tmp_path: Path, name: str) -> None:
+    path = write_zip(tmp_path / "a.zip", {"cat/a.png": plain(), name: plain()})
+    with pytest.raises(DataError, match=r"a\.zip is refused: its entry .* points outside") as refused:
+        opened(path)
+    assert repr(name) in str(refused.value)
+
+
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.png": plain()})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flags in the central directory
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip is encrypted \('a\.png'\): unpack it, and give --data-dir"):
+        opened(path)
+
+
+def with_declared_size(path: Path, size: int) -> Path:
+    """Change the size that the only entry of an archive says it unpacks to."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 24, size)
+    path.write_bytes(content)
+    return path
+
+
+def test_decompression_bombs_are_not_unpacked(tmp_path: Path) -> None:
+    swollen = write_zip(tmp_path / "a.zip", {"a.png": bytes(17 * 2**20)})
+    huge = write_zip(tmp_path / "b.zip", {"a.png": plain()})
+    for path, size in ((swollen, 17 * 2**20), (with_declared_size(huge, 256 * 2**20 + 1), 256 * 2**20 + 1)):
+        with pytest.raises(UnreadablePictureError, match=f"would unpack to {size} bytes, like a decompression bomb"):
+            opened(path).read(0, 4)
+
+
+def test_an_entry_is_not_unpacked_beyond_its_declared_size(tmp_path: Path) -> None:
+    path = with_declared_size(write_zip(tmp_path / "a.zip", {"a.png": plain() + bytes(2**20)}), 100)
+    with pytest.raises(UnreadablePictureError, match="Bad CRC-32"):
+        opened(path).read(0, 4)
+
+
+def test_an_entry_packed_by_a_rare_method_is_not_unpacked(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.png": plain()}, zipfile.ZIP_BZIP2)
+    with pytest.raises(UnreadablePictureError, match="packed by another method than deflate"):
+        opened(path).read(0, 4)
+
+
+def test_loose_pictures_beside_class_folders_are_a_choice_to_make(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", CLASSES | {"loose.png": plain()})
+    expected = r"both loose pictures \(such as loose\.png\) and folders of them \(such as cat/\): choose one of the two"
+    with pytest.raises(DataError, match=expected):
+        opened(root)
+
+
+def test_a_class_folder_without_pictures_is_named(tmp_path: Path) -> None:
+    """As in torchvision's ImageFolder: left out in silence, a class would be missing and others renumbered."""
+    files = CLASSES | {"cow/a.heic": b""}
+    for root in (write(tmp_path / "f", files), write_zip(tmp_path / "z.zip", files)):
+        with pytest.raises(
+            DataError, match=r"The folder cow/ in .* holds no pictures, but every sub-folder is a class"
+        ):
+            opened(root)
