@@ -1,0 +1,80 @@
+"""The README says what is true: its commands run, and its tables name what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.config import recipe_names
+from sngan_registry import Status, Store
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SMALL = [
+    "--arch", "standard", "--set", "arch.width=0.05", "--size", "8", "--batch-size", "4", "--n-dis", "1", "--steps",
+    "2", "--eval-samples", "20", "--extractor", "shapes-cnn", "--device", "cpu",
+]  # fmt: skip
+
+
+def commands() -> list[str]:
+    """Lines of the README that a reader would type after `sngan`, without their comments."""
+    found = re.findall(r"^    sngan (.+)$", README, re.MULTILINE)
+    return [re.sub(r"\s+#.*$", "", line) for line in found]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sngan: Any, home: Path) -> str:
+    """Id of a conditional run with a checkpoint and a score, which was interrupted; its classes are CIFAR-10's."""
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate(CLASSES):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (25 * k, 90, 120)).save(tmp_path / "pictures" / name / "1.png")
+    done = sngan("train", "--dataset", "folder", "--data-dir", tmp_path / "pictures", "--conditional", *SMALL)
+    assert done.code == 0, done.err
+    run_id: str = done.out.strip()
+    with Store.open(home / "registry.db") as store:
+        store.close(run_id, Status.INTERRUPTED, step=2)
+    return run_id
+
+
+def test_every_command_runs(run: str, sngan: Any, tmp_path: Path) -> None:
+    """New runs are composed but not trained (--dry-run); everything else is done for real, on a small run."""
+    typed = commands()
+    assert len(typed) > 15
+    for line in typed:
+        command, _, target = line.partition(" > ")
+        words = shlex.split(command.replace("RUN_ID", run).replace("200000", "3"))
+        if "..." in words:
+            at = words.index("...")
+            words[at : at + 1] = ["--dataset", "shapes", *SMALL]
+        if words[0] == "train" and "--resume" not in words and "--dry-run" not in words:
+            words.append("--dry-run")
+        done = sngan(*words)
+        assert done.code == 0, f"sngan {line}\n{done.err}"
+        if target:
+            (tmp_path / target).write_text(done.out, encoding="utf-8")
+        if "-o" in words:
+            picture = Path(words[words.index("-o") + 1])
+            with Image.open(picture) as image:
+                assert min(image.size) >= 8
+
+
+def test_every_built_in_component_and_recipe_is_named() -> None:
+    built_in = {entry.name for entry in Catalog.installed().entries() if entry.distribution == "sngan"}
+    named = set(re.findall(r"`([\w-]+)`", README))
+    assert built_in <= named
+    assert set(recipe_names()) <= named
+
+
+def test_every_make_target_and_marker_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"^    make (\w+)", README, re.MULTILINE)) <= targets
+    markers = set(re.findall(r'^  "(\w+): ', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"pytest -m (\w+)", README)) == markers
