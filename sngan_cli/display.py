@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +86,11 @@ class Display:
     def warn(self, message: str) -> None:
         """Show a warning above the bars."""
         console.warn(message)
+
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
+        if os.environ.get("SNGAN_DEBUG"):
+            console.note(f"debug: {message}")
 
     def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
         """Print the run's id to stdout, at once, and show what begins."""

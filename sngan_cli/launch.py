@@ -13,7 +13,7 @@ from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import describe, resolve_device, set_precision, versions
+from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
@@ -57,6 +57,9 @@ class Audience(Protocol):
 
     def warn(self, message: str) -> None:
         """Show a warning."""
+
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
 
     def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
         """Show that training begins, after generator update `step`."""
@@ -191,6 +194,10 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     config = composition.config
     device = resolve_device(config.device)
     set_precision(config.precision, device)
+    if device.type == "cpu" and keep_freed_memory():
+        audience.debug(
+            "glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not"
+        )
     check_folder(place.runs)
     root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
     pictures = composition.dataset.open(root, place.cache / "downloads")

@@ -6,12 +6,14 @@ Weights start Glorot uniform and biases 0 (Glorot & Bengio, 2010), and only then
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sngan_cli.contracts import Normalization
+from sngan_plugins.resampling import pooled_conv, upsampled_conv
 
 RESIDUAL_GAIN = math.sqrt(2)
 """Gain of the 3x3 convolutions on a residual path, which feed a ReLU."""
@@ -50,33 +52,32 @@ def linear(norm: Normalization, features_in: int, features_out: int) -> nn.Modul
 
 
 class UpConv(nn.Module):
-    """Nearest-neighbour upsampling x2, then a convolution: (N, C, H, W) -> (N, C', 2H, 2W)."""
+    """Nearest-neighbour upsampling x2, then a convolution, 3x3 or 1x1: (N, C, H, W) -> (N, C', 2H, 2W)."""
 
     def __init__(self, norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, gain: float = 1.0):
         super().__init__()
-        self.conv = conv(norm, channels_in, channels_out, kernel, gain=gain)
+        self.conv = cast("nn.Conv2d", conv(norm, channels_in, channels_out, kernel, gain=gain))
 
     def forward(self, h: Tensor) -> Tensor:
         """Upsample and convolve."""
         if self.conv.kernel_size == (1, 1):  # a 1x1 convolution commutes with it, at a quarter of the cost
             return F.interpolate(self.conv(h), scale_factor=2)
-        out: Tensor = self.conv(F.interpolate(h, scale_factor=2))
-        return out
+        return upsampled_conv(h, self.conv.weight, self.conv.bias)
 
 
 class DownConv(nn.Module):
-    """A convolution, then 2x2 average pooling: (N, C, H, W) -> (N, C', H/2, W/2)."""
+    """A convolution, 3x3 or 1x1, then 2x2 average pooling: (N, C, H, W) -> (N, C', H/2, W/2)."""
 
     def __init__(self, norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, gain: float = 1.0):
         super().__init__()
-        self.conv = conv(norm, channels_in, channels_out, kernel, gain=gain)
+        self.conv = cast("nn.Conv2d", conv(norm, channels_in, channels_out, kernel, gain=gain))
 
     def forward(self, h: Tensor) -> Tensor:
         """Convolve and pool."""
         if self.conv.kernel_size == (1, 1):  # a 1x1 convolution commutes with it, at a quarter of the cost
             out: Tensor = self.conv(F.avg_pool2d(h, 2))
             return out
-        return F.avg_pool2d(self.conv(h), 2)
+        return pooled_conv(h, self.conv.weight, self.conv.bias)
 
 
 class Affine(nn.Module):

@@ -64,8 +64,8 @@ class ImageStream:
         levels = pixels.to(torch.float32)
         if self._dequantize:
             noise = torch.rand(levels.shape, device=self._device, generator=random)
-            return ((levels + noise) / 128 - 1).contiguous()
-        return (levels / 127.5 - 1).contiguous()
+            return (levels + noise) / 128 - 1
+        return levels / 127.5 - 1
 
     def _next_indices(self, batch: int) -> Tensor:
         parts, missing = [], batch

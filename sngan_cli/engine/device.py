@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+
 import torch
 
 from sngan_cli.errors import UsageError
@@ -44,3 +48,20 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device.type}:{device.index or 0})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep freed blocks for the next step on a CPU; returns whether it does.
+
+    A step asks for the same large blocks again and again, and glibc gives each back to the system when it is freed: the
+    system then clears it anew for every use. Nothing is done where the user has set an allocator or its options.
+    """
+    theirs = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES", "LD_PRELOAD"}
+    if sys.platform != "linux" or theirs & os.environ.keys():
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    if mallopt is None:
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
+    most = 2**31 - 1
+    return all(mallopt(*pair) for pair in ((mmap_threshold, most), (trim_threshold, most), (top_pad, 2**28)))

@@ -48,8 +48,8 @@ class Gan:
         assert config.size is not None  # resolved before anything is built
         torch.manual_seed(derived_seed(config.seed, "initialisation"))
         shape = NetworkShape(config.size, classes)
-        generator = composition.arch_g.generator(shape, composition.norm_g).to(device)
-        discriminator = composition.arch_d.discriminator(shape, composition.norm).to(device)
+        generator = placed(composition.arch_g.generator(shape, composition.norm_g), device)
+        discriminator = placed(composition.arch_d.discriminator(shape, composition.norm), device)
         return cls(
             generator=generator,
             discriminator=discriminator,
@@ -124,7 +124,12 @@ def load_generator(
     network = composition.arch_g.generator(NetworkShape(composition.config.size, classes), composition.norm_g)
     name = "averaged" if weights == "averaged" else "generator"
     network.load_state_dict(checkpoint.read_tensors(checkpoint_folder, name))
-    return network.to(resolve_device(device)).eval().requires_grad_(False)
+    return placed(network, resolve_device(device)).eval().requires_grad_(False)
+
+
+def placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, its convolutions in channels-last order: the quicker one on CPUs and tensor cores."""
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def latent_dim(generator: nn.Module) -> int:
@@ -168,8 +173,12 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
+        like = parameters[int(index)]
+        # Adam works element by element in memory: its moments must be laid out as the parameter is.
+        laid_out = value if value.shape != like.shape else torch.empty_like(like).copy_(value)
+        state.setdefault(int(index), {})[name] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

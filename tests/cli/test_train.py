@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from sngan_cli import launch
 from sngan_cli.catalog import Catalog
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine import step as step_module
@@ -55,6 +56,14 @@ def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
     done = sngan("train", *tiny, "--steps", 1)
     assert re.fullmatch(r"[0-9a-z]{8,14}\n", done.out)
     assert "finished 1 steps" in done.err
+
+
+def test_debug_says_what_was_set_for_speed(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "keep_freed_memory", lambda: True)
+    monkeypatch.delenv("SNGAN_DEBUG", raising=False)
+    assert "debug:" not in sngan("train", *tiny, "--steps", 0).err
+    monkeypatch.setenv("SNGAN_DEBUG", "1")
+    assert "debug: glibc keeps freed memory" in sngan("train", *tiny, "--steps", 0).err
 
 
 def test_dry_run_prints_a_configuration_that_trains_the_same(sngan: Any, tiny: list[str], tmp_path: Path) -> None:

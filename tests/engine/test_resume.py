@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "seed": {"fakes": "reused", "g_batch_size": 4, "ema": 0.0, "dequantize": False},
     "spectral G, linear decay": {"norm_g": "spectral", "lr_decay": "linear"},
     "batch norm in D": {"norm": "batch", "conditional": True},
+    "bf16": {"precision": "bf16", "norm_g": "spectral"},
     "standard": {"arch": {"name": "standard", "width": 0.05}, "loss": "cross-entropy"},
 }
 

@@ -28,9 +28,11 @@ def layer(request: pytest.FixtureRequest) -> nn.Module:
 
 
 def matrix(layer: nn.Module, weight: Tensor) -> Tensor:
-    """The weight as (outputs, everything else)."""
+    """The weight as (outputs, everything else), channels last."""
+    if isinstance(layer, nn.Conv2d):
+        weight = weight.permute(0, 2, 3, 1)
     if isinstance(layer, nn.ConvTranspose2d):
-        weight = weight.transpose(0, 1)
+        weight = weight.permute(1, 0, 2, 3)
     return weight.reshape(len(weight), -1)
 
 

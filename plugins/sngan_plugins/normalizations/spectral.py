@@ -77,4 +77,9 @@ class SpectralNorm(nn.Module):
             self.u.copy_(F.normalize(torch.mv(matrix, self.v), dim=0))
 
     def _matrix(self, weight: Tensor) -> Tensor:
-        return weight.movedim(self._out_dim, 0).flatten(1)
+        """The weight as a matrix; the columns are in channels-last order, so that it is a view of such a weight."""
+        if weight.dim() == 4:
+            weight = weight.permute(0, 2, 3, 1)
+        if self._out_dim == 0:
+            return weight.flatten(1)
+        return weight.flatten(0, -2).T

@@ -1,0 +1,60 @@
+"""A 3x3 convolution with nearest-neighbour upsampling before it, or average pooling after it, at the lower resolution.
+
+Both pairs compute each product several times. Written as convolutions of stride 2 they need 9/36 (`box`) or 16/36
+(`4x4`) of the multiplications and give the same result, borders included:
+
+- `box`: repeating each pixel is spreading pixels out with zeros between and summing over a 2x2 box. Convolutions
+  commute, so the 3x3 one may come first, as a transposed convolution of stride 2. Pooling, likewise, may come first.
+- `4x4`: the box is multiplied into the kernel beforehand, which makes it 4x4.
+- `plain`: as it is defined.
+
+`python benchmarks/resampling.py` times the three on a device.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+Form = Literal["plain", "box", "4x4"]
+
+_FORMS: dict[str, Form] = {"cpu": "box"}
+"""The quickest form by type of device, where it has been measured."""
+
+
+def upsampled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = None) -> Tensor:
+    """Nearest-neighbour upsampling x2, then a 3x3 convolution with padding 1: (N, C, H, W) -> (N, C', 2H, 2W).
+
+    `weight` is that of a convolution, (C', C, 3, 3). Without a `form` it is that of h's device.
+    """
+    match form or _FORMS.get(h.device.type, "plain"):
+        case "box":
+            spread = F.conv_transpose2d(h, weight.transpose(0, 1).flip(2, 3), stride=2)
+            out = F.avg_pool2d(spread, 2, stride=1, divisor_override=1)
+            return out if bias is None else out + bias.to(out.dtype).view(-1, 1, 1)
+        case "4x4":
+            return F.conv_transpose2d(h, _boxed(weight).transpose(0, 1).flip(2, 3), bias, stride=2, padding=1)
+        case "plain":
+            return F.conv2d(F.interpolate(h, scale_factor=2), weight, bias, padding=1)
+
+
+def pooled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = None) -> Tensor:
+    """A 3x3 convolution with padding 1, then 2x2 average pooling: (N, C, H, W) -> (N, C', H/2, W/2).
+
+    `weight` is that of the convolution, (C', C, 3, 3). Without a `form` it is that of h's device.
+    """
+    match form or _FORMS.get(h.device.type, "plain"):
+        case "box":
+            return F.conv2d(F.avg_pool2d(h, 2, stride=1, padding=1), weight, bias, stride=2)
+        case "4x4":
+            return F.conv2d(h, _boxed(weight) / 4, bias, stride=2, padding=1)
+        case "plain":
+            return F.avg_pool2d(F.conv2d(h, weight, bias, padding=1), 2)
+
+
+def _boxed(weight: Tensor) -> Tensor:
+    """Kernels (C', C, 3, 3) convolved with a 2x2 box of ones: (C', C, 4, 4)."""
+    rows = F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
+    return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
