@@ -1,0 +1,72 @@
+"""Times the forms of the resampling convolutions on a device, to choose the one in `sngan_plugins/resampling.py`.
+
+    python benchmarks/resampling.py [--device cpu] [--rounds 9]
+
+Shapes are those of the 32 px ResNet at batch 64 and 128; forward and backward of input and weight, channels last, the
+forms in turn (A B C A B C ...), medians in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device
+from sngan_plugins.resampling import Form, pooled_conv, upsampled_conv
+
+SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
+    ("G up    4 ->  8", upsampled_conv, 64, 256, 4),
+    ("G up    8 -> 16", upsampled_conv, 64, 256, 8),
+    ("G up   16 -> 32", upsampled_conv, 64, 256, 16),
+    ("D down 32 -> 16", pooled_conv, 128, 128, 32),
+    ("D down 16 ->  8", pooled_conv, 128, 128, 16),
+)
+
+
+def main() -> None:
+    """Time every form on every shape."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=resolve_device, default="auto")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    device: torch.device = options.device
+    keep_freed_memory()
+    print(f"{describe(device)}, torch {torch.__version__}, median of {options.rounds} in turn, ms")
+    forms: tuple[Form, ...] = get_args(Form)
+    for dtype in (torch.float32, torch.bfloat16):
+        for name, layer, batch, channels, side in SHAPES:
+            h = laid_out(torch.randn(batch, channels, side, side), device, dtype)
+            weight = laid_out(torch.randn(channels, channels, 3, 3) / 10, device, dtype)
+
+            def once(form: Form, layer: Callable[..., Tensor] = layer, h: Tensor = h, weight: Tensor = weight) -> float:
+                begun = time.perf_counter()
+                out = layer(h, weight, None, form)
+                torch.autograd.grad(out, (h, weight), torch.ones_like(out))
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                return time.perf_counter() - begun
+
+            for form in forms:
+                once(form)
+            times: dict[str, list[float]] = {form: [] for form in forms}
+            for _ in range(options.rounds):
+                for form in forms:
+                    times[form].append(once(form))
+            medians = {form: 1000 * statistics.median(taken) for form, taken in times.items()}
+            told = "  ".join(f"{form} {taken:8.2f}" for form, taken in medians.items())
+            print(f"{str(dtype)[6:]:8s} {name}  {told}   quickest: {min(medians, key=lambda form: medians[form])}")
+
+
+def laid_out(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A leaf on the device, channels last."""
+    return tensor.to(device, dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+if __name__ == "__main__":
+    main()
