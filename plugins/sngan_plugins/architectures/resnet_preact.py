@@ -51,14 +51,14 @@ class ResnetPreact(Architecture, contract=1):
 
     def discriminator(self, shape: NetworkShape, norm: Normalization) -> nn.Module:
         """Blocks that halve the side, then ReLU, sum over all pixels and a linear layer."""
-        blocks = _discriminator_blocks(shape.side)
+        blocks = discriminator_blocks(shape.side)
         if self.last_ch is not None:
             blocks[-1] = (self.last_ch, blocks[-1][1])
         scaled_blocks = [(scaled(c, self.width), down) for c, down in blocks]
         return Discriminator(shape, norm, scaled_blocks, hidden=self.d_hidden)
 
 
-def _halvings(side: int) -> int:
+def halvings(side: int) -> int:
     """How often a side can be halved before it is odd or would fall below 3."""
     times = 0
     while side % 2 == 0 and side // 2 >= 3:
@@ -72,15 +72,15 @@ def _generator_channels(side: int) -> tuple[int, list[int]]:
         return 4, [256] * 4
     if side == 48:
         return 6, [512, 256, 128, 64]
-    blocks = _halvings(side)
+    blocks = halvings(side)
     return side >> blocks, [min(_MOST, 64 << (blocks - k)) for k in range(blocks + 1)]
 
 
-def _discriminator_blocks(side: int) -> list[tuple[int, bool]]:
+def discriminator_blocks(side: int) -> list[tuple[int, bool]]:
     """Channels of each block, and whether it halves the side."""
     if side == 32:
         return [(128, True), (128, True), (128, False), (128, False)]
-    blocks = _halvings(side)
+    blocks = halvings(side)
     return [(min(_MOST, 64 << k), k < blocks) for k in range(blocks + 1)]
 
 
@@ -125,22 +125,35 @@ class GeneratorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x (N, 3, H, W), y (N,) -> logits (N,)."""
+    """x (N, 3, H, W), y (N,) -> logits (N,).
+
+    Where `stem` is given, a 4x4 convolution of stride 2 with so many channels comes before the blocks.
+    """
 
     def __init__(
-        self, shape: NetworkShape, norm: Normalization, blocks: list[tuple[int, bool]], *, hidden: Literal["out", "in"]
+        self,
+        shape: NetworkShape,
+        norm: Normalization,
+        blocks: list[tuple[int, bool]],
+        *,
+        hidden: Literal["out", "in"] = "out",
+        stem: int | None = None,
     ):
         super().__init__()
-        channels = [3, *(c for c, _ in blocks)]
+        self.stem = None if stem is None else conv(norm, 3, stem, 4, stride=2)
+        channels = [stem or 3, *(c for c, _ in blocks)]
+        raw = [stem is None, *(False for _ in blocks[1:])]
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(norm, i, o, down=down, first=k == 0, hidden=i if hidden == "in" and k > 0 else o)
-            for k, ((i, o), (_, down)) in enumerate(zip(pairwise(channels), blocks, strict=True))
+            DiscriminatorBlock(norm, i, o, down=down, first=first, hidden=i if hidden == "in" and not first else o)
+            for (i, o), (_, down), first in zip(pairwise(channels), blocks, raw, strict=True)
         )
         self.norm = discriminator_norm(norm, channels[-1])
         self.head = ProjectionHead(norm, channels[-1], shape.classes)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Judge images under their labels."""
+        if self.stem is not None:
+            x = self.stem(x)
         for block in self.blocks:
             x = block(x)
         phi = F.relu(self.norm(x, None)).sum((2, 3), dtype=torch.float32)

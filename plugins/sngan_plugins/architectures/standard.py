@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import ClassVar
 
@@ -22,8 +23,8 @@ from sngan_plugins.layers import (
 
 _SIDES = tuple(range(8, 129, 8))
 _G_CHANNELS = (512, 256, 128, 64)
-_D_LAYERS = ((64, 3), (64, 4), (128, 3), (128, 4), (256, 3), (256, 4), (512, 3))
-"""Channels and kernel of each convolution of D; the 4x4 ones have stride 2."""
+_D_LAYERS = ((64, 3, 1), (64, 4, 2), (128, 3, 1), (128, 4, 2), (256, 3, 1), (256, 4, 2), (512, 3, 1))
+"""Channels, kernel and stride of each convolution of D."""
 
 
 class Standard(Architecture, contract=1):
@@ -48,7 +49,8 @@ class Standard(Architecture, contract=1):
 
     def discriminator(self, shape: NetworkShape, norm: Normalization) -> nn.Module:
         """Seven convolutions, then a linear layer on all their features."""
-        return Discriminator(shape, norm, [(scaled(c, self.width), k) for c, k in _D_LAYERS], self.leaky_slope)
+        layers = [(scaled(channels, self.width), kernel, stride) for channels, kernel, stride in _D_LAYERS]
+        return Discriminator(shape, norm, layers, self.leaky_slope)
 
 
 class Generator(nn.Module):
@@ -81,16 +83,18 @@ class Discriminator(nn.Module):
     A normalisation of features, where there is one, stands between each convolution and its leaky ReLU.
     """
 
-    def __init__(self, shape: NetworkShape, norm: Normalization, layers: list[tuple[int, int]], slope: float):
+    def __init__(self, shape: NetworkShape, norm: Normalization, layers: list[tuple[int, int, int]], slope: float):
+        """Take channels, kernel and stride of each convolution."""
         super().__init__()
         self._slope = slope
-        channels = [3, *(c for c, _ in layers)]
+        channels = [3, *(c for c, _, _ in layers)]
         self.convs = nn.ModuleList(
-            conv(norm, i, o, kernel, stride=2 if kernel == 4 else 1)
-            for (i, o), (_, kernel) in zip(pairwise(channels), layers, strict=True)
+            conv(norm, i, o, kernel, stride=stride)
+            for (i, o), (_, kernel, stride) in zip(pairwise(channels), layers, strict=True)
         )
-        self.norms = nn.ModuleList(discriminator_norm(norm, c) for c, _ in layers)
-        self.head = ProjectionHead(norm, channels[-1] * (shape.side // 8) ** 2, shape.classes)
+        self.norms = nn.ModuleList(discriminator_norm(norm, c) for c in channels[1:])
+        last_side = shape.side // math.prod(stride for _, _, stride in layers)
+        self.head = ProjectionHead(norm, channels[-1] * last_side**2, shape.classes)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Judge images under their labels."""
