@@ -60,8 +60,9 @@ def preview(
     from sngan_cli.config import parse_set
     from sngan_cli.engine import pictures
     from sngan_cli.errors import UsageError
+    from sngan_cli.outputs import check_output
 
-    pictures.check_output(output, pictures.STILL)
+    check_output(output, pictures.STILL)
     layer = parse_set(set_ or ())
     if others := sorted(set(layer.values) - {"dataset"}):
         raise UsageError(f"--set {others[0]}: a preview has options of the data set only, such as dataset.KEY=VALUE.")

@@ -28,6 +28,7 @@ def interpolate(
     rows: Annotated[int | None, typer.Option(min=1, help="Paths (default: one a class, 10 at most; else 8).")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Images on a path, both ends included.")] = 10,
     along: Annotated[Along, typer.Option(help="Straight lines between latents, or great circles.")] = Along.SPHERICAL,
+    figure: Annotated[bool, typer.Option("--figure", help="Draw samples to the left of the paths.")] = False,
     scale: Scale = 1,
     seed: Seed = 0,
     checkpoint: WhichCheckpoint = "last",
@@ -39,9 +40,14 @@ def interpolate(
     On a conditional run each row keeps one class. --class A:B keeps the latent of each row and moves the class.
     """
     from sngan_cli.engine import pictures, sampling
+    from sngan_cli.errors import UsageError
+    from sngan_cli.outputs import check_output
     from sngan_cli.trained import load_generator
 
-    pictures.check_output(output, (*pictures.STILL, *pictures.ANIMATED))
+    check_output(output, (*pictures.STILL, *pictures.ANIMATED))
+    animated = output.suffix.lower() in pictures.ANIMATED
+    if figure and animated:
+        raise UsageError(f"The output {str(output)!r} moves, and --figure stands still: use .png or .jpg.")
     with paths.open_store(create=False) as store:
         trained = load_generator(
             store,
@@ -63,10 +69,16 @@ def interpolate(
         y = sampling.sheet_labels(classes, None if ends is None else ends[0], count * steps, steps)
         drawn = sampling.images(trained.network, sampling.path(z1, z2, steps, along.value), y)
     images = sampling.to_arrays(drawn)
-    if output.suffix.lower() in pictures.ANIMATED:
+    if animated:
         across = sampling.columns_of(count, None)
         frames = [pictures.grid(images[k::steps], across, scale) for k in range(steps)]
         pictures.save_animation(frames, output)
     else:
-        pictures.save(pictures.grid(images, steps, scale), output)
+        picture = pictures.grid(images, steps, scale)
+        if figure:
+            z = sampling.latents(trained.network, count * steps, seed, "sample")
+            y = sampling.sheet_labels(classes, None if ends is None else ends[0], count * steps, steps)
+            samples = sampling.to_arrays(sampling.images(trained.network, z, y))
+            picture = pictures.side_by_side(pictures.grid(samples, steps, scale), picture)
+        pictures.save(picture, output)
     typer.echo(str(output))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.run_details import print_run
+from sngan_cli.run_table import RunTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from sngan_registry import Run, RunSummary
+    from sngan_registry import RunSummary
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
 
@@ -66,7 +69,7 @@ def list_runs(
     if as_json:
         console.print_json([_record(summary) for summary in shown])
         return
-    table = _Table(shown, leading, columns)
+    table = RunTable(shown, leading, columns)
     if as_csv:
         console.print_csv(table.columns, table.rows(plain=True))
         return
@@ -98,7 +101,7 @@ def show(
     if as_json:
         console.print_json({**asdict(run), **everything})
     else:
-        _show(run, everything)
+        print_run(run, everything)
 
 
 def _conditions(where: Iterable[str] | None) -> dict[str, str]:
@@ -134,205 +137,22 @@ def _record(summary: RunSummary) -> dict[str, Any]:
     return {**vars(summary.run), "components": summary.components, "best": summary.best, "last": summary.last}
 
 
-class _Table:
-    """Runs as rows of text."""
+@app.command()
+def plot(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
+    what: Annotated[
+        str, typer.Option(metavar="NAME", help="A metric such as is, losses (of D and G), or one curve such as loss_d.")
+    ] = "is",
+) -> None:
+    """Draw scores or losses of runs over their steps, laid over one another; prints the plot's path."""
+    from sngan_cli.outputs import check_output
+    from sngan_cli.plots import FORMATS, Curves
+    from sngan_cli.plots import plot as draw
 
-    DEFAULT = ("id", "name", "dataset", "arch", "loss", "cond", "step", "status")
-    NUMBERS = frozenset({"step", "steps", "seed"})
-
-    def __init__(self, summaries: Sequence[RunSummary], leading: Mapping[str, str], columns: str | None):
-        self._summaries, self._leading = summaries, leading
-        self._cells = [self._facts(summary) for summary in summaries]
-        self._marked: set[str] = set()
-        self.columns = self._choose(columns)
-
-    def rows(self, *, plain: bool = False) -> list[list[str]]:
-        """Cells of every run; `plain` gives scores in full and leaves out their marks."""
-        return [
-            [
-                self._score(summary, column, plain) if column in self._metrics else _text(cells.get(column))
-                for column in self.columns
-            ]
-            for summary, cells in zip(self._summaries, self._cells, strict=True)
-        ]
-
-    def print(self) -> None:
-        """Print the table, and under it what the scores are."""
-        right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
-        console.print_table(
-            self.columns,
-            self.rows(),
-            styles=_STYLES,
-            right=right,
-            whole={*right, "id", "status", "age"},
-            cut={"name", "dataset", "arch"},
-        )
-        for metric in self.columns:
-            if self._leading.get(metric):
-                console.note(f"{metric}: best of the run, by {self._leading[metric]}")
-        if self._marked:
-            console.note("* measured by another protocol, not comparable: see `sngan runs show RUN_ID`")
-
-    @property
-    def _metrics(self) -> set[str]:
-        return {*self._leading, "is"}
-
-    def _choose(self, columns: str | None) -> tuple[str, ...]:
-        from sngan_cli.errors import UsageError, did_you_mean
-
-        known = dict.fromkeys([*self.DEFAULT, *sorted(self._metrics), "age"])
-        known |= dict.fromkeys(key for cells in self._cells for key in cells)
-        if columns is None:
-            return (*self.DEFAULT, *(self._leading or ("is",)), "age")
-        chosen = tuple(column.strip() for column in columns.split(",") if column.strip())
-        for column in chosen:
-            if self._cells and column not in known:  # without runs nobody knows which settings there are
-                raise UsageError(f"There is no column {column!r}.{did_you_mean(column, known)}")
-        if not chosen:
-            raise UsageError(f"--columns {columns!r} names none, such as --columns {','.join(self.DEFAULT)}.")
-        return chosen
-
-    def _facts(self, summary: RunSummary) -> dict[str, Any]:
-        run = summary.run
-        facts: dict[str, Any] = dict(run.config)
-        for component in summary.components:
-            facts[component.role] = component.name
-            facts |= {f"{component.role}.{key}": value for key, value in component.options.items()}
-        both = (facts.get("arch_g"), facts.get("arch_d"))
-        facts["arch"] = both[0] if both[0] == both[1] else "/".join(map(_text, both))
-        facts |= {
-            "id": run.id,
-            "name": run.name,
-            "cond": facts.get("conditional"),
-            "step": str(run.step) if run.step == run.steps else f"{run.step}/{run.steps}",
-            "status": run.status.value,
-            "age": _age(run),
-            "note": run.note,
-            "tags": ",".join(run.tags),
-            "created": run.created.isoformat(timespec="seconds"),
-            "parent": run.parent,
-            "host": run.environment.host,
-            "reason": run.reason,
-        }
-        return {key: value for key, value in facts.items() if not isinstance(value, dict)}
-
-    def _score(self, summary: RunSummary, metric: str, plain: bool) -> str:
-        scores = {score.protocol: score for score in summary.best if score.metric == metric}
-        if not scores:
-            return ""
-        protocol = self._leading.get(metric, "")
-        score = scores.get(protocol) or next(iter(scores.values()))
-        if plain:
-            return repr(score.value)
-        mark = "" if score.protocol == protocol else "*"
-        if mark:
-            self._marked.add(metric)
-        return f"{score.value:.3f}{mark}"
-
-
-_STYLES = {"running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow", "finished": "green"}
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
-
-
-def _age(run: Run) -> str:
-    from datetime import UTC, datetime
-
-    seconds = (datetime.now(UTC) - run.created).total_seconds()
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)}{unit}"
-    return f"{max(0, int(seconds))}s"
-
-
-def _show(run: Run, everything: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    environment = run.environment
-    _section(
-        f"run {run.id}",
-        [
-            ("name", run.name),
-            ("status", run.status.value + (f": {run.reason}" if run.reason else "")),
-            ("step", f"{run.step} of {run.steps}"),
-            ("parent", run.parent),
-            ("tags", ", ".join(run.tags)),
-            ("note", run.note),
-            ("created", _time(run.created)),
-            ("started", _time(run.started)),
-            ("ended", _time(run.ended)),
-            ("command", environment.command),
-            ("host", f"{environment.host}, {environment.device}"),
-            ("versions", f"sngan {environment.sngan}, torch {environment.torch}, python {environment.python}"
-                         + (f", CUDA {environment.cuda}" if environment.cuda else "")),
-            ("git", environment.git_commit),
-            ("folder", str(paths.runs_folder() / run.id)),
-        ],
-    )  # fmt: skip
-    plain = {key: value for key, value in run.config.items() if not isinstance(value, dict)}
-    _section("settings", [(key, _text(value)) for key, value in plain.items()])
-    _section(
-        "components",
-        [
-            (c["role"], f"{c['name']}  ({c['distribution']} {c['version']})  {_options(c['options'])}".rstrip())
-            for c in everything["components"]
-        ],
-    )
-    for score in everything["scores"]:
-        deviation = "" if score["std"] is None else f" ± {score['std']:.4f}"
-        rows = [("value", f"{score['value']:.4f}{deviation}"), ("protocol", score["protocol"])]
-        _section(f"score {score['metric']} at step {score['step']}", [*rows, *_pairs(score["evidence"])])
-    _section("losses", _last_scalars(everything["scalars"]))
-    _section(
-        "checkpoints",
-        [
-            (f"step {c['step']}", f"deleted {_time(c['deleted'])}" if c["deleted"] else
-             f"{c['path']}  {c['size'] / 2**20:.1f} MiB  sha256 {c['sha256'][:12]}")
-            for c in everything["checkpoints"]
-        ],
-    )  # fmt: skip
-    _section("artifacts", [(a["kind"], a["path"]) for a in everything["artifacts"]])
-    _section(
-        "events",
-        [(_time(e["created"]), (f"step {e['step']}: " if e["step"] is not None else "") + e["message"])
-         for e in everything["events"]],
-    )  # fmt: skip
-
-
-def _section(title: str, rows: Sequence[tuple[str | None, str | None]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    rows = [(key, value) for key, value in rows if value]
-    if not rows:
-        return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, min_width=12)
-    table.add_column(overflow="fold")
-    for key, value in rows:
-        table.add_row(Text(f"  {key}", style="dim"), Text(value or ""))
-    out = console.stdout()
-    out.print(Text(title, style="bold"))
-    out.print(table)
-    out.print()
-
-
-def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key.replace("_", " "), _text(value)) for key, value in values.items()]
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={_text(value)}" for key, value in options.items() if value is not None)
-
-
-def _last_scalars(scalars: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    last = {scalar["name"]: scalar for scalar in scalars}
-    return [(name, f"{scalar['value']:.4f} at step {scalar['step']}") for name, scalar in last.items()]
-
-
-def _time(moment: Any) -> str | None:
-    return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    check_output(output, FORMATS)
+    with paths.open_store(create=False) as store:
+        runs = dict.fromkeys(store.get(ref).id for ref in run_ids)
+        curves = [Curves(store.run(id_), store.scalars(id_), store.scores(id_)) for id_ in runs]
+    draw(curves, what, output)
+    typer.echo(str(output))

@@ -49,9 +49,10 @@ def sample(
 ) -> None:
     """Draw samples of a run; prints the path of the picture on stdout."""
     from sngan_cli.engine import pictures, sampling
+    from sngan_cli.outputs import check_output
     from sngan_cli.trained import load_generator
 
-    pictures.check_output(output, pictures.STILL)
+    check_output(output, pictures.STILL)
     with paths.open_store(create=False) as store:
         trained = load_generator(
             store,

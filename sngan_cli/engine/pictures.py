@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sngan_cli.errors import SnganError, UsageError
+from sngan_cli.errors import SnganError
 
 STILL = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATED = (".gif", ".webp")
@@ -28,23 +28,13 @@ def grid(images: np.ndarray, columns: int, scale: int = 1) -> Image.Image:
     return Image.fromarray(sheet)
 
 
-def check_output(path: Path, formats: Sequence[str]) -> None:
-    """Raise `UsageError` where a picture cannot be written to `path`, before any work is done for it."""
-    if path.suffix.lower() not in formats:
-        raise UsageError(f"The output {str(path)!r} has no known ending: use one of {', '.join(formats)}.")
-    if path.is_dir():
-        raise UsageError(f"The output {str(path)!r} is a folder: name a file in it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = path.exists()
-        with path.open("ab"):
-            pass
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"The output {str(path)!r} cannot be written: {error.strerror}. Choose another with -o."
-        ) from error
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Put two sheets next to one another, a wider gap between them."""
+    between = left.width + 4 * _GAP
+    sheet = Image.new("RGB", (between + right.width, max(left.height, right.height)), "white")
+    sheet.paste(left, (0, 0))
+    sheet.paste(right, (between, 0))
+    return sheet
 
 
 def save(picture: Image.Image, path: Path) -> None:

@@ -66,6 +66,19 @@ def test_a_path_between_classes_begins_and_ends_at_them(sngan: Any, trained: str
     assert np.array_equal(way[:, 4], back[:, 0])
 
 
+def test_a_figure_has_samples_on_the_left_and_paths_on_the_right(sngan: Any, trained: str, tmp_path: Path) -> None:
+    options = ["--rows", 10, "--steps", 4]
+    assert sngan("interpolate", trained, *options, "--figure", "-o", tmp_path / "figure.png").code == 0
+    assert sngan("interpolate", trained, *options, "-o", tmp_path / "paths.png").code == 0
+    assert sngan("sample", trained, "-n", 40, "--columns", 4, "-o", tmp_path / "samples.png").code == 0
+    with Image.open(tmp_path / "figure.png") as figure, Image.open(tmp_path / "paths.png") as paths:
+        width = paths.width
+        assert figure.size == (2 * width + 8, paths.height)
+        with Image.open(tmp_path / "samples.png") as samples:
+            assert np.array_equal(figure.crop((0, 0, width, figure.height)), samples)
+        assert np.array_equal(figure.crop((width + 8, 0, figure.width, figure.height)), paths)
+
+
 @pytest.mark.parametrize("ending", ["gif", "webp"])
 def test_an_animation_has_a_frame_a_step(sngan: Any, trained: str, tmp_path: Path, ending: str) -> None:
     output = tmp_path / f"way.{ending}"
@@ -89,6 +102,7 @@ def test_an_animation_has_a_frame_a_step(sngan: Any, trained: str, tmp_path: Pat
         (["sample", "nobody", "-o", "x.png"], 3, r"There is no run 'nobody'"),
         (["sample", "RUN", "--checkpoint", "7", "-o", "x.png"], 3, r"no checkpoint '7'"),
         (["interpolate", "RUN", "--steps", "1", "-o", "x.png"], 2, r"steps"),
+        (["interpolate", "RUN", "--figure", "-o", "x.gif"], 2, r"'x\.gif' moves, and --figure stands still"),
         (["sample", "RUN", "--device", "cuda:9", "-o", "x.png"], 2, r"'cuda:9' is not there"),
     ],
 )

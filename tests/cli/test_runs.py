@@ -210,3 +210,31 @@ def test_another_registry_by_option(sngan: Any, store: Store, tmp_path: Path, mo
         run = add_run(other)
     listed = sngan("--registry", tmp_path / "other.db", "runs", "list", "--json").json
     assert [entry["id"] for entry in listed] == [run]
+
+
+def test_runs_are_plotted(sngan: Any, trained: str, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "is.svg"
+    done = sngan("runs", "plot", trained, "tiny", "-o", output)
+    assert (done.code, done.out) == (0, f"{output}\n"), done.err
+    assert "<svg" in output.read_text()
+    for what in ("losses", "loss_g"):
+        assert sngan("runs", "plot", "@last", "--what", what, "-o", tmp_path / "x.png").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["tiny", "--what", "fid", "-o", "x.png"], 3, "has no curve 'fid': choose --what losses, is, loss_d, loss_g"),
+        (["tiny", "-o", "x.gif"], 2, "'x.gif' has no known ending: use one of .png, .svg, .pdf"),
+        (["nobody", "-o", "x.png"], 3, "There is no run 'nobody'"),
+    ],
+)
+def test_what_cannot_be_plotted(
+    sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int,
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    done = sngan("runs", "plot", *arguments)
+    assert done.code == code
+    assert message in done.err
+    assert not (tmp_path / "x.png").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image
 
 from sngan_cli.engine import pictures
-from sngan_cli.errors import UsageError
 
 
 def levels(*values: int) -> np.ndarray:
@@ -39,33 +37,8 @@ def test_an_animation_runs_there_and_back(tmp_path: Path, ending: str) -> None:
     assert seen == [0, 100, 200, 100]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("grid.bmp", r"has no known ending: use one of \.png"),
-        ("grid", r"has no known ending"),
-        (".", r"has no known ending"),
-        ("folder.png", r"is a folder"),
-        ("file/grid.png", r"cannot be written: (Not a directory|File exists)"),
-    ],
-)
-def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=message):
-        pictures.check_output(tmp_path / name, pictures.STILL)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(UsageError, match=r"cannot be written: Permission denied"):
-        pictures.check_output(tmp_path / "closed" / "grid.png", pictures.STILL)
-
-
-def test_a_check_leaves_no_file_and_spoils_none(tmp_path: Path) -> None:
-    pictures.check_output(tmp_path / "new" / "grid.png", pictures.STILL)
-    assert list((tmp_path / "new").iterdir()) == []
-    (tmp_path / "old.png").write_bytes(b"precious")
-    pictures.check_output(tmp_path / "old.png", pictures.STILL)
-    assert (tmp_path / "old.png").read_bytes() == b"precious"
+def test_side_by_side() -> None:
+    left, right = Image.new("RGB", (10, 20), "red"), Image.new("RGB", (30, 20), "blue")
+    sheet = pictures.side_by_side(left, right)
+    assert sheet.size == (10 + 8 + 30, 20)
+    assert [sheet.getpixel((x, 5)) for x in (9, 10, 17, 18)] == [(255, 0, 0), *[(255,) * 3] * 2, (0, 0, 255)]

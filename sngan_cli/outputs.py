@@ -1,0 +1,27 @@
+"""Files that a command is asked to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sngan_cli.errors import UsageError
+
+
+def check_output(path: Path, formats: Sequence[str]) -> None:
+    """Raise `UsageError` where a picture or plot cannot be written to `path`, before any work is done for it."""
+    if path.suffix.lower() not in formats:
+        raise UsageError(f"The output {str(path)!r} has no known ending: use one of {', '.join(formats)}.")
+    if path.is_dir():
+        raise UsageError(f"The output {str(path)!r} is a folder: name a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        with path.open("ab"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"The output {str(path)!r} cannot be written: {error.strerror}. Choose another with -o."
+        ) from error

@@ -1,0 +1,133 @@
+"""Curves of runs, laid over one another: losses and scores by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from sngan_cli.errors import NotFoundError, SnganError
+from sngan_registry import Run, Scalar, Score
+
+FORMATS = (".png", ".svg", ".pdf")
+LOSSES = ("loss_d", "loss_g")
+_LINE = 110
+"""Letters in a line of the legend."""
+_NOISY = 200
+"""Points from which on a curve of losses is drawn faintly, with its running mean over it."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What was recorded of a run."""
+
+    run: Run
+    scalars: Sequence[Scalar]
+    scores: Sequence[Score]
+
+    def named(self, name: str) -> dict[str, list[tuple[int, float]]]:
+        """Points (step, value) by protocol of the metric `name`, or of the scalar of that name (protocol "")."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for score in self.scores:
+            if score.metric == name:
+                found.setdefault(score.protocol, []).append((score.step, score.value))
+        for scalar in self.scalars:
+            if scalar.name == name:
+                found.setdefault("", []).append((scalar.step, scalar.value))
+        return found
+
+    def names(self) -> list[str]:
+        """Everything that can be plotted."""
+        return sorted({score.metric for score in self.scores} | {scalar.name for scalar in self.scalars})
+
+
+def plot(runs: Sequence[Curves], what: str, path: Path) -> None:
+    """Draw `what` (a metric, a scalar, or `losses`) of all runs to a .png, .svg or .pdf.
+
+    Runs are labelled by what differs between them, scores of a protocol of their own by that protocol, too. Raises
+    `NotFoundError` for a run that has no such curve.
+    """
+    from matplotlib.figure import Figure
+
+    names = LOSSES if what == "losses" else (what,)
+    for curves in runs:
+        if not any(curves.named(name) for name in names):
+            raise NotFoundError(_nothing_to_draw(curves, what))
+    labels = labels_of([curves.run for curves in runs])
+    protocols = {protocol for curves in runs for name in names for protocol in curves.named(name)}
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot(xlabel="generator updates", ylabel=_title(what))
+    for k, curves in enumerate(runs):
+        for style, name in zip(("-", ":"), names, strict=False):
+            for protocol, points in curves.named(name).items():
+                label = labels[curves.run.id] + (f"  [{protocol}]" if len(protocols) > 1 else "")
+                shown = None if name == "loss_g" and what == "losses" else fill(label, _LINE)
+                _draw(axes, points, shown, color=f"C{k % 10}", style=style)
+    if len(protocols) > 1:
+        axes.set_title("measured by several protocols: compare within one only", fontsize="small")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", fontsize="small")
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise SnganError(f"The plot {str(path)!r} cannot be written: {error.strerror or error}.") from error
+
+
+def labels_of(runs: Sequence[Run]) -> dict[str, str]:
+    """Name each run by the settings in which it differs from the others, else by its name or id."""
+    facts = {run.id: _flat(run.config) for run in runs}
+    everywhere = set.intersection(*(set(values) for values in facts.values()))  # other options come with a component
+    keys = [key for key in facts[runs[0].id] if key in everywhere]
+    differing = [key for key in keys if len({repr(values[key]) for values in facts.values()}) > 1]
+    labels = {run.id: ", ".join(f"{key} {facts[run.id][key]}" for key in differing) for run in runs}
+    if len(set(labels.values())) == len(runs) > 1:
+        return labels
+    own = {run.id: run.name or run.id for run in runs}
+    return {run_id: f"{own[run_id]}: {label}" if label else own[run_id] for run_id, label in labels.items()}
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names, a component's name under its role; `arch` is said once where both networks agree."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= {key if inner == "name" else f"{key}.{inner}": deep for inner, deep in _flat(value).items()}
+        else:
+            flat[key] = value
+    for of_g in [key for key in flat if key.partition(".")[0] == "arch_g"]:
+        of_d, both = of_g.replace("arch_g", "arch_d", 1), of_g.replace("arch_g", "arch", 1)
+        if of_d in flat and flat[of_d] == flat[of_g]:
+            flat[both] = flat.pop(of_g)
+            del flat[of_d]
+    return flat
+
+
+def _draw(axes: Any, points: Sequence[tuple[int, float]], label: str | None, *, color: str, style: str) -> None:
+    import numpy as np
+
+    steps, values = np.array([p[0] for p in points]), np.array([p[1] for p in points])
+    order = np.argsort(steps, kind="stable")
+    steps, values = steps[order], values[order]
+    if len(points) < _NOISY:
+        marker = "o" if len(points) < 30 else None
+        axes.plot(steps, values, style, color=color, label=label, marker=marker, markersize=4)
+        return
+    axes.plot(steps, values, "-", color=color, alpha=0.15, linewidth=0.8)
+    width = len(values) // 50
+    mean = np.convolve(values, np.ones(width) / width, mode="valid")
+    axes.plot(steps[width - 1 :], mean, style, color=color, label=label)
+
+
+def _title(what: str) -> str:
+    return {"is": "Inception Score", "losses": "loss (D solid, G dotted)"}.get(what, what)
+
+
+def _nothing_to_draw(curves: Curves, what: str) -> str:
+    known = curves.names()
+    if not known:
+        return f"Run {curves.run.id} has recorded nothing to plot yet."
+    if set(LOSSES) <= set(known):
+        known = ["losses", *known]
+    return f"Run {curves.run.id} has no curve {what!r}: choose --what {', '.join(known)}."

@@ -1,0 +1,141 @@
+"""Curves of runs: what is drawn, and what it is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sngan_cli.errors import NotFoundError, SnganError
+from sngan_cli.plots import Curves, labels_of, plot
+from sngan_registry import Environment, NewRun, Run, Scalar, Score, Store
+
+ENVIRONMENT = Environment(
+    sngan="0", python="3", torch="2", cuda=None, device="cpu", host="h", pid=1, git_commit=None, command="c"
+)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Run]:
+    """Three runs: two that differ in the loss, and one like the first."""
+    with Store.open(tmp_path / "registry.db") as store:
+        return [
+            store.create_run(
+                NewRun(
+                    config={"n_dis": 5, "loss": {"name": loss, loss[:2]: 1},
+                            "arch_g": {"name": "standard", "width": width}, "arch_d": {"name": arch_d}},
+                    components=(), environment=ENVIRONMENT, seed=0, steps=10, name=name,
+                )
+            )
+            for loss, width, arch_d, name in (
+                ("hinge", 1.0, "standard", None), ("cross-entropy", 0.5, "standard", "other"),
+                ("hinge", 1.0, "standard", "twin"),
+            )
+        ]  # fmt: skip
+
+
+def score(step: int, value: float, protocol: str = "p") -> Score:
+    return Score(metric="is", step=step, value=value, std=None, higher_is_better=True, protocol=protocol, evidence={})
+
+
+def curves(run: Run, protocol: str = "p", points: int = 3) -> Curves:
+    scalars = [Scalar(name=name, step=k, value=k % 7) for name in ("loss_d", "loss_g") for k in range(points)]
+    return Curves(run, scalars, [score(k, 1 + k, protocol) for k in range(3)])
+
+
+def drawn(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_runs_are_labelled_by_what_differs_between_them(runs: list[Run]) -> None:
+    first, second, twin = runs
+    assert labels_of([first, second]) == {
+        first.id: "loss hinge, arch_g.width 1.0", second.id: "loss cross-entropy, arch_g.width 0.5",
+    }  # fmt: skip
+    assert labels_of([first, twin]) == {first.id: first.id, twin.id: "twin"}
+    assert labels_of([first, second, twin])[twin.id] == "twin: loss hinge, arch_g.width 1.0"
+    assert labels_of([second]) == {second.id: "other"}
+
+
+def test_a_setting_that_both_networks_share_is_said_once(runs: list[Run]) -> None:
+    first, second = (
+        replace(run, config={"arch_g": {"name": name, "width": 1}, "arch_d": {"name": name, "width": width}})
+        for run, name, width in ((runs[0], "standard", 1), (runs[1], "resnet-preact", 1))
+    )
+    assert labels_of([first, second]) == {first.id: "arch standard", second.id: "arch resnet-preact"}
+
+
+def test_points_are_those_of_the_registry(runs: list[Run]) -> None:
+    recorded = curves(runs[0])
+    assert recorded.named("is") == {"p": [(0, 1.0), (1, 2.0), (2, 3.0)]}
+    assert recorded.named("loss_g") == {"": [(0, 0.0), (1, 1.0), (2, 2.0)]}
+    assert recorded.names() == ["is", "loss_d", "loss_g"]
+
+
+@pytest.mark.parametrize("what", ["is", "losses", "loss_d"])
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_every_format_is_written(runs: list[Run], tmp_path: Path, what: str, ending: str) -> None:
+    path = tmp_path / f"plot.{ending}"
+    plot([curves(run) for run in runs], what, path)
+    if ending == "png":
+        with Image.open(path) as picture:
+            assert picture.size == (1200, 750)
+    else:
+        assert path.read_bytes().startswith(b"%PDF" if ending == "pdf" else b"<?xml")
+
+
+def lines_of(figure: Any) -> dict[str, list[float]]:
+    (axes,) = figure.axes
+    return {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every figure that is drawn, instead of being written."""
+    from matplotlib.figure import Figure
+
+    found: list[Any] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: found.append(figure))
+    return found
+
+
+def test_scores_of_several_protocols_are_marked(runs: list[Run], figures: list[Any]) -> None:
+    plot([curves(runs[0]), curves(runs[1], protocol="q")], "is", Path("x.svg"))
+    assert set(lines_of(figures[0])) == {
+        "loss hinge, arch_g.width 1.0  [p]",
+        "loss cross-entropy, arch_g.width 0.5  [q]",
+    }
+    assert "several protocols" in figures[0].axes[0].get_title()
+    plot([curves(runs[0])], "is", Path("x.svg"))
+    assert figures[1].axes[0].get_title() == ""
+
+
+def test_losses_of_both_networks_are_drawn(runs: list[Run], figures: list[Any]) -> None:
+    plot([curves(runs[1])], "losses", Path("x.svg"))
+    assert lines_of(figures[0]) == {"other": [0, 1, 2], "_child1": [0, 1, 2]}
+
+
+def test_many_points_are_drawn_with_their_running_mean(runs: list[Run], figures: list[Any]) -> None:
+    plot([curves(runs[1], points=350)], "loss_d", Path("x.svg"))
+    faint, mean = figures[0].axes[0].lines
+    assert len(faint.get_ydata()) == 350
+    # The mean over 350 / 50 = 7 points of 0, 1, ..., 6 is 3 everywhere, and belongs to the last of the seven steps.
+    assert mean.get_xdata()[0] == 6
+    assert mean.get_ydata() == pytest.approx([3.0] * 344)
+
+
+def test_a_run_without_the_curve_is_named(runs: list[Run], tmp_path: Path) -> None:
+    bare = Curves(runs[0], [], [])
+    with pytest.raises(NotFoundError, match=rf"Run {runs[0].id} has recorded nothing to plot yet"):
+        plot([curves(runs[1]), bare], "is", tmp_path / "x.png")
+    unscored = Curves(runs[0], curves(runs[0]).scalars, [])
+    with pytest.raises(NotFoundError, match=r"has no curve 'is': choose --what losses, loss_d, loss_g"):
+        plot([unscored], "is", tmp_path / "x.png")
+
+
+def test_a_full_disk_is_said(runs: list[Run], tmp_path: Path) -> None:
+    with pytest.raises(SnganError, match="cannot be written"):
+        plot([curves(runs[0])], "is", tmp_path / "missing" / "x.png")
