@@ -295,12 +295,12 @@ def test_no_readable_picture_has_no_default_side(tmp_path: Path) -> None:
 
 
 def test_a_place_must_be_given() -> None:
-    with pytest.raises(UsageError, match=r"'folder' needs --data-dir: a folder or a zip archive"):
+    with pytest.raises(UsageError, match=r"'folder' needs --data-dir: a folder or an archive of pictures"):
         Folder().open(None, Path("unused"))
 
 
 def test_a_missing_place(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"/absent does not exist: give --data-dir a folder or a zip"):
+    with pytest.raises(DataError, match=r"/absent does not exist: give --data-dir a folder or an archive"):
         opened(tmp_path / "absent")
 
 
@@ -315,14 +315,16 @@ def test_a_place_without_pictures_says_what_is_expected(tmp_path: Path, files: d
 
 def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"a\.zip is neither a folder nor a zip archive that can be read: File is not"):
+    with pytest.raises(
+        DataError, match=r"a\.zip is neither a folder nor a zip or tar archive that can be read: File is not"
+    ):
         opened(tmp_path / "a.zip")
 
 
 def test_a_truncated_archive(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", CLASSES)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"a\.zip is neither a folder nor a zip archive that can be read"):
+    with pytest.raises(DataError, match=r"a\.zip is neither a folder nor a zip or tar archive that can be read"):
         opened(path)
 
 

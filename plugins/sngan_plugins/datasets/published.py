@@ -49,16 +49,7 @@ class Published:
         return place
 
     def _download(self, place: Path) -> None:
-        from torchvision.datasets.utils import download_url
-
-        try:
-            download_url(self.url, place, self.archive, self.md5)
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise DataError(
-                f"{self.title} could not be downloaded ({reason}). Download {self.url} by hand to "
-                f"{place / self.archive}, or give --data-dir the folder that you put it in."
-            ) from error
+        download(self.title, self.url, place / self.archive, self.md5)
         self._unpack(place / self.archive, place)
 
     def _unpack(self, archive: Path, place: Path) -> None:
@@ -77,6 +68,20 @@ class Published:
             partial.rmdir()
         except (OSError, tarfile.TarError) as error:
             raise DataError(f"The archive {archive} cannot be unpacked to {place}: {error}.") from error
+
+
+def download(title: str, url: str, target: Path, md5: str | None) -> None:
+    """Fetch a file unless it is there already; raises `DataError` saying how to do that by hand."""
+    from torchvision.datasets.utils import download_url
+
+    try:
+        download_url(url, target.parent, target.name, md5)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(
+            f"{title} could not be downloaded ({reason}). Download {url} by hand to {target}, or give --data-dir the "
+            "folder that you put it in."
+        ) from error
 
 
 class ArrayPictures(Pictures):

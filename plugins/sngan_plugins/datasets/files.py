@@ -1,0 +1,220 @@
+"""Where encoded pictures lie: in a folder or an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import tempfile
+import threading
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
+from sngan_plugins.datasets.decoding import decode, size_of
+
+_LARGEST = 256 * 2**20
+"""Bytes that one entry of an archive may unpack to."""
+_NOTABLE, _RATIO = 16 * 2**20, 200
+"""How many times smaller an entry may be packed that unpacks to a notable number of bytes."""
+
+
+def open_files(root: Path, unpack_to: Path) -> Files:
+    """Look into a folder, a zip archive, or a tar archive (packed or not), which is unpacked under `unpack_to` first.
+
+    Raises `DataError` for what is none of them, and for an archive with an entry that leaves its folder.
+    """
+    if not root.exists():
+        raise DataError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
+    if root.is_dir():
+        return _InFolder(root)
+    try:
+        tar = not zipfile.is_zipfile(root) and tarfile.is_tarfile(root)
+    except OSError as error:
+        raise DataError(f"The archive {root} cannot be read: {error.strerror or error}.") from error
+    return _InFolder(_unpacked(root, unpack_to)) if tar else _InZip(root)
+
+
+def is_visible(name: str) -> bool:
+    """Whether neither a file nor a folder around it is hidden."""
+    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+class FilePictures(Pictures):
+    """Encoded pictures in files."""
+
+    def __init__(
+        self,
+        dataset: str,
+        files: Files,
+        paths: Sequence[str],
+        labels: Sequence[int],
+        *,
+        class_names: Sequence[str] | None = None,
+        max_unreadable: int = 0,
+    ):
+        """Take the paths of the pictures and, for each, its label; `dataset` names what makes them a data set."""
+        self._files, self._paths, self._labels = files, paths, labels
+        self.class_names, self.max_unreadable = class_names, max_unreadable
+        self.identity = f"{dataset} {files.fingerprint(paths)}"
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def name(self, index: int) -> str:
+        """Path of the picture in its folder or archive."""
+        return self._paths[index]
+
+    def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+        """Decode one picture."""
+        return decode(self._files.content(self._paths[index]), side), self._labels[index]
+
+    def first_side(self) -> int:
+        """Shorter side of the first picture whose header can be read; raises `DataError` where none can."""
+        for path in self._paths:
+            try:
+                return min(size_of(self._files.content(path)))
+            except UnreadablePictureError:
+                continue
+        raise DataError(f"None of the {len(self._paths)} pictures in {self._files.place} can be read.")
+
+
+class Files(ABC):
+    """Named files that can be read from several threads."""
+
+    place: Path
+
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """Every file and folder, by its path with forward slashes; that of a folder ends with one."""
+
+    @abstractmethod
+    def content(self, name: str) -> bytes:
+        """Bytes of a file; raises `UnreadablePictureError`."""
+
+    @abstractmethod
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """SHA-256 of what identifies the content of the files."""
+
+
+class _InFolder(Files):
+    def __init__(self, root: Path):
+        self.place = root
+
+    def names(self) -> Iterator[str]:
+        def refuse(error: OSError) -> None:
+            raise DataError(f"The data folder {error.filename} cannot be read: {error.strerror}.") from error
+
+        for folder, folders, files in os.walk(self.place, onerror=refuse, followlinks=True):
+            inside = Path(folder).relative_to(self.place).as_posix()
+            prefix = "" if inside == "." else f"{inside}/"
+            resolved = Path(folder).resolve()
+            # A link to a folder around it would never end; hidden folders need not be searched.
+            folders[:] = [
+                f for f in folders if is_visible(f) and not resolved.is_relative_to(Path(folder, f).resolve())
+            ]
+            yield from (f"{prefix}{name}/" for name in folders)
+            yield from (f"{prefix}{name}" for name in files)
+
+    def content(self, name: str) -> bytes:
+        try:
+            return (self.place / name).read_bytes()
+        except OSError as error:
+            raise UnreadablePictureError(error.strerror or str(error)) from error
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Paths, sizes and times of change: reading every byte would take longer than training takes to start."""
+        digest = hashlib.sha256()
+        for name in names:
+            try:
+                status = (self.place / name).stat()
+                digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+            except OSError:  # a dead link: an unreadable picture like others
+                digest.update(os.fsencode(f"{name}\0\0\0"))
+        return digest.hexdigest()
+
+
+class _InZip(Files):
+    def __init__(self, path: Path):
+        self.place = path
+        self._local = threading.local()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = archive.infolist()
+        except Exception as error:  # a damaged archive fails in zipfile, struct, decoding of names, ...
+            raise DataError(
+                f"{path} is neither a folder nor a zip or tar archive that can be read: {error}."
+            ) from error
+        for entry in entries:
+            _check_entry(path, entry)
+        self._entries = {entry.filename.replace("\\", "/"): entry for entry in entries}
+
+    def names(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def content(self, name: str) -> bytes:
+        entry = self._entries[name]
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks others unbounded
+            raise UnreadablePictureError("it is packed by another method than deflate")
+        swollen = entry.file_size > _NOTABLE and entry.file_size > _RATIO * entry.compress_size
+        if entry.file_size > _LARGEST or swollen:
+            raise UnreadablePictureError(f"it would unpack to {entry.file_size} bytes, like a decompression bomb")
+        try:
+            with self._archive().open(entry) as file:
+                return file.read(entry.file_size)  # zipfile stops there too, and checks the CRC-32
+        except Exception as error:  # a damaged archive fails in zlib, struct, CRC checks, ...
+            raise UnreadablePictureError(f"{type(error).__name__}: {error}") from error
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Names, sizes and checksums: the same archive elsewhere is the same data set."""
+        digest = hashlib.sha256()
+        for name in names:
+            entry = self._entries[name]
+            digest.update(f"{name}\0{entry.file_size}\0{entry.CRC}\0".encode())
+        return digest.hexdigest()
+
+    def _archive(self) -> zipfile.ZipFile:
+        """One open archive a thread: reading moves the file's position."""
+        if not hasattr(self._local, "archive"):
+            self._local.archive = zipfile.ZipFile(self.place)
+        archive: zipfile.ZipFile = self._local.archive
+        return archive
+
+
+def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
+    """Refuse an archive with an entry that leaves the folder it is unpacked to, or that is encrypted."""
+    name = entry.filename.replace("\\", "/")
+    absolute = name.startswith("/") or (name[1:2] == ":" and name[0].isalpha())
+    if absolute or (".." in name and ".." in name.split("/")):
+        raise DataError(
+            f"The archive {path} is refused: its entry {entry.filename!r} points outside of it. Pack it again without."
+        )
+    if entry.flag_bits & 0x1:
+        raise DataError(
+            f"The archive {path} is encrypted ({entry.filename!r}): unpack it, and give --data-dir the folder."
+        )
+
+
+def _unpacked(archive: Path, unpack_to: Path) -> Path:
+    """Unpack a tar archive, once for each state of it; a packed one has no index to read single pictures by."""
+    status = archive.stat()
+    state = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    target = unpack_to / f"{archive.name}-{hashlib.sha256(os.fsencode(state)).hexdigest()[:12]}"
+    if target.is_dir():
+        return target
+    try:
+        unpack_to.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=unpack_to) as partial, tarfile.open(archive) as packed:
+            packed.extractall(Path(partial) / "files", filter="data")
+            (Path(partial) / "files").rename(target)
+    except tarfile.FilterError as error:
+        raise DataError(f"The archive {archive} is refused: {error}. Pack it again without.") from error
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        if not target.is_dir():  # else another process was quicker
+            raise DataError(f"The archive {archive} cannot be unpacked to {unpack_to}: {error}.") from error
+    return target
