@@ -135,12 +135,70 @@ def test_identity_names_the_content_of_an_archive(tmp_path: Path) -> None:
     assert len({opened(here).identity, *others}) == 3
 
 
-def test_identity_of_a_folder_follows_names_sizes_and_times(tmp_path: Path) -> None:
+def test_identity_of_a_folder_follows_its_content(tmp_path: Path) -> None:
     root = write(tmp_path / "f", CLASSES)
     first = opened(root).identity
     assert opened(root.rename(tmp_path / "g")).identity == first
     os.utime(tmp_path / "g" / "cat" / "z.png", ns=(1, 1))
-    assert opened(tmp_path / "g").identity != first
+    assert opened(tmp_path / "g").identity == first
+
+
+def test_folders_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    """Names, sizes and times are equal, as in archives that were packed to be reproducible."""
+    identities = set()
+    for name, color in (("one", RED), ("two", GREEN)):
+        root = write(tmp_path / name, {"a.bmp": encoded(Image.new("RGB", (4, 4), color), "BMP")})
+        os.utime(root / "a.bmp", ns=(0, 0))
+        identities.add(opened(root).identity)
+    # An edit that keeps size and time changes the time of the inode's change, at the least.
+    (tmp_path / "two" / "a.bmp").write_bytes(encoded(Image.new("RGB", (4, 4), WHITE), "BMP"))
+    os.utime(tmp_path / "two" / "a.bmp", ns=(0, 0))
+    identities.add(opened(tmp_path / "two").identity)
+    assert len(identities) == 3
+
+
+def test_contents_are_read_once_for_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path / "f", CLASSES)
+    first = opened(root).identity
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a file was read again"))
+    assert opened(root).identity == first
+
+
+def test_a_pipe_and_a_giant_are_not_read(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", {"good.png": plain()})
+    os.mkfifo(root / "pipe.png")
+    with (root / "giant.png").open("wb") as file:
+        file.truncate(2**40)
+    pictures = opened(root)
+    assert [pictures.name(i) for i in range(3)] == ["giant.png", "good.png", "pipe.png"]
+    for index, reason in ((0, r"its \d+ bytes are far too many"), (2, "it is no regular file")):
+        with pytest.raises(UnreadablePictureError, match=reason):
+            pictures.read(index, 4)
+
+
+def test_a_name_that_is_no_utf_8_is_written_as_escapes(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", {"good.png": plain()})
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff.png")).write_bytes(b"broken")
+    pictures = opened(root)
+    assert pictures.name(1) == r"\xff.png"
+    with pytest.raises(UnreadablePictureError):
+        pictures.read(1, 4)
+
+
+def test_levels_of_other_types(tmp_path: Path) -> None:
+    with pytest.raises(UnreadablePictureError, match="floating-point"):
+        decoded(tmp_path, encoded(Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)), "TIFF"), 4)
+    for level, expected in ((200, 200), (257 * 200, 200)):
+        picture = encoded(Image.fromarray(np.full((4, 4), level, dtype=np.int32)), "TIFF")
+        assert decoded(tmp_path, picture, 4)[0, 0].tolist() == [expected] * 3
+
+
+def test_no_readable_picture_says_why(tmp_path: Path) -> None:
+    pictures = opened(write(tmp_path / "f", {"a.png": b"x", "b.png": b""}))
+    with pytest.raises(
+        DataError, match=r"None of the 2 pictures in .* can be read, such as a\.png: it is in no picture"
+    ):
+        Folder().default_side(pictures)
 
 
 def test_an_archive_can_be_read_from_many_threads(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def decode(content: bytes, side: int) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as picture:
             _check_pixels(picture)
             return np.asarray(fit(to_rgb(ImageOps.exif_transpose(picture)), side))
+    except UnreadablePictureError:
+        raise
     except Exception as error:  # decoders of broken files raise whatever they stumble over
         raise _unreadable(error) from error
 
@@ -41,8 +43,12 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 def to_rgb(picture: Image.Image) -> Image.Image:
     """Bring a picture of any mode to RGB: 16-bit grey by its range, transparency on white."""
+    if picture.mode == "F":
+        raise UnreadablePictureError("its levels are floating-point numbers, whose range nothing tells")
     if picture.mode == "I" or picture.mode.startswith("I;16"):
-        levels = np.round(np.asarray(picture) / 257)  # 65535 becomes 255; Pillow would clip at 255
+        levels = np.asarray(picture)
+        if picture.mode != "I" or levels.max() > 255:  # 32 bits may hold levels of 8
+            levels = np.round(levels / 257)  # 65535 becomes 255; Pillow would clip at 255
         return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tarfile
 import tempfile
 import threading
@@ -11,6 +12,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +34,12 @@ def open_files(root: Path, unpack_to: Path) -> Files:
     if not root.exists():
         raise DataError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
     if root.is_dir():
-        return _InFolder(root)
+        return _InFolder(root, unpack_to)
     try:
         tar = not zipfile.is_zipfile(root) and tarfile.is_tarfile(root)
     except OSError as error:
         raise DataError(f"The archive {root} cannot be read: {error.strerror or error}.") from error
-    return _InFolder(_unpacked(root, unpack_to)) if tar else _InZip(root)
+    return _InFolder(_unpacked(root, unpack_to), unpack_to) if tar else _InZip(root)
 
 
 def is_visible(name: str) -> bool:
@@ -67,8 +69,8 @@ class FilePictures(Pictures):
         return len(self._paths)
 
     def name(self, index: int) -> str:
-        """Path of the picture in its folder or archive."""
-        return self._paths[index]
+        """Path of the picture in its folder or archive; bytes that are no UTF-8 are written as escapes."""
+        return os.fsencode(self._paths[index]).decode("utf-8", "backslashreplace")
 
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture."""
@@ -76,12 +78,16 @@ class FilePictures(Pictures):
 
     def first_side(self) -> int:
         """Shorter side of the first picture whose header can be read; raises `DataError` where none can."""
-        for path in self._paths:
+        reasons = []
+        for index, path in enumerate(self._paths):
             try:
                 return min(size_of(self._files.content(path)))
-            except UnreadablePictureError:
-                continue
-        raise DataError(f"None of the {len(self._paths)} pictures in {self._files.place} can be read.")
+            except UnreadablePictureError as error:
+                reasons.append(f"{self.name(index)}: {error}")
+        raise DataError(
+            f"None of the {len(self._paths)} pictures in {self._files.place} can be read, such as "
+            f"{'; '.join(reasons[:3])}."
+        )
 
 
 class Files(ABC):
@@ -103,8 +109,8 @@ class Files(ABC):
 
 
 class _InFolder(Files):
-    def __init__(self, root: Path):
-        self.place = root
+    def __init__(self, root: Path, notes: Path):
+        self.place, self._notes = root, notes / "fingerprints"
 
     def names(self) -> Iterator[str]:
         def refuse(error: OSError) -> None:
@@ -122,20 +128,41 @@ class _InFolder(Files):
             yield from (f"{prefix}{name}" for name in files)
 
     def content(self, name: str) -> bytes:
+        path = self.place / name
         try:
-            return (self.place / name).read_bytes()
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+                raise UnreadablePictureError("it is no regular file")
+            if status.st_size > _LARGEST:
+                raise UnreadablePictureError(f"its {status.st_size} bytes are far too many for a picture")
+            return path.read_bytes()
         except OSError as error:
             raise UnreadablePictureError(error.strerror or str(error)) from error
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """Paths, sizes and times of change: reading every byte would take longer than training takes to start."""
-        digest = hashlib.sha256()
+        """Of names and contents. They are read once: the result is noted under what tells a change to the files."""
+        seen = hashlib.sha256(os.fsencode(f"{self.place.resolve()}\0"))
         for name in names:
             try:
                 status = (self.place / name).stat()
-                digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
             except OSError:  # a dead link: an unreadable picture like others
-                digest.update(os.fsencode(f"{name}\0\0\0"))
+                seen.update(os.fsencode(f"{name}\0\0"))
+                continue
+            now = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            seen.update(os.fsencode(f"{name}\0{now}\0"))
+        note = self._notes / seen.hexdigest()
+        with suppress(OSError):
+            return note.read_text(encoding="ascii")
+        digest = hashlib.sha256()
+        for name in names:
+            digest.update(os.fsencode(f"{name}\0"))
+            with suppress(UnreadablePictureError):
+                digest.update(hashlib.sha256(self.content(name)).digest())
+        with suppress(OSError):  # without the note it is done again the next time
+            self._notes.mkdir(parents=True, exist_ok=True)
+            partial = note.with_name(f".{note.name}.{os.getpid()}")
+            partial.write_text(digest.hexdigest(), encoding="ascii")
+            partial.replace(note)
         return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,19 +56,20 @@ class Published:
     def _unpack(self, archive: Path, place: Path) -> None:
         from torchvision.datasets.utils import check_integrity
 
+        place.mkdir(parents=True, exist_ok=True)
         if not check_integrity(archive, self.md5):
             raise DataError(
-                f"The archive {archive} is not {self.title} as published (its MD5 is not {self.md5}): delete it, and "
-                f"download {self.url} again."
+                f"The archive {archive} is not {self.title} as published: its MD5 is not {self.md5}. Download "
+                f"{self.url} again or, if the archive holds pictures of your own, give it to --dataset folder."
             )
-        partial = place / f".{self.folder}.partial"
         try:
-            with tarfile.open(archive) as packed:
-                packed.extractall(partial, filter="data")
-            (partial / self.folder).replace(place / self.folder)
-            partial.rmdir()
+            with tempfile.TemporaryDirectory(dir=place, prefix=".partial-") as partial:
+                with tarfile.open(archive) as packed:
+                    packed.extractall(partial, filter="data")
+                (Path(partial) / self.folder).rename(place / self.folder)
         except (OSError, tarfile.TarError) as error:
-            raise DataError(f"The archive {archive} cannot be unpacked to {place}: {error}.") from error
+            if not (place / self.folder).is_dir():  # else another process was quicker
+                raise DataError(f"The archive {archive} cannot be unpacked to {place}: {error}.") from error
 
 
 def download(title: str, url: str, target: Path, md5: str | None) -> None:
