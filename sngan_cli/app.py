@@ -18,7 +18,7 @@ from sngan_cli.commands import datasets, plugins, registry, runs
 from sngan_cli.commands.interpolate import interpolate
 from sngan_cli.commands.sample import sample
 from sngan_cli.commands.train import train
-from sngan_cli.stopping import StopAtOnceError, stop_at_once
+from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 
 app = typer.Typer(
     name="sngan",
@@ -68,14 +68,15 @@ def options(
 
 def main() -> NoReturn:
     """Run the program; what goes wrong is said in a line or two, and in the exit code."""
-    signal.signal(signal.SIGINT, stop_at_once)
+    for number in EXIT_CODES:
+        signal.signal(number, stop_at_once)
     try:
         try:
             app()
         finally:
             sys.stdout.flush()  # a reader that has left is met here, not in the interpreter's exit
-    except StopAtOnceError:
-        _fail("interrupted", 130)
+    except StopAtOnceError as stopped:
+        _fail(str(stopped), stopped.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: the exit's flush must not fail
         raise SystemExit(1) from None
@@ -86,13 +87,20 @@ def main() -> NoReturn:
 
 def _explain(error: Exception) -> tuple[str, int]:
     from sngan_cli.errors import SnganError
-    from sngan_registry.errors import AmbiguousRunError, RegistryError, RunBusyError, RunNotFoundError
+    from sngan_registry.errors import (
+        AmbiguousRunError,
+        RegistryError,
+        RunBusyError,
+        RunChangedError,
+        RunNotFoundError,
+        RunTakenError,
+    )
 
     if isinstance(error, SnganError):
         return f"error: {error}", error.exit_code
     if isinstance(error, RunNotFoundError | AmbiguousRunError):
         return f"error: {error}", 3
-    if isinstance(error, RunBusyError):
+    if isinstance(error, RunBusyError | RunChangedError | RunTakenError):
         return f"error: {error}", 1
     if isinstance(error, RegistryError):
         return f"error: {error}", 4

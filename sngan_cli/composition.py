@@ -61,6 +61,8 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         merge_scalars(layers) | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
     )
     _check_networks(config, made)
+    for metric in metrics.values():
+        metric.accumulator(config.eval_samples)  # says so where these are too few
     composition = Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
     if config.size is not None:
         check_size(composition, config.size)

@@ -14,18 +14,19 @@ from sngan_cli.contracts import LoadedExtractor
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
-from sngan_cli.engine.loop import Result, Training
+from sngan_cli.engine.gan import try_networks
+from sngan_cli.engine.loop import Result, Training, rate_at
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, check_folder, environment, provenance
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import verified_checkpoint
-from sngan_registry import Component, Environment, NewRun, Run, Status, Store
+from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status, Store
 
 MAY_CHANGE_ON_RESUME = frozenset(
-    {"steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
+    {"precision", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
 )
-"""Settings that leave what was already trained, and how it was scored, as it is."""
+"""Settings that leave what was already trained, and how it was scored, as it is (precision follows the device)."""
 
 
 @dataclass(frozen=True)
@@ -119,29 +120,40 @@ def train_on(
     Raises `UsageError` where another setting would change, or nothing is left to do, and `CheckpointError` where the
     checkpoint is damaged.
     """
+    if run.status is Status.RUNNING:
+        raise RunBusyError(run.id, run.environment.host, run.environment.pid)
     recorded = RunConfig.parse(run.config)
     composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
     config = composition.config
     before, after = recorded.to_dict(), config.to_dict()
     changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
+    if "epochs" in changed:
+        raise UsageError(f"Run {run.id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
     if changed:
         raise UsageError(
             f"Run {run.id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
             f"`sngan train --like {run.id}`."
         )
     chosen = verified_checkpoint(place.store, run, place.runs, which, f"sngan train --resume {run.id}")
-    left = -1 if config.steps is None else config.steps - chosen.step
-    if left < 0 or (left == 0 and run.status is Status.FINISHED):
+    total = config.steps or 0
+    is_scored = any(score.step == chosen.step for score in place.store.scores(run.id))
+    if chosen.step > total or (chosen.step == total and run.status is Status.FINISHED and is_scored):
         raise UsageError(
-            f"Run {run.id} is already at step {chosen.step} of {config.steps}: pass a larger --steps to train it on."
+            f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )
     prepared = _prepare(composition, place, audience)
     checkpoint.check_data(chosen.folder, prepared.data.data_sha256)
     _warn_of_other_versions(place.store.components(run.id), composition, audience)
-    claimed = place.store.claim(run.id, _environment(config))
+    _warn_of_other_rates(recorded, config, chosen.step, audience)
+    claimed = place.store.claim(run.id, _environment(config), seen=run)
     place.store.rewind(run.id, chosen.step)
     place.store.update(
-        run.id, config=after, steps=config.steps, name=labels.name, note=labels.note, add_tags=labels.tags
+        run.id,
+        config=prepared.composition.config.to_dict(),
+        steps=total,
+        name=labels.name,
+        note=labels.note,
+        add_tags=labels.tags,
     )
     return _train(prepared, claimed, place, audience, stop=stop, checkpoint_folder=chosen.folder)
 
@@ -168,7 +180,14 @@ def _train(
         recorder.add_artifact("config", folder / "config.toml")
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
-        training = Training(composition, prepared.data, folder, observe, extractor=prepared.extractor, stop=stop)
+        training = Training(
+            composition,
+            prepared.data,
+            folder,
+            observe,
+            extractor=prepared.extractor,
+            stop=lambda: stop() or recorder.taken is not None,
+        )
         if checkpoint_folder is not None:
             training.resume(checkpoint_folder)
             recorder.tell("resumed", f"Resumed from the checkpoint of step {training.progress.step}.")
@@ -176,6 +195,16 @@ def _train(
         result = training.run()
         recorder.ended(result.status, result.step)
     return result
+
+
+def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audience: Audience) -> None:
+    """Say that rates which were to fall to nothing rise again, where the run is made longer."""
+    before, now = rate_at(recorded, step + 1), rate_at(config, step + 1)
+    if now > before:
+        audience.warn(
+            f"The learning rates fall linearly over all {config.steps} steps: they go on at {now:.0%} of their first "
+            f"value, where those of {recorded.steps} steps had come to {before:.0%}."
+        )
 
 
 def _warn_of_other_versions(recorded: Iterable[Component], composition: Composition, audience: Audience) -> None:
@@ -200,6 +229,8 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
         )
     check_folder(place.runs)
     root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
+    if root is not None and not composition.dataset.needs_data_dir:
+        raise UsageError(f"The data set {config.dataset.name!r} is not read from files: leave --data-dir out.")
     pictures = composition.dataset.open(root, place.cache / "downloads")
     size = config.size or composition.dataset.default_side(pictures)
     check_size(composition, size)
@@ -208,19 +239,19 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
             f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "
             "the pictures into one folder a class."
         )
-    for metric in composition.metrics.values():
-        metric.accumulator(config.eval_samples)
     steps = config.steps
     if config.epochs is not None:
         steps = max(1, config.epochs * len(pictures) // (config.batch_size * config.n_dis))
     resolved = composition.with_config(
         config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
     )
+    try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
     extractor = _extractor(composition, str(device), place, audience)
     data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     if data.skipped:
         name, reason = data.skipped[0]
-        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}")
+        others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
+        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
     return Prepared(resolved, data, extractor)
 
 

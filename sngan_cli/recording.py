@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Self
 
 from sngan_cli.catalog import Entry
 from sngan_cli.config import RunConfig
+from sngan_cli.console import without_nan
 from sngan_cli.errors import UsageError
 from sngan_cli.events import (
     CheckpointRemoved,
@@ -40,15 +41,19 @@ from sngan_registry import (
     Component,
     Environment,
     RegistryError,
+    RunTakenError,
     Scalar,
     Score,
     Status,
     Store,
 )
 from sngan_registry import Event as RunEvent
+from sngan_registry.database import label, registry_url
 
 HEARTBEAT = 10.0
 """Seconds between signs of life; the registry takes a run for lost after some missed ones."""
+RETRY, PATIENCE = 2.0, 15
+"""Seconds between tries, and their number, to write to a registry that is away when the run ends."""
 FLUSH = 2.0
 """Seconds for which losses may wait before they are written."""
 
@@ -67,6 +72,8 @@ class Recorder:
         self._pending: list[Callable[[], object]] = []
         self._flushed = time.monotonic()
         self._warned = False
+        self.taken: RunTakenError | None = None
+        """Set once another process has taken the run over: training it is to stop."""
         self._status: Status = Status.FINISHED
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -117,6 +124,8 @@ class Recorder:
         self._flushed = time.monotonic()
         try:
             self._drain()
+        except RunTakenError as error:
+            self.taken = error
         except RegistryError as error:
             if not self._warned:
                 self._warn(f"The registry cannot be written ({error}); training goes on and its records wait.")
@@ -133,10 +142,30 @@ class Recorder:
         if error is not None:
             status = Status.INTERRUPTED if isinstance(error, StopAtOnceError) else Status.FAILED
             reason = str(error) or type(error).__name__
-        self.flush()
-        self._drain()
-        self._store.close(self._run_id, status, step=self._step, reason=reason)
+        try:
+            self._finish()
+        finally:
+            if self.taken is None:
+                self._store.close(self._run_id, status, step=self._step, reason=reason)
         self._describe()
+
+    def _finish(self) -> None:
+        """Write all that waits; a registry that is away is waited for."""
+        self.flush()
+        for _ in range(PATIENCE):
+            if not self._pending or self.taken is not None:
+                break
+            time.sleep(RETRY)
+            self.flush()
+        if self.taken is not None:
+            raise self.taken
+        try:
+            self._drain()
+        except RegistryError as error:
+            raise RegistryError(
+                f"{error} What was recorded last of run {self._run_id} is lost, but its checkpoints are in "
+                f"{self._folder}: once the registry is back, `sngan train --resume {self._run_id}` finds them."
+            ) from error
 
     def _write(self, action: Callable[[], object]) -> None:
         self._pending.append(action)
@@ -151,6 +180,9 @@ class Recorder:
         while not self._over.wait(HEARTBEAT):
             try:
                 self._store.heartbeat(self._run_id, self._step)
+            except RunTakenError as error:
+                self.taken = error
+                return
             except RegistryError:
                 continue  # the main thread reports a registry that cannot be written; the next beat tries again
 
@@ -159,7 +191,7 @@ class Recorder:
 
     def _describe(self) -> None:
         """Leave the run's record in its own folder, so that the folder alone tells what it holds."""
-        if self._pending:
+        if self._pending or self.taken is not None:
             return
         record = {
             "run": asdict(self._store.run(self._run_id)),
@@ -171,7 +203,7 @@ class Recorder:
         }
         partial = self._folder / ".run.json.partial"
         try:
-            partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
+            partial.write_text(json.dumps(without_nan(record), indent=1, default=str), encoding="utf-8")
             partial.replace(self._folder / "run.json")
         except OSError as error:
             self._warn(f"{self._folder / 'run.json'} cannot be written: {error.strerror}.")
@@ -188,7 +220,7 @@ def environment(device: str, torch_version: str, cuda: str | None) -> Environmen
         host=socket.gethostname(),
         pid=os.getpid(),
         git_commit=_git_commit(),
-        command=shlex.join(["sngan", *sys.argv[1:]]),
+        command=shlex.join(["sngan", *_without_passwords(sys.argv[1:])]),
     )
 
 
@@ -233,6 +265,20 @@ def _score(scored: Scored) -> Score:
         protocol=scored.protocol,
         evidence=dict(scored.evidence),
     )
+
+
+def _without_passwords(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments of a command, a registry's URL as messages show it."""
+    before = ""
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if before == "--registry":
+            yield label(registry_url(argument))
+        elif flag == "--registry" and equals:
+            yield f"{flag}={label(registry_url(value))}"
+        else:
+            yield argument
+        before = argument
 
 
 def _git_commit() -> str | None:

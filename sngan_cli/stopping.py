@@ -13,12 +13,16 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
 
 class StopAtOnceError(BaseException):
-    """SIGINT outside of training, or a second signal in it. (Typer would end a KeyboardInterrupt with exit code 1.)"""
+    """A signal outside of training, or a second one in it. (Typer would end a KeyboardInterrupt with exit code 1.)"""
+
+    def __init__(self, number: int = signal.SIGINT, message: str = "interrupted") -> None:
+        super().__init__(message)
+        self.exit_code = EXIT_CODES[signal.Signals(number)]
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle SIGINT wherever the program is."""
-    raise StopAtOnceError
+    """Handle SIGINT and SIGTERM wherever the program is."""
+    raise StopAtOnceError(number)
 
 
 class StopSignal:
@@ -46,5 +50,5 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            raise StopAtOnceError
+            raise StopAtOnceError(number, "stopped at once by a second signal, without another checkpoint")
         self.received = signal.Signals(number)

@@ -67,12 +67,18 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str, command:
     Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option of
     `command`, the checkpoint before it.
     """
-    present = [c for c in store.checkpoints(run.id) if c.deleted is None]
+    known = store.checkpoints(run.id)
+    found = sorted(set(checkpoint.steps_in(runs / run.id / "checkpoints")) - {c.step for c in known})
+    # Whole checkpoints that the registry has never heard of: it could not be written before the process was killed.
+    unknown = [
+        Checkpoint(step=step, path=f"checkpoints/{checkpoint.name_of(step)}", size=0, sha256="") for step in found
+    ]
+    present = sorted([*(c for c in known if c.deleted is None), *unknown], key=lambda c: c.step)
     if not present:
         raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.")
     wanted = _pick(store, run, present, which)
     try:
-        checkpoint.verify(runs / run.id / wanted.path, wanted.sha256)
+        checkpoint.verify(runs / run.id / wanted.path, wanted.sha256 or None)
     except CheckpointError as error:
         others = [c.step for c in present if c.step != wanted.step]
         earlier = [step for step in others if step < wanted.step] or others

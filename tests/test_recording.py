@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sngan_cli import recording
 from sngan_cli.events import CheckpointWritten, Noticed, Scored, Stepped
 from sngan_cli.recording import Recorder
 from sngan_cli.stopping import StopAtOnceError
-from sngan_registry import Environment, NewRun, RegistryError, Status, Store
+from sngan_registry import Environment, NewRun, RegistryError, RunTakenError, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0", python="3", torch="2", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None, command="c"
@@ -64,7 +65,7 @@ def test_events_become_records(store: Store, run_id: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
-    [(RuntimeError("boom"), Status.FAILED, "boom"), (StopAtOnceError(), Status.INTERRUPTED, "StopAtOnceError")],
+    [(RuntimeError("boom"), Status.FAILED, "boom"), (StopAtOnceError(), Status.INTERRUPTED, "interrupted")],
 )
 def test_an_exception_closes_the_run_with_its_reason(
     store: Store, run_id: str, folder: Path, error: BaseException, status: Status, reason: str
@@ -78,6 +79,41 @@ def test_an_exception_closes_the_run_with_its_reason(
         fail()
     run = store.run(run_id)
     assert (run.status, run.reason, run.step) == (status, reason, 3)
+
+
+def test_a_record_that_cannot_be_written_does_not_keep_the_run_open(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
+
+    monkeypatch.setattr(recording, "PATIENCE", 0)
+    monkeypatch.setattr(store, "add_event", fail)
+    recorder = Recorder(store, run_id, folder, pytest.fail)
+    with pytest.raises(UnicodeEncodeError), recorder:
+        recorder.tell("skipped", "?")
+    assert store.run(run_id).status is Status.FAILED
+
+
+def test_a_run_that_was_taken_over_is_left_to_the_other(
+    store: Store, run_id: str, folder: Path, tmp_path: Path
+) -> None:
+    recorder = Recorder(store, run_id, folder, pytest.fail)
+
+    def train() -> None:
+        with recorder:
+            recorder(Noticed(1, "a", "before"))
+            with Store.open(tmp_path / "registry.db") as other:
+                other.close(run_id, Status.INTERRUPTED, step=1)
+                other.claim(run_id, replace(ENVIRONMENT, pid=2))
+            recorder(Noticed(2, "b", "after"))
+            assert recorder.taken is not None
+            recorder.ended("interrupted", 2)
+
+    with pytest.raises(RunTakenError, match="was taken over by process 2 on elsewhere"):
+        train()
+    assert store.run(run_id).status is Status.RUNNING
+    assert [event.message for event in store.events(run_id)] == ["before"]
 
 
 def test_records_wait_while_the_registry_is_away(

@@ -11,7 +11,9 @@ from sngan_registry.errors import (
     AmbiguousRunError,
     RegistryError,
     RunBusyError,
+    RunChangedError,
     RunNotFoundError,
+    RunTakenError,
     SchemaError,
 )
 from sngan_registry.queries import SORT_KEYS, Sorted, filter_summaries, sort_summaries
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
     from sngan_registry.store import Store
 
 __all__ = [
-    "LOST_AFTER", "SORT_KEYS", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment", "Event",
-    "NewRun", "RegistryError", "Run", "RunBusyError", "RunNotFoundError", "RunSummary", "Scalar", "SchemaError",
-    "Score", "Sorted", "Status", "Store", "filter_summaries", "sort_summaries",
+    "LOST_AFTER", "SORT_KEYS", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment",
+    "Event", "NewRun", "RegistryError", "Run", "RunBusyError", "RunChangedError", "RunNotFoundError",
+    "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
+    "filter_summaries", "sort_summaries",
 ]  # fmt: skip
 
 

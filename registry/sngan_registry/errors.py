@@ -52,3 +52,20 @@ class RunBusyError(RegistryError):
         self.run_id = run_id
         self.host = host
         self.pid = pid
+
+
+class RunTakenError(RegistryError):
+    """The run was claimed by another process while this one trained it, and stood still for long."""
+
+    def __init__(self, run_id: str, host: str, pid: int) -> None:
+        super().__init__(
+            f"Run {run_id} was taken over by process {pid} on {host} while this one stood still: this one ends, and "
+            "what it did since is not recorded."
+        )
+
+
+class RunChangedError(RegistryError):
+    """The run was trained by another process since it was read."""
+
+    def __init__(self, run_id: str, step: int) -> None:
+        super().__init__(f"Run {run_id} has been trained to step {step} meanwhile: give the command again.")

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sngan_registry import queries, reads, schema, tables
 from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
-from sngan_registry.errors import RegistryError, RunBusyError, RunNotFoundError
+from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunNotFoundError, RunTakenError
 from sngan_registry.ids import new_run_id
 from sngan_registry.records import (
     Artifact,
@@ -43,11 +43,12 @@ class Store:
     """All runs of one database. It may be used from several threads, and by several processes at once.
 
     Every method raises `RegistryError` where the database cannot be read or written; those that write to a run raise
-    `RunNotFoundError` for an id that is not there.
+    `RunNotFoundError` for an id that is not there, and `RunTakenError` where another process has claimed it since.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._claims: dict[str, tuple[str, int]] = {}
 
     @classmethod
     def open(cls, place: str | Path, *, create: bool = True) -> Store:
@@ -112,16 +113,20 @@ class Store:
             _add_tags(connection, run_id, new.tags)
             return reads.run(connection, run_id)
 
-    def claim(self, run_id: str, environment: Environment) -> Run:
+    def claim(self, run_id: str, environment: Environment, seen: Run | None = None) -> Run:
         """Take a run for training: it is running from now on, in this environment.
 
-        Of several processes that try, one succeeds; raises `RunBusyError` in the others, until the run ends or is lost.
+        Of several processes that try, one succeeds; raises `RunBusyError` in the others, until the run ends or is lost,
+        and `RunChangedError` where the run has been trained since it was `seen`.
         """
+        self._claims.pop(run_id, None)
         with self._writing(run_id) as connection:
             now = datetime.now(UTC)
             row = connection.execute(select(tables.runs).where(tables.runs.c.id == run_id)).mappings().one()
             if reads.status_of(row, now) is Status.RUNNING:
                 raise RunBusyError(run_id, row["host"], row["pid"])
+            if seen is not None and (row["step"], row["ended"]) != (seen.step, seen.ended):
+                raise RunChangedError(run_id, row["step"])
             values = {
                 "status": Status.RUNNING,
                 "reason": None,
@@ -131,7 +136,9 @@ class Store:
                 **vars(environment),
             }
             _set(connection, run_id, values)
-            return reads.run(connection, run_id)
+            claimed = reads.run(connection, run_id)
+        self._claims[run_id] = (environment.host, environment.pid)
+        return claimed
 
     def heartbeat(self, run_id: str, step: int) -> None:
         """Show that a run is alive, and how far it came. A lost run comes back to life."""
@@ -146,6 +153,7 @@ class Store:
         with self._writing(run_id) as connection:
             values = {"status": status, "step": step, "reason": reason, "ended": datetime.now(UTC)}
             _set(connection, run_id, values)
+        self._claims.pop(run_id, None)
 
     def update(
         self,
@@ -166,10 +174,13 @@ class Store:
             _add_tags(connection, run_id, add_tags)
 
     def rewind(self, run_id: str, step: int) -> None:
-        """Forget the scalars and scores after `step`, to train from there again."""
+        """Forget what came after `step`, to train from there again; later checkpoints count as deleted from now on."""
         with self._writing(run_id) as connection:
-            for table in (tables.scalars, tables.scores):
+            for table in (tables.scalars, tables.scores, tables.artifacts):
                 connection.execute(delete(table).where(table.c.run_id == run_id, table.c.step > step))
+            later = (tables.checkpoints.c.run_id == run_id, tables.checkpoints.c.step > step)
+            there = (*later, tables.checkpoints.c.deleted.is_(None))
+            connection.execute(update(tables.checkpoints).where(*there).values(deleted=datetime.now(UTC)))
             _set(connection, run_id, {"step": step})
 
     # What came of it --------------------------------------------------------------------------------------------------
@@ -188,12 +199,10 @@ class Store:
         self._replace(run_id, tables.checkpoints, [_dated(checkpoint)])
 
     def drop_checkpoint(self, run_id: str, step: int) -> None:
-        """Record that the checkpoint of this step was removed from disk."""
+        """Record that the checkpoint of this step, if it is known, was removed from disk."""
         with self._writing(run_id) as connection:
             of_step = (tables.checkpoints.c.run_id == run_id, tables.checkpoints.c.step == step)
-            dropped = connection.execute(update(tables.checkpoints).where(*of_step).values(deleted=datetime.now(UTC)))
-            if dropped.rowcount == 0:
-                raise RegistryError(f"Run {run_id} has no checkpoint of step {step}.")
+            connection.execute(update(tables.checkpoints).where(*of_step).values(deleted=datetime.now(UTC)))
 
     def add_artifact(self, run_id: str, artifact: Artifact) -> None:
         """Record a file; it replaces the one of the same path."""
@@ -270,9 +279,13 @@ class Store:
     def _writing(self, run_id: str) -> Iterator[Connection]:
         """Write to one run, which is locked meanwhile."""
         with writing(self._engine) as connection:
-            found = connection.scalar(select(tables.runs.c.id).where(tables.runs.c.id == run_id).with_for_update())
+            owner = select(tables.runs.c.host, tables.runs.c.pid).where(tables.runs.c.id == run_id).with_for_update()
+            found = connection.execute(owner).one_or_none()
             if found is None:
                 raise RunNotFoundError(run_id)
+            host, pid = found
+            if self._claims.get(run_id, (host, pid)) != (host, pid):
+                raise RunTakenError(run_id, host, pid)
             yield connection
 
     def _replace(self, run_id: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -48,7 +48,9 @@ def preview(
     dataset: Annotated[str, typer.Argument(help="Name of a data set.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")],
     data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="Side in pixels (default: the data set's own).")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Side in pixels (default: the data set's own).")
+    ] = None,
     images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
     set_: Annotated[
@@ -66,7 +68,10 @@ def preview(
     layer = parse_set(set_ or ())
     if others := sorted(set(layer.values) - {"dataset"}):
         raise UsageError(f"--set {others[0]}: a preview has options of the data set only, such as dataset.KEY=VALUE.")
-    component = cast("Dataset", Catalog.installed().make("dataset", dataset, layer.component("dataset")[1]))
+    other, chosen_options = layer.component("dataset")
+    if other is not None:
+        raise UsageError(f"--set dataset.name={other}: the data set to preview is {dataset!r}, given without a flag.")
+    component = cast("Dataset", Catalog.installed().make("dataset", dataset, chosen_options))
     chosen, columns = _choose(component, data_dir, size, images, seed)
     pictures.save(pictures.grid(chosen, columns), output)
     typer.echo(str(output))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sngan_cli.config import Layer
     from sngan_cli.display import Display
     from sngan_cli.engine.loop import Result
-    from sngan_cli.launch import Place
+    from sngan_cli.launch import Labels, Place
     from sngan_cli.stopping import StopSignal
 
 
@@ -138,9 +138,11 @@ def train(
         str | None, typer.Option(metavar="RUN", help="Go on with a run that stopped.", rich_help_panel=SOURCES)
     ] = None,
     checkpoint: Annotated[
-        str,
-        typer.Option(help="Checkpoint to resume from: last, best or a step.", rich_help_panel=SOURCES),
-    ] = "last",
+        str | None,
+        typer.Option(
+            metavar="WHICH", help="Checkpoint to resume from: last (default), best or a step.", rich_help_panel=SOURCES
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configuration and stop.", rich_help_panel=SOURCES)
     ] = False,
@@ -155,18 +157,22 @@ def train(
     from sngan_cli.errors import UsageError
 
     overrides = [parse_set(set_ or ()), Layer("the command line", _settings(ctx.params))]
+    labels = _labels(name, note, tag)
     if resume is not None:
         if config or like or recipe or dry_run:
             raise UsageError("--resume keeps a run's settings: leave --config, --like, --recipe and --dry-run out.")
-        raise typer.Exit(_resume(resume, checkpoint, overrides, name, note, tag))
+        raise typer.Exit(_resume(resume, checkpoint or "last", overrides, labels))
+    if checkpoint is not None:
+        raise UsageError(f"--checkpoint {checkpoint} says where to go on from: give it together with --resume RUN.")
     if like is not None and (config or recipe):
         raise UsageError("--like takes a run's settings, recipe included: leave --config and --recipe out.")
     parent, source = _source_run(like) if like is not None else (None, config_file(config) if config else None)
+    source = _for_other_data(source, overrides)
     composition = compose(_with_recipe(source, recipe, overrides), Catalog.installed())
     if dry_run:
         typer.echo(composition.config.to_toml(), nl=False)
         return
-    raise typer.Exit(_train(composition, parent, name, note, tag))
+    raise typer.Exit(_train(composition, parent, labels))
 
 
 _NOT_SETTINGS = {"name", "tag", "note", "recipe", "config", "like", "set_", "resume", "checkpoint", "dry_run"}
@@ -175,7 +181,41 @@ _NOT_SETTINGS = {"name", "tag", "note", "recipe", "config", "like", "set_", "res
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
     """The settings among the flags, as a configuration file would hold them."""
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS and value is not None}
-    return {key: str(value) if isinstance(value, Path | StrEnum) else value for key, value in given.items()}
+    if "data_dir" in given:  # the configuration is to mean the same from anywhere
+        given["data_dir"] = str(given["data_dir"].expanduser().absolute())
+    return {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()}
+
+
+def _labels(name: str | None, note: str | None, tags: list[str] | None) -> Labels:
+    from sngan_cli.errors import UsageError
+    from sngan_cli.launch import Labels
+
+    for flag, text in (("--name", name), ("--note", note), *(("--tag", tag) for tag in tags or ())):
+        if text is None:
+            continue
+        if not text.strip() and flag != "--note":
+            raise UsageError(f"{flag} {text!r} is empty.")
+        if flag == "--name" and text.startswith("@"):
+            raise UsageError(f"--name {text}: names that begin with @ stand for runs such as @last: choose another.")
+        if any(ord(letter) < 32 for letter in text) and flag != "--note":
+            raise UsageError(f"{flag} {text!r} holds control characters.")
+        if len(text) > 255 and flag != "--note":
+            raise UsageError(f"{flag} {text[:20]}... has {len(text)} letters: 255 are allowed.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{flag} {text!r} is no valid Unicode and could not be recorded.") from None
+    return Labels(name, note, tuple(tags or ()))
+
+
+def _for_other_data(source: Layer | None, overrides: list[Layer]) -> Layer | None:
+    """Leave out where the source's data lie and how they are scored, where another data set is to be trained on."""
+    from sngan_cli.config import Layer
+
+    named = [name for layer in overrides if (name := layer.component("dataset")[0])]
+    if source is None or not named or named[-1] == source.component("dataset")[0]:
+        return source
+    return Layer(source.origin, {k: v for k, v in source.values.items() if k not in ("data_dir", "extractor")})
 
 
 def _with_recipe(source: Layer | None, recipe: str | None, overrides: list[Layer]) -> list[Layer]:
@@ -184,6 +224,7 @@ def _with_recipe(source: Layer | None, recipe: str | None, overrides: list[Layer
     from sngan_cli.errors import UsageError
 
     layers = [*([source] if source else []), *overrides]
+    recipe = recipe or overrides[0].values.get("recipe")
     named = source.values.get("recipe") if source else None
     if recipe and named and recipe != named:
         raise UsageError(
@@ -201,23 +242,17 @@ def _source_run(like: str) -> tuple[str, Layer]:
     return run.id, Layer(f"run {run.id}", run.config)
 
 
-def _train(
-    composition: Composition, parent: str | None, name: str | None, note: str | None, tags: list[str] | None
-) -> int:
-    from sngan_cli.launch import Labels, train_new
+def _train(composition: Composition, parent: str | None, labels: Labels) -> int:
+    from sngan_cli.launch import train_new
 
-    labels = Labels(name, note, tuple(tags or ()))
     return _watched(
         lambda place, display, stop: train_new(composition, place, labels, display, parent=parent, stop=stop)
     )
 
 
-def _resume(
-    ref: str, checkpoint: str, overrides: list[Layer], name: str | None, note: str | None, tags: list[str] | None
-) -> int:
-    from sngan_cli.launch import Labels, train_on
+def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels) -> int:
+    from sngan_cli.launch import train_on
 
-    labels = Labels(name, note, tuple(tags or ()))
     return _watched(
         lambda place, display, stop: train_on(
             place.store.get(ref), overrides, place, labels, display, which=checkpoint, stop=stop

@@ -31,6 +31,8 @@ class Layer:
                 raise UsageError(f"{self.origin}: there is no setting {key!r}.{did_you_mean(key, known)}")
             if key in _COMPONENT_TABLES and not isinstance(value, Mapping | str):
                 raise UsageError(f"{self.origin}: {key} = {value!r} must be a name or a table.")
+            if key in ROLES and isinstance(value, Mapping) and not isinstance(value.get("name", ""), str):
+                raise UsageError(f"{self.origin}: {key}.name = {value['name']!r} must be a name.")
         if "steps" in self.values and "epochs" in self.values:
             raise UsageError(f"{self.origin}: give either steps or epochs, not both.")
 
@@ -96,7 +98,10 @@ def parse_set(assignments: Iterable[str]) -> Layer:
         for part in parts[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise UsageError(f"--set {assignment!r} sets an option of {part!r}, which another --set gives a value.")
+                raise UsageError(
+                    f"--set {assignment!r} sets an option of {part!r}, which another --set gives a value: write that "
+                    f"as --set {part}.name=..., or as --{part.replace('_', '-')}."
+                )
         table[parts[-1]] = _toml_value(text.strip())
     layer = Layer("--set", values)
     for key, value in values.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 from sngan_cli.errors import UsageError, did_you_mean
 
@@ -43,10 +43,22 @@ class Choice(BaseModel):
         return {"name": self.name, **self.options}
 
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-CountOrNone = Annotated[int, Field(ge=0)]
+def _in_unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is no valid Unicode and could not be recorded") from None
+    return text
+
+
+_MOST = 99_999_999
+"""Steps and images beyond this are a slip of the finger; names of checkpoints have so many digits."""
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
+CountOrNone = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
+Side = Annotated[int, Field(ge=1, le=4096, strict=True)]
+Text = Annotated[str, AfterValidator(_in_unicode)]
 
 
 class RunConfig(BaseModel):
@@ -56,9 +68,9 @@ class RunConfig(BaseModel):
 
     recipe: str
     """Recipe that supplied what was not set otherwise."""
-    data_dir: str | None = None
+    data_dir: Text | None = None
     """Folder or archive that holds the data set."""
-    size: Count | None = None
+    size: Side | None = None
     """Side of the images in pixels; the data set's own where not given."""
     conditional: bool = False
     """Condition both networks on the class."""
@@ -92,7 +104,7 @@ class RunConfig(BaseModel):
     """Mirror real images at random."""
     dequantize: bool
     """Add uniform noise of one grey level to real images."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
     """Seed of everything random in the run."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""

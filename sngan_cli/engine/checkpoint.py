@@ -32,8 +32,8 @@ FORMAT = 1
 class Progress:
     """How far a run has come, beside its tensors, and on what data.
 
-    `class_names` is None where the run is unconditional; `scored_step` was scored last, and `best_*` is the best
-    score so far, by the first metric.
+    `class_names` is None where the run is unconditional; `scored_step` was scored last, `best_*` is the best score so
+    far, by the first metric, and `kept` are the steps whose checkpoints are kept for good.
     """
 
     step: int
@@ -43,6 +43,7 @@ class Progress:
     scored_step: int | None = None
     best_step: int | None = None
     best_value: float | None = None
+    kept: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,14 @@ class Written:
     sha256: str
 
 
+def name_of(step: int) -> str:
+    """Name of the folder that holds the checkpoint of a step."""
+    return f"step-{step:08d}"
+
+
 def folder_of(checkpoints: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
-    return checkpoints / f"step-{step:08d}"
+    return checkpoints / name_of(step)
 
 
 def steps_in(checkpoints: Path) -> list[int]:
@@ -72,7 +78,8 @@ def write(checkpoints: Path, progress: Progress, state: Mapping[str, Mapping[str
     target = folder_of(checkpoints, progress.step)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for leftover in [*checkpoints.glob(".step-*.partial"), *checkpoints.glob(".step-*.removed")]:
+            shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
         partial.mkdir(parents=True)
         for name, tensors in state.items():
             save_file(
@@ -89,11 +96,14 @@ def write(checkpoints: Path, progress: Progress, state: Mapping[str, Mapping[str
         shutil.rmtree(partial, ignore_errors=True)
         kept = [step for step in steps_in(checkpoints) if step != progress.step]
         remains = f"the checkpoint of step {kept[-1]} stays" if kept else "there is no earlier checkpoint"
-        remedy = "free some space" if getattr(error, "errno", None) == errno.ENOSPC else "mend that"
+        # safetensors tells the system's error number in words alone.
+        full = getattr(error, "errno", None) == errno.ENOSPC or f"os error {errno.ENOSPC}" in str(error)
+        remedy = "free some space" if full else "mend that"
+        again = "resume the run" if kept else f"start it again with `sngan train --like {checkpoints.parent.name}`"
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise CheckpointError(
             f"The checkpoint of step {progress.step} cannot be written to {checkpoints}: {reason}; {remains}. "
-            f"To go on, {remedy} and resume the run."
+            f"To go on, {remedy} and {again}."
         ) from error
     size = sum(path.stat().st_size for path in target.iterdir())
     return Written(target, size, _sha256(target / "manifest.json"))
@@ -141,8 +151,8 @@ def read_progress(folder: Path) -> Progress:
         raise CheckpointError(
             f"The checkpoint {folder} has another format than {FORMAT}: install the sngan that wrote it."
         )
-    names = values.pop("class_names")
-    return Progress(**values, class_names=None if names is None else tuple(names))
+    names, kept = values.pop("class_names"), values.pop("kept", ())
+    return Progress(**values, class_names=None if names is None else tuple(names), kept=tuple(kept))
 
 
 def check_data(folder: Path, data_sha256: str) -> None:

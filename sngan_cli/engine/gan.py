@@ -102,18 +102,60 @@ class Gan:
             found["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
         return found
 
-    def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Go back to what `state` returned."""
+    def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> bool:
+        """Go back to what `state` returned; False where its random numbers are those of another type of device."""
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         _load_moments(self.optimizer_g, state["optimizer_g"])
         _load_moments(self.optimizer_d, state["optimizer_d"])
+        if ("cuda" in state["random"]) != (self.device.type == "cuda"):
+            return False
         self.random.set_state(state["random"]["gan"])
         torch.set_rng_state(state["random"]["torch"])
-        if self.device.type == "cuda" and "cuda" in state["random"]:
+        if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+        return True
+
+    def reseed(self, seed: int) -> None:
+        """Begin new streams of random numbers."""
+        self.random.manual_seed(seed)
+        torch.manual_seed(seed)
+
+
+def try_networks(composition: Composition, classes: int | None, device: torch.device) -> None:
+    """Build both networks and pass an image or two through them and the loss, before there is a run.
+
+    Raises `ComponentError` where that fails, or gives anything but images, logits and scalars of the right shapes.
+    """
+    config = composition.config
+    assert config.size is not None  # resolved before anything is built
+    images = min(2, config.g_batch_size)
+    try:
+        gan = Gan.build(composition, classes, device)
+        with torch.no_grad(), gan.arithmetic():
+            z, y = gan.latents(images)
+            fake = gan.generator(z, y)
+            _check_shape(config.arch_g.name, "images", fake, (images, 3, config.size, config.size))
+            logits = gan.discriminator(fake, y)
+            _check_shape(config.arch_d.name, "logits", logits, (images,))
+            _check_shape(config.loss.name, "a loss of D", gan.loss.discriminator(logits, logits), ())
+            _check_shape(config.loss.name, "a loss of G", gan.loss.generator(logits), ())
+    except ComponentError:
+        raise
+    except Exception as error:  # third parties' components fail in any way
+        batches = f"{config.batch_size} and {config.g_batch_size}"
+        raise ComponentError(
+            f"The networks {config.arch_g.name!r} and {config.arch_d.name!r} cannot be used at {config.size} px with "
+            f"these options and batches of {batches}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_shape(component: str, what: str, found: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(found, Tensor) or tuple(found.shape) != shape:
+        given = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise ComponentError(f"{component!r} gives {given} for {what}, not one of shape {shape}: tell its author.")
 
 
 def load_generator(

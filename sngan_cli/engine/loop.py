@@ -20,7 +20,7 @@ from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import Losses, iteration
-from sngan_cli.errors import DivergedError
+from sngan_cli.errors import DivergedError, SnganError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -88,6 +88,7 @@ class Training:
             step=0, drawn=0, data_sha256=data.data_sha256, class_names=data.class_names if classes else None
         )
         self._folder, self._observe, self._extractor, self._stop = folder, observer, extractor, stop
+        self._stopping = False
         self._checkpoints = folder / "checkpoints"
         self._watch = _Watch(self.gan)
         torch.manual_seed(derived_seed(config.seed, "torch"))
@@ -96,8 +97,14 @@ class Training:
         """Go on from a verified checkpoint, exactly as if the run had never stopped."""
         checkpoint.check_data(folder, self.data.data_sha256)
         progress = checkpoint.read_progress(folder)
-        self.gan.load_state(checkpoint.read_state(folder))
         self.progress, self.real.drawn = progress, progress.drawn
+        if not self.gan.load_state(checkpoint.read_state(folder)):
+            self.gan.reseed(derived_seed(self.config.seed, f"training from step {progress.step}"))
+            kind = self.gan.device.type
+            message = (
+                f"The run goes on with other random numbers than it would have had, since it moved to a {kind} device."
+            )
+            self._observe(Noticed(progress.step, "moved", message))
 
     def run(self) -> Result:
         """Train to the configured number of steps.
@@ -109,15 +116,22 @@ class Training:
             self._finish_step()
         for step in range(self.progress.step + 1, total + 1):
             self.gan.set_rate(self.config, rate_at(self.config, step))
-            losses = iteration(self.gan, self.real, self.config, step)
+            try:
+                losses = iteration(self.gan, self.real, self.config, step)
+            except torch.OutOfMemoryError as error:
+                raise SnganError(
+                    f"The device ran out of memory at step {step}: lower --batch-size and --g-batch-size, or try "
+                    "--precision bf16."
+                ) from error
             self.progress = replace(self.progress, step=step, drawn=self.real.drawn)
             logged = step == 1 or step % self.config.log_every == 0
             values = self._watch.check(losses, step, read=logged)
             self._observe(Stepped(step, values))
             for notice in self._watch.notices(step, values):
                 self._observe(notice)
+            self._stopping = self._stop()  # asked once a step, so that no run ends without saving
             self._finish_step()
-            if self._stop():
+            if self._stopping:
                 break
         unfinished = self.progress.step < total or self._owes_score()
         return Result("interrupted" if unfinished else "finished", self.progress.step)
@@ -125,10 +139,10 @@ class Training:
     def _finish_step(self) -> None:
         """Score and save where it is time to. A run that is to stop saves, and owes its score until it is resumed."""
         step = self.progress.step
-        if not (self._is_time_to_score() or self._stop() or _due(step, self.config.checkpoint_every)):
+        if not (self._stopping or is_scheduled(self.config, step)):
             return
         self._watch.check_weights(step)
-        if self._owes_score() and not self._stop():
+        if self._owes_score() and not self._stopping:
             self._score(step)
         self._save(step)
 
@@ -146,7 +160,8 @@ class Training:
 
         def report(done: int) -> bool:
             self._observe(Scoring(step, done, total))
-            return not self._stop()
+            self._stopping = self._stopping or self._stop()
+            return not self._stopping
 
         try:
             scores = evaluation.score(
@@ -177,6 +192,8 @@ class Training:
             self.progress = replace(self.progress, best_step=scored.step, best_value=scored.value)
 
     def _save(self, step: int) -> None:
+        if is_kept_for_good(self.config, step) and step not in self.progress.kept:
+            self.progress = replace(self.progress, kept=(*self.progress.kept, step))
         written = checkpoint.write(self._checkpoints, self.progress, self.gan.state())
         self._observe(CheckpointWritten(step, written.folder, written.size, written.sha256))
         for old in checkpoint.steps_in(self._checkpoints):
@@ -186,8 +203,7 @@ class Training:
         self._draw_samples(step)
 
     def _is_kept(self, step: int) -> bool:
-        for_good = self.config.keep_every * self.config.checkpoint_every
-        return step in (self.progress.step, self.progress.best_step) or _due(step, for_good)
+        return step in (self.progress.step, self.progress.best_step, *self.progress.kept)
 
     def _draw_samples(self, step: int) -> None:
         """Draw the run's fixed latents: one class a row where it is conditional."""
@@ -207,6 +223,20 @@ def rate_at(config: RunConfig, step: int) -> float:
     if config.lr_decay == "none" or not config.steps:
         return 1.0
     return 1 - (step - 1) / config.steps
+
+
+def is_scheduled(config: RunConfig, step: int) -> bool:
+    """Whether a checkpoint is written after `step`, be the run asked to stop or not."""
+    return step == config.steps or _due(step, config.checkpoint_every) or _due(step, config.eval_every)
+
+
+def is_kept_for_good(config: RunConfig, step: int) -> bool:
+    """Whether the checkpoint of `step` is the k-th, 2k-th, ... of the scheduled ones, with k = keep_every."""
+    if not config.keep_every or not is_scheduled(config, step):
+        return False
+    a, b = config.checkpoint_every, config.eval_every
+    so_far = (step // a if a else 0) + (step // b if b else 0) - (step // math.lcm(a, b) if a and b else 0)
+    return so_far > 0 and so_far % config.keep_every == 0
 
 
 def _due(step: int, every: int) -> bool:
@@ -241,8 +271,9 @@ class _Watch:
 
     def check_weights(self, step: int) -> None:
         """Raise `DivergedError` where a loss or weight is no longer finite, so that no such checkpoint is written."""
-        networks = (self._gan.generator, self._gan.discriminator)
-        finite = all(bool(torch.isfinite(p).all()) for network in networks for p in network.parameters())
+        networks = [n for n in (self._gan.generator, self._gan.discriminator, self._gan.averaged) if n is not None]
+        tensors = [t for network in networks for t in network.state_dict().values() if t.is_floating_point()]
+        finite = all(bool(torch.isfinite(t).all()) for t in tensors)
         if not (finite and self._finite):
             raise self._diverged(f"a loss or weight became NaN or infinite by step {step}")
 

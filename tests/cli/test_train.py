@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from sngan_cli import launch
 from sngan_cli.catalog import Catalog
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine import step as step_module
+from sngan_cli.errors import WeightsUnavailableError
+from sngan_cli.stopping import StopSignal
+from sngan_plugins.extractors.shapes_cnn import ShapesCnn
+from sngan_registry import Store
 
 
 def pictures(folder: Path, *classes: str, count: int = 6, side: int = 10) -> Path:
@@ -96,8 +103,7 @@ def test_a_finished_run_is_trained_on(sngan: Any, tiny: list[str], trained: str)
     assert [s["step"] for s in run["scalars"] if s["name"] == "loss_d"] == [1, 2, 3, 4, 5, 6]
     assert any(e["kind"] == "resumed" for e in run["events"])
     present = [c["step"] for c in run["checkpoints"] if not c["deleted"]]
-    assert 6 in present
-    assert len(present) <= 2
+    assert present == [2, 4, 6]  # kept for good, when they were written
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,7 @@ def test_a_finished_run_is_trained_on(sngan: Any, tiny: list[str], trained: str)
         (["--steps", "9", "--lr", "0.1"], 2, r"cannot be resumed with another lr_d or lr_g"),
         (["--steps", "9", "--checkpoint", "3"], 3, r"no checkpoint '3': choose last, best or one of the steps 2, 4"),
         (["--steps", "9", "--recipe", "seed"], 2, r"--resume keeps a run's settings"),
+        (["--epochs", "9"], 2, r"counts steps, 4 so far: give --steps in place of --epochs"),
     ],
 )
 def test_what_a_resumed_run_cannot_do(sngan: Any, trained: str, arguments: list[str], code: int, message: str) -> None:
@@ -116,6 +123,102 @@ def test_what_a_resumed_run_cannot_do(sngan: Any, trained: str, arguments: list[
     assert done.code == code
     assert re.search(message, done.err), done.err
     assert sngan("runs", "show", trained, "--json").json["status"] == "finished"
+
+
+def test_from_an_earlier_checkpoint_the_later_ones_are_forgotten(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`last` is then the one that the run came to since, not the one that was abandoned."""
+    calls = itertools.count()
+    monkeypatch.setattr(StopSignal, "__call__", lambda _: next(calls) == 0)
+    done = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 100)
+    assert "interrupted after step 3 of 100" in done.err
+    monkeypatch.undo()
+    monkeypatch.setenv("SNGAN_HOME", str(home))
+    assert checkpoint.steps_in(home / "runs" / trained / "checkpoints") == [2, 3]
+    shown = sngan("runs", "show", trained, "--json").json
+    assert [c["step"] for c in shown["checkpoints"] if not c["deleted"]] == [2, 3]
+    assert sngan("train", "--resume", trained, "--steps", 5).code == 0
+    assert [s["step"] for s in sngan("runs", "show", trained, "--json").json["scores"]] == [2, 4, 5]
+
+
+def test_a_checkpoint_that_the_registry_never_heard_of_is_gone_on_from(sngan: Any, trained: str, home: Path) -> None:
+    with Store.open(home / "registry.db") as store, store._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM checkpoints WHERE step = 4")
+        connection.exec_driver_sql("UPDATE runs SET status = 'interrupted'")
+    done = sngan("train", "--resume", trained, "--steps", 6)
+    assert "6 steps after step 4" in done.err, done.err
+    assert done.code == 0
+
+
+def test_a_finished_run_without_a_score_is_scored_when_it_is_resumed(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise WeightsUnavailableError("no weights")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShapesCnn, "load", unavailable)
+        run_id = sngan("train", *tiny, "--steps", 2).out.strip()
+    assert sngan("runs", "show", run_id, "--json").json["scores"] == []
+    assert sngan("train", "--resume", run_id).code == 0
+    assert [s["step"] for s in sngan("runs", "show", run_id, "--json").json["scores"]] == [2]
+    assert sngan("train", "--resume", run_id).code == 2
+
+
+def test_rates_that_rise_again_are_said(sngan: Any, trained: str) -> None:
+    said = sngan("train", "--resume", trained, "--steps", 8).err
+    assert "they go on at 50% of their first value, where those of 4 steps had come to 0%" in said
+
+
+def test_a_run_that_moves_to_another_type_of_device_goes_on(sngan: Any, trained: str, home: Path) -> None:
+    folder = checkpoint.folder_of(home / "runs" / trained / "checkpoints", 4)
+    state = checkpoint.read_state(folder)
+    state["random"] = {"gan": torch.zeros(16, dtype=torch.uint8), "torch": torch.get_rng_state(),
+                       "cuda": torch.zeros(16, dtype=torch.uint8)}  # fmt: skip
+    written = checkpoint.write(folder.parent, checkpoint.read_progress(folder), state)
+    with Store.open(home / "registry.db") as store:
+        (record,) = [c for c in store.checkpoints(trained) if c.step == 4]
+        store.add_checkpoint(trained, replace(record, sha256=written.sha256))
+    done = sngan("train", "--resume", trained, "--steps", 6)
+    assert done.code == 0, done.err
+    assert "other random numbers than it would have had, since it moved to a cpu device" in done.err
+
+
+def test_a_busy_run_is_not_prepared_for(sngan: Any, trained: str, home: Path) -> None:
+    with Store.open(home / "registry.db") as store:
+        store.claim(trained, replace(store.run(trained).environment, host="elsewhere", pid=7))
+    done = sngan("train", "--resume", trained, "--steps", 9)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "is being trained by process 7 on elsewhere" in done.err
+
+
+def test_a_relative_data_dir_is_recorded_whole(
+    sngan: Any, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(tmp_path / "own", "ant", "bee")
+    monkeypatch.chdir(tmp_path)
+    run_id = sngan(*folder_run(tiny, Path("own"))).out.strip()
+    assert sngan("train", "--resume", run_id, "--data-dir", "own", "--steps", 2).code == 0
+    monkeypatch.chdir("/")
+    assert sngan("train", "--resume", run_id, "--steps", 3).code == 0
+    assert sngan("runs", "show", run_id, "--json").json["config"]["data_dir"] == str(tmp_path / "own")
+
+
+def test_another_data_set_keeps_neither_place_nor_extractor(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    run_id = sngan(*folder_run(tiny, pictures(tmp_path / "own", "ant", "bee"))).out.strip()
+    same, other = (
+        tomllib.loads(sngan("train", "--like", run_id, *flags, "--dry-run").out)
+        for flags in ([], ["--dataset", "cifar10"])
+    )
+    assert (same["data_dir"], same["extractor"]["name"]) == (str(tmp_path / "own"), "shapes-cnn")
+    assert ("data_dir" in other, other["extractor"]["name"]) == (False, "inception-v3")
+
+
+def test_a_recipe_may_be_set_like_any_setting(sngan: Any, tiny: list[str]) -> None:
+    config = tomllib.loads(sngan("train", *tiny, "--set", "recipe=seed", "--dry-run").out)
+    assert (config["recipe"], config["fakes"], config["beta1"]) == ("seed", "reused", 0.5)
+    assert "There is no recipe 'sed'" in sngan("train", *tiny, "--set", "recipe=sed", "--dry-run").err
 
 
 def test_a_run_is_not_resumed_on_other_data_and_stays_as_it_was(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
@@ -233,7 +336,7 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
     ("arguments", "code", "message"),
     [
         (["--dataset", "shaps"], 2, r"There is no dataset 'shaps'\. Did you mean 'shapes'\?"),
-        (["--arch", "resnet"], 2, r"There is no architecture 'resnet'\. Did you mean 'resnet-preact'\?"),
+        (["--arch", "resnet"], 2, r"There is no architecture 'resnet'\. Did you mean 'resnet-preact' or"),
         (["--set", "arch.widht=1"], 2, r"no option 'widht' .*Did you mean 'width'\?"),
         (["--set", "arch.width=wide"], 2, r"width = 'wide' cannot be used: input should be a valid number"),
         (["--set", "sed=1"], 2, r"there is no setting 'sed'\. Did you mean 'seed'"),
@@ -245,6 +348,21 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
         (["--config", "absent.toml"], 2, r"absent\.toml cannot be read"),
         (["--like", "nobody"], 3, r"There is no run 'nobody'"),
         (["--steps", "1", "--epochs", "1"], 2, r"either steps or epochs"),
+        (["--steps", "100000000000000000000"], 2, r"steps = 100000000000000000000 cannot be used"),
+        (["--set", "steps=true"], 2, r"steps = True cannot be used"),
+        (["--set", "arch.width=inf"], 2, r"arch_g\.width = inf cannot be used"),
+        (["--set", "arch=standard", "--set", "arch.width=1"], 2, r"--set arch\.name=\.\.\., or as --arch"),
+        (["--checkpoint", "7"], 2, r"--checkpoint 7 says where to go on from: give it together with --resume"),
+        (["--data-dir", "x"], 2, r"'shapes' is not read from files: leave --data-dir out"),
+        (["--name", "@last"], 2, r"names that begin with @"),
+        (["--name", " "], 2, r"--name ' ' is empty"),
+        (["--tag", "a\nb"], 2, r"'a\\nb' holds control characters"),
+        (["--note", "\udcff"], 2, r"is no valid Unicode"),
+        (
+            ["--norm-g", "batch", "--set", "arch_g.linear_norm=true", "--g-batch-size", "1"],
+            1,
+            r"The networks 'standard' and 'standard' cannot be used at 8 px .*more than 1 value per channel",
+        ),
     ],
 )
 def test_bad_input_is_named_before_anything_is_recorded(

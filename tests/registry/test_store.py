@@ -20,7 +20,9 @@ from sngan_registry import (
     Event,
     RegistryError,
     RunBusyError,
+    RunChangedError,
     RunNotFoundError,
+    RunTakenError,
     Scalar,
     Score,
     Status,
@@ -117,6 +119,38 @@ def test_a_running_run_is_busy(store: Store, new_run: Any, environment: Environm
     assert store.run(run_id).environment.host == "elsewhere"
 
 
+def test_a_process_that_stood_still_finds_its_run_taken(
+    url: str, store: Store, new_run: Any, environment: Environment, execute: Any
+) -> None:
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, replace(environment, host="elsewhere", pid=1))
+    stale = datetime.now(UTC) - timedelta(seconds=65)
+    execute("UPDATE runs SET heartbeat = :stale", stale=stale.isoformat(" ").removesuffix("+00:00"))
+    with Store.open(url) as other:
+        other.claim(run_id, replace(environment, host="there", pid=2))
+        for write in (
+            lambda: store.heartbeat(run_id, 5),
+            lambda: store.add_scalars(run_id, [Scalar(name="d", step=1, value=0.0)]),
+            lambda: store.close(run_id, Status.INTERRUPTED, step=5),
+        ):
+            with pytest.raises(RunTakenError, match=f"Run {run_id} was taken over by process 2 on there"):
+                write()
+        other.heartbeat(run_id, 7)
+    assert store.run(run_id).step == 7
+    assert store.scalars(run_id) == ()
+
+
+def test_a_run_that_was_trained_meanwhile_is_not_claimed(store: Store, new_run: Any, environment: Environment) -> None:
+    run_id = store.create_run(new_run()).id
+    store.close(run_id, Status.INTERRUPTED, step=5)
+    seen = store.run(run_id)
+    store.claim(run_id, environment, seen)
+    store.close(run_id, Status.FINISHED, step=9)
+    with pytest.raises(RunChangedError, match=f"Run {run_id} has been trained to step 9 meanwhile"):
+        store.claim(run_id, environment, seen)
+    assert store.run(run_id).status is Status.FINISHED
+
+
 def test_a_run_without_heartbeat_is_lost_and_comes_back(
     store: Store, new_run: Any, environment: Environment, execute: Any
 ) -> None:
@@ -208,8 +242,8 @@ def test_checkpoints_are_replaced_by_step_and_dropped(store: Store, new_run: Any
     assert dropped.created is not None
     assert dropped.deleted is not None
     assert dropped.created <= dropped.deleted <= datetime.now(UTC)
-    with pytest.raises(RegistryError, match=f"Run {run_id} has no checkpoint of step 30"):
-        store.drop_checkpoint(run_id, 30)
+    store.drop_checkpoint(run_id, 30)  # one that the registry has never heard of
+    assert len(store.checkpoints(run_id)) == 2
 
 
 def test_artifacts_are_replaced_by_path(store: Store, new_run: Any) -> None:
@@ -242,8 +276,14 @@ def test_rewind_forgets_what_came_after(store: Store, new_run: Any) -> None:
         store.add_scalars(each, [Scalar(name="d", step=step, value=0.0) for step in (9, 10, 11)])
         store.add_score(each, score(10, 5.0))
         store.add_score(each, score(11, 6.0))
+        for step in (9, 11):
+            store.add_checkpoint(each, Checkpoint(step=step, path=str(step), size=1, sha256="ab"))
+            store.add_artifact(each, Artifact(kind="samples", path=f"{step}.png", size=1, sha256="ab", step=step))
         store.heartbeat(each, 11)
     store.rewind(run_id, 10)
+    assert [(c.step, c.deleted is None) for c in store.checkpoints(run_id)] == [(9, True), (11, False)]
+    assert [artifact.step for artifact in store.artifacts(run_id)] == [9]
+    assert all(c.deleted is None for c in store.checkpoints(other))
     assert [scalar.step for scalar in store.scalars(run_id)] == [9, 10]
     assert [found.step for found in store.scores(run_id)] == [10]
     assert store.run(run_id).step == 10

@@ -36,7 +36,7 @@ class ResnetPostact(Architecture, contract=1):
     generator_sides: ClassVar = ResnetPreact.generator_sides
     discriminator_sides: ClassVar = ResnetPreact.discriminator_sides
 
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, le=64)
     """Multiplier of all hidden channels."""
     initial_ch: int = Field(default=64, ge=1)
     """Channels of D's first block, before the multiplier; the article tried 16, 32 and 64."""

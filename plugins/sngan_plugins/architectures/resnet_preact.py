@@ -37,7 +37,7 @@ class ResnetPreact(Architecture, contract=1):
     generator_sides: ClassVar = _SIDES
     discriminator_sides: ClassVar = _SIDES
 
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, le=64)
     """Multiplier of all hidden channels."""
     last_ch: int | None = Field(default=None, ge=1)
     """Channels of D's last block, before the multiplier; by default as published (the seed also tried 512 at 48 px)."""

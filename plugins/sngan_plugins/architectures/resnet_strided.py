@@ -23,7 +23,7 @@ class ResnetStrided(Architecture, contract=1):
 
     discriminator_sides: ClassVar = tuple(side for side in ResnetPreact.discriminator_sides if side // 2 >= 6)
 
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, le=64)
     """Multiplier of all hidden channels."""
 
     def discriminator(self, shape: NetworkShape, norm: Normalization) -> nn.Module:

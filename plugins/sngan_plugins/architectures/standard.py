@@ -36,7 +36,7 @@ class Standard(Architecture, contract=1):
     generator_sides: ClassVar = _SIDES
     discriminator_sides: ClassVar = _SIDES
 
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, le=64)
     """Multiplier of all hidden channels."""
     leaky_slope: float = Field(default=0.1, ge=0)
     """Slope of D's leaky ReLU below 0."""

@@ -21,7 +21,7 @@ class StandardStrided(Architecture, contract=1):
 
     discriminator_sides: ClassVar = tuple(range(16, 129, 16))
 
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, le=64)
     """Multiplier of all hidden channels."""
     leaky_slope: float = Field(default=0.1, ge=0)
     """Slope of the leaky ReLU below 0; the article also tried 0.2."""
