@@ -89,6 +89,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     from sngan_cli.errors import SnganError
     from sngan_registry.errors import (
         AmbiguousRunError,
+        QueryError,
         RegistryError,
         RunBusyError,
         RunChangedError,
@@ -98,12 +99,9 @@ def _explain(error: Exception) -> tuple[str, int]:
 
     if isinstance(error, SnganError):
         return f"error: {error}", error.exit_code
-    if isinstance(error, RunNotFoundError | AmbiguousRunError):
-        return f"error: {error}", 3
-    if isinstance(error, RunBusyError | RunChangedError | RunTakenError):
-        return f"error: {error}", 1
     if isinstance(error, RegistryError):
-        return f"error: {error}", 4
+        codes = {QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3, RunBusyError: 1, RunChangedError: 1}
+        return f"error: {error}", (codes | {RunTakenError: 1}).get(type(error), 4)
     if isinstance(error, OSError) and error.strerror:
         return f"error: {error.strerror}" + (f": {error.filename}" if error.filename else ""), 1
     kind = type(error).__name__

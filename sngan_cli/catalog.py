@@ -6,6 +6,7 @@ broken plugin breaks nothing else.
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Catalog:
         entry = self._find(kind, name)
         try:
             component = EntryPoint(name, entry.value, GROUPS[kind]).load()
-        except Exception as error:  # a plugin may fail in any way; it is reported, whatever it is
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way; it is reported, whatever it is
             raise ComponentError(
                 f"The {kind} {name!r} of {entry.distribution} {entry.version} cannot be imported from {entry.value}: "
                 f"{type(error).__name__}: {error}. Reinstall or remove that package."
@@ -147,6 +148,9 @@ class Catalog:
                 f"{source} was written for contract version {component.contract}, and this sngan speaks {CONTRACT}: "
                 f"{remedy}."
             )
+        if inspect.isabstract(component):
+            missing = ", ".join(sorted(component.__abstractmethods__))
+            raise ComponentError(f"{source} ({entry.value}) lacks {missing}: see sngan_cli.contracts.{base.__name__}.")
 
 
 def _declared_in_checkout(kind: str) -> Iterable[str]:
@@ -154,8 +158,10 @@ def _declared_in_checkout(kind: str) -> Iterable[str]:
     pyproject = Path(contracts.__file__).parents[1] / "pyproject.toml"
     if not pyproject.is_file():
         return ()
-    with pyproject.open("rb") as file:
-        project = tomllib.load(file).get("project", {})
+    try:
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):  # its owner is just editing it
+        return ()
     return tuple(project.get("entry-points", {}).get(GROUPS[kind], {})) if project.get("name") == "sngan" else ()
 
 

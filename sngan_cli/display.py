@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -43,6 +44,7 @@ class Display:
         self._losses = self._score = ""
         self._spoken = time.monotonic()
         self._run_id = ""
+        self._first_metric: str | None = None
         self._total = 0
         self._images = 0
 
@@ -65,8 +67,10 @@ class Display:
                 self._show_scoring(done, total)
             case Scored():
                 std = "" if event.std is None else f" ± {event.std:.3f}"
-                self._score = f"{event.metric.upper()} {event.value:.3f}"
-                self._say(f"step {event.step}: {self._score}{std} ({event.protocol})")
+                score = f"{event.metric.upper()} {event.value:.3f}"
+                if event.metric == self._first_metric:
+                    self._score = score
+                self._say(f"step {event.step}: {score}{std} ({event.protocol})")
             case CheckpointWritten(step):
                 self._rate.pause()
             case Noticed(step, _, message):
@@ -95,6 +99,7 @@ class Display:
     def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
         """Print the run's id to stdout, at once, and show what begins."""
         self._run_id = run_id
+        self._first_metric = next(iter(config.metrics), None)
         self._total = config.steps or 0
         self._images = config.n_dis * config.batch_size
         self._task = self._bars.add_task("training", total=self._total, completed=step, said="")
@@ -139,17 +144,18 @@ class Display:
 
 
 class _Rate:
-    """Images per second over the recent past, scoring and saving left out."""
+    """Images per second over the last steps, scoring and saving left out."""
+
+    STEPS = 50
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._per_second: float | None = None
+        self._taken: deque[tuple[int, float]] = deque(maxlen=self.STEPS)
 
     def count(self, images: int) -> None:
         now = time.monotonic()
-        if self._last is not None and now > self._last:
-            present = images / (now - self._last)
-            self._per_second = present if self._per_second is None else 0.95 * self._per_second + 0.05 * present
+        if self._last is not None:
+            self._taken.append((images, now - self._last))
         self._last = now
 
     def pause(self) -> None:
@@ -163,3 +169,9 @@ class _Rate:
             return ""
         minutes, seconds = divmod(round(images / self._per_second), 60)
         return f"  {minutes // 60:d}:{minutes % 60:02d}:{seconds:02d} left"
+
+    @property
+    def _per_second(self) -> float | None:
+        if len(self._taken) < 3:  # the first steps choose algorithms and are slow
+            return None
+        return sum(images for images, _ in self._taken) / max(1e-9, sum(seconds for _, seconds in self._taken))

@@ -22,7 +22,7 @@ class UsageError(SnganError):
 
 
 class NotFoundError(SnganError):
-    """A run, checkpoint or component that does not exist, or a name that fits several (exit code 3)."""
+    """A run, checkpoint or curve that does not exist, or a name that fits several (exit code 3)."""
 
     exit_code = 3
 

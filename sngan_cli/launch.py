@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sngan_cli.catalog import Catalog
+from sngan_cli.catalog import Catalog, Entry
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
+from sngan_cli.engine.evaluation import try_extractor
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
-from sngan_cli.errors import UsageError, WeightsUnavailableError
+from sngan_cli.errors import ComponentError, SnganError, UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, check_folder, environment, provenance
 from sngan_cli.stopping import StopSignal
-from sngan_cli.trained import verified_checkpoint
+from sngan_cli.trained import check_installed, verified_checkpoint
 from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status, Store
 
 MAY_CHANGE_ON_RESUME = frozenset(
@@ -122,6 +124,7 @@ def train_on(
     """
     if run.status is Status.RUNNING:
         raise RunBusyError(run.id, run.environment.host, run.environment.pid)
+    check_installed(run, place.store.components(run.id), Catalog.installed())
     recorded = RunConfig.parse(run.config)
     composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
     config = composition.config
@@ -231,8 +234,9 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
     if root is not None and not composition.dataset.needs_data_dir:
         raise UsageError(f"The data set {config.dataset.name!r} is not read from files: leave --data-dir out.")
-    pictures = composition.dataset.open(root, place.cache / "downloads")
-    size = config.size or composition.dataset.default_side(pictures)
+    with _blaming(composition.entries["dataset"]):
+        pictures = composition.dataset.open(root, place.cache / "downloads")
+        size = config.size or composition.dataset.default_side(pictures)
     check_size(composition, size)
     if config.conditional and not pictures.class_names:
         raise UsageError(
@@ -247,7 +251,8 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     )
     try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
     extractor = _extractor(composition, str(device), place, audience)
-    data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
+    with _blaming(composition.entries["dataset"]):
+        data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     if data.skipped:
         name, reason = data.skipped[0]
         others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
@@ -255,9 +260,26 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     return Prepared(resolved, data, extractor)
 
 
+@contextmanager
+def _blaming(entry: Entry) -> Iterator[None]:
+    """Say whose component it was that failed; what is explained already, or of the system, passes as it is."""
+    try:
+        yield
+    except (SnganError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ComponentError(
+            f"The {entry.kind} {entry.name!r} of {entry.distribution} {entry.version} failed: {type(error).__name__}: "
+            f"{error}. Tell its author what `sngan --debug` shows."
+        ) from error
+
+
 def _extractor(composition: Composition, device: str, place: Place, audience: Audience) -> LoadedExtractor | None:
     try:
-        return composition.extractor.load(device, place.cache / "weights")
+        with _blaming(composition.entries["extractor"]):
+            extractor = composition.extractor.load(device, place.cache / "weights")
+            try_extractor(extractor, composition.config.extractor.name)
+        return extractor
     except WeightsUnavailableError as error:
         audience.warn(f"Nothing will be scored. {error}")
         return None

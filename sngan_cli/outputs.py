@@ -11,7 +11,9 @@ from sngan_cli.errors import UsageError
 def check_output(path: Path, formats: Sequence[str]) -> None:
     """Raise `UsageError` where a picture or plot cannot be written to `path`, before any work is done for it."""
     if path.suffix.lower() not in formats:
-        raise UsageError(f"The output {str(path)!r} has no known ending: use one of {', '.join(formats)}.")
+        raise UsageError(
+            f"The output {str(path)!r} has no known ending: use one of {', '.join(dict.fromkeys(formats))}."
+        )
     if path.is_dir():
         raise UsageError(f"The output {str(path)!r} is a folder: name a file in it.")
     try:

@@ -25,6 +25,13 @@ def registry_place() -> str:
     return os.environ.get("SNGAN_REGISTRY") or str(home() / "registry.db")
 
 
+def registry_name() -> str:
+    """The registry as it may be shown: a file, or a URL without its password."""
+    from sngan_registry.database import label, registry_url
+
+    return label(registry_url(registry_place()))
+
+
 def runs_folder() -> Path:
     """Checkpoints and pictures, one folder a run."""
     return home() / "runs"

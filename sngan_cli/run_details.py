@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from sngan_cli import console, paths
@@ -67,12 +68,18 @@ def print_run(run: Run, everything: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
 
 def _section(title: str, rows: Sequence[tuple[str | None, str | None]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     rows = [(key, value) for key, value in rows if value]
     if not rows:
         return
+    if not sys.stdout.isatty():
+        width = max(12, *(len(key or "") + 2 for key, _ in rows))
+        sys.stdout.write(f"{title}\n")
+        sys.stdout.writelines(f"  {key}".ljust(width + 2) + f"{value}\n" for key, value in rows)
+        sys.stdout.write("\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, min_width=12)
     table.add_column(overflow="fold")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sngan_cli import console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sngan_registry import Run, RunSummary
+    from sngan_registry import Run, RunSummary, Score
+    from sngan_registry.queries import Facts
 
 
 class RunTable:
@@ -19,20 +20,28 @@ class RunTable:
     NUMBERS = frozenset({"step", "steps", "seed"})
 
     def __init__(self, summaries: Sequence[RunSummary], leading: Mapping[str, str], columns: str | None):
+        from sngan_registry import facts_of
+
         self._summaries, self._leading = summaries, leading
-        self._cells = [self._facts(summary) for summary in summaries]
+        self._cells = [facts_of(summary) for summary in summaries]
         self._marked: set[str] = set()
         self.columns = self._choose(columns)
 
     def rows(self, *, plain: bool = False) -> list[list[str]]:
-        """Cells of every run; `plain` gives scores in full and leaves out their marks."""
+        """Cells of every run; `plain` gives numbers in full and leaves out marks."""
         return [
-            [
-                self._score(summary, column, plain) if column in self._metrics else text_of(cells.get(column))
-                for column in self.columns
-            ]
-            for summary, cells in zip(self._summaries, self._cells, strict=True)
+            [self._cell(summary, facts, column, plain) for column in self.columns]
+            for summary, facts in zip(self._summaries, self._cells, strict=True)
         ]
+
+    def with_protocols(self) -> RunTable:
+        """The same table with a column that names the protocol behind each of scores: for a file, without marks."""
+        wide = [
+            c
+            for column in self.columns
+            for c in ((column, f"{column}.protocol") if column in self._metrics else (column,))
+        ]
+        return RunTable(self._summaries, self._leading, ",".join(wide))
 
     def print(self) -> None:
         """Print the table, and under it what the scores are."""
@@ -59,6 +68,7 @@ class RunTable:
         from sngan_cli.errors import UsageError, did_you_mean
 
         known = dict.fromkeys([*self.DEFAULT, *sorted(self._metrics), "age"])
+        known |= dict.fromkeys(f"{metric}.protocol" for metric in sorted(self._metrics))
         known |= dict.fromkeys(key for cells in self._cells for key in cells)
         if columns is None:
             return (*self.DEFAULT, *(self._leading or ("is",)), "age")
@@ -70,41 +80,35 @@ class RunTable:
             raise UsageError(f"--columns {columns!r} names none, such as --columns {','.join(self.DEFAULT)}.")
         return chosen
 
-    def _facts(self, summary: RunSummary) -> dict[str, Any]:
+    def _cell(self, summary: RunSummary, facts: Facts, column: str, plain: bool) -> str:
         run = summary.run
-        facts: dict[str, Any] = dict(run.config)
-        for component in summary.components:
-            facts[component.role] = component.name
-            facts |= {f"{component.role}.{key}": value for key, value in component.options.items()}
-        both = (facts.get("arch_g"), facts.get("arch_d"))
-        facts["arch"] = both[0] if both[0] == both[1] else "/".join(map(text_of, both))
-        facts |= {
-            "id": run.id,
-            "name": run.name,
-            "cond": facts.get("conditional"),
-            "step": str(run.step) if run.step == run.steps else f"{run.step}/{run.steps}",
-            "status": run.status.value,
-            "age": _age(run),
-            "note": run.note,
-            "tags": ",".join(run.tags),
-            "created": run.created.isoformat(timespec="seconds"),
-            "parent": run.parent,
-            "host": run.environment.host,
-            "reason": run.reason,
-        }
-        return {key: value for key, value in facts.items() if not isinstance(value, dict)}
+        metric, _, what = column.partition(".")
+        if metric in self._metrics:
+            score = self._score_of(summary, metric)
+            return self._score(score, plain) if not what or score is None else score.protocol
+        match column:
+            case "step" if not plain and run.step != run.steps:
+                return f"{run.step}/{run.steps}"
+            case "age":
+                return _age(run)
+            case "cond":
+                column = "conditional"
+            case "arch" if not facts.get("arch"):  # each network has its own
+                return "/".join(text_of(value) for key in ("arch_g", "arch_d") for value in facts.get(key, ()))
+        return ",".join(map(text_of, facts.get(column, ())))
 
-    def _score(self, summary: RunSummary, metric: str, plain: bool) -> str:
+    def _score_of(self, summary: RunSummary, metric: str) -> Score | None:
         scores = {score.protocol: score for score in summary.best if score.metric == metric}
-        if not scores:
+        return scores.get(self._leading.get(metric, "")) or next(iter(scores.values()), None)
+
+    def _score(self, score: Score | None, plain: bool) -> str:
+        if score is None:
             return ""
-        protocol = self._leading.get(metric, "")
-        score = scores.get(protocol) or next(iter(scores.values()))
         if plain:
             return repr(score.value)
-        mark = "" if score.protocol == protocol else "*"
+        mark = "" if score.protocol == self._leading.get(score.metric, "") else "*"
         if mark:
-            self._marked.add(metric)
+            self._marked.add(score.metric)
         return f"{score.value:.3f}{mark}"
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
-from sngan_cli.config import Layer, RunConfig
+from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, did_you_mean
-from sngan_registry import Checkpoint, Run, Store
+from sngan_registry import Checkpoint, Component, Run, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import nn
 
 
@@ -42,7 +45,7 @@ class TrainedGenerator:
         if wanted in self.class_names:
             return self.class_names.index(wanted)
         last = len(self.class_names) - 1
-        if not wanted.lstrip("-").isdigit():
+        if not re.fullmatch(r"-?[0-9]+", wanted):
             raise UsageError(f"There is no class {wanted!r}.{did_you_mean(wanted, self.class_names)}")
         if not 0 <= int(wanted) <= last:
             raise UsageError(
@@ -80,11 +83,23 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str, command:
     try:
         checkpoint.verify(runs / run.id / wanted.path, wanted.sha256 or None)
     except CheckpointError as error:
-        others = [c.step for c in present if c.step != wanted.step]
+        others = [c.step for c in present if c.step != wanted.step and (runs / run.id / c.path).is_dir()]
         earlier = [step for step in others if step < wanted.step] or others
         remedy = f" Use another: {command} --checkpoint {earlier[-1]}" if earlier else " There is no other."
         raise CheckpointError(f"{error}{remedy}") from error
     return Chosen(wanted.step, runs / run.id / wanted.path)
+
+
+def check_installed(run: Run, components: Iterable[Component], catalog: Catalog) -> None:
+    """Raise `NotFoundError` naming the distribution of a component that the run was made with and is gone."""
+    for component in components:
+        kind = ROLES.get(component.role, "metric")
+        if component.name not in catalog.names(kind):
+            supplier = f"{component.distribution} {component.version}"
+            raise NotFoundError(
+                f"Run {run.id} was made with the {kind} {component.name!r} of {supplier}, which is not installed: pip "
+                f"install '{component.distribution}=={component.version}'."
+            )
 
 
 def load_generator(
@@ -94,6 +109,7 @@ def load_generator(
 
     `weights` is `raw`, `averaged`, or None for the one that the run itself is scored with.
     """
+    check_installed(run, store.components(run.id), Catalog.installed())
     chosen = verified_checkpoint(store, run, runs, which, command)
     progress = checkpoint.read_progress(chosen.folder)
     composition = compose([Layer(f"run {run.id}", run.config)], Catalog.installed())
@@ -112,7 +128,7 @@ def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Chec
         return by_step[max(by_step)]
     if which == "best":
         return by_step[_best_step(store, run, by_step)]
-    if which.isdigit() and int(which) in by_step:
+    if re.fullmatch("[0-9]+", which) and int(which) in by_step:
         return by_step[int(which)]
     steps = ", ".join(map(str, sorted(by_step)))
     raise NotFoundError(f"Run {run.id} has no checkpoint {which!r}: choose last, best or one of the steps {steps}.")

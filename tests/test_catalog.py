@@ -40,6 +40,13 @@ class Silent(Loss):
     """Names no contract."""
 
 
+class Unfinished(Loss, contract=1):
+    """Lacks the generator's loss."""
+
+    def discriminator(self, real_logits, fake_logits):
+        return real_logits.mean()
+
+
 class Plain(Good, contract=1):
     """Needs an option."""
 
@@ -80,12 +87,21 @@ def test_a_broken_plugin_is_named_and_breaks_nothing_else(module: str) -> None:
     assert catalog.make("loss", "good", {}).model_dump() == {"margin": 1.0}
 
 
+def test_a_plugin_that_ends_the_program_is_broken_like_others(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "catalog_test_exit.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(ComponentError, match=r"'it' of third-party 1\.2 cannot be imported .*SystemExit: 3"):
+        Catalog([entry("it", "catalog_test_exit:Loss")]).load("loss", "it")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("Future", r"contract version 7, and this sngan speaks 1: install a newer sngan"),
         ("Past", r"contract version 0, and this sngan speaks 1: install a newer third-party"),
         ("Silent", r"names no contract version: declare `class Silent\(Loss, contract=1\)`"),
+        ("Unfinished", r"lacks generator: see sngan_cli\.contracts\.Loss"),
         ("NUMBER", r"is not a subclass of sngan_cli\.contracts\.Loss"),
     ],
 )

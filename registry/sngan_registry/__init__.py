@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sngan_registry.errors import (
     AmbiguousRunError,
+    QueryError,
     RegistryError,
     RunBusyError,
     RunChangedError,
@@ -16,7 +17,7 @@ from sngan_registry.errors import (
     RunTakenError,
     SchemaError,
 )
-from sngan_registry.queries import SORT_KEYS, Sorted, filter_summaries, sort_summaries
+from sngan_registry.queries import Sorted, facts_of, filter_summaries, sort_summaries
 from sngan_registry.records import (
     LOST_AFTER,
     Artifact,
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
     from sngan_registry.store import Store
 
 __all__ = [
-    "LOST_AFTER", "SORT_KEYS", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment",
-    "Event", "NewRun", "RegistryError", "Run", "RunBusyError", "RunChangedError", "RunNotFoundError",
+    "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment",
+    "Event", "NewRun", "QueryError", "RegistryError", "Run", "RunBusyError", "RunChangedError", "RunNotFoundError",
     "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
-    "filter_summaries", "sort_summaries",
+    "facts_of", "filter_summaries", "sort_summaries",
 ]  # fmt: skip
 
 

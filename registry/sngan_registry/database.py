@@ -43,7 +43,7 @@ def registry_url(place: str | Path) -> URL:
         return URL.create("sqlite", database=str(Path(place).expanduser()))
     try:
         return make_url(place)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         # The text may hold a password, so the message does not show it.
         raise RegistryError(
             "The registry's URL cannot be read: write it as postgresql://user:password@host/database."
@@ -88,7 +88,13 @@ def connect(url: URL) -> Engine:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Run queries in one transaction that is rolled back; raises `RegistryError` for what the database refuses."""
     with _in_words(engine.url), engine.connect() as connection:
-        yield connection
+        try:
+            yield connection
+        except (ValueError, TypeError, KeyError) as error:  # of what stands in a row
+            raise RegistryError(
+                f"The registry {label(engine.url)} holds something unreadable ({type(error).__name__}: {error}); "
+                "restore it from a backup."
+            ) from error
 
 
 @contextmanager

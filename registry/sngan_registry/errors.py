@@ -19,6 +19,10 @@ class SchemaError(RegistryError):
     """The database is from a newer sngan, or no registry at all."""
 
 
+class QueryError(RegistryError):
+    """A question about a setting that no run has, or a value that it cannot have."""
+
+
 class RunNotFoundError(RegistryError):
     """No run goes by this id, prefix or name."""
 

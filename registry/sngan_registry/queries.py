@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
-from sngan_registry.errors import RegistryError
+from sngan_registry.errors import QueryError
 from sngan_registry.records import RunSummary, Score
 
 Facts = Mapping[str, Sequence[Any]]
 """What can be asked of a run: to each key the values that it has there."""
-
-_SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
-    "id": lambda summary: summary.run.id,
-    "created": lambda summary: summary.run.created,
-    "name": lambda summary: (summary.run.name is None, summary.run.name or ""),
-    "status": lambda summary: summary.run.status.value,
-    "step": lambda summary: summary.run.step,
-    "seed": lambda summary: summary.run.seed,
-}
-
-SORT_KEYS = tuple(_SORT_KEYS)
-"""What runs can be sorted by besides a metric's name."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +25,48 @@ class Sorted:
     protocol: str | None = None
 
 
-def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) -> list[RunSummary]:
-    """Keep the runs that have every value asked for.
+def facts_of(summary: RunSummary) -> Facts:
+    """Everything that runs can be filtered and sorted by, and that a table can show.
 
-    A key is a component's role (`loss`, `arch_g`, or `arch` for both networks), one of its options (`loss.margin`), or
-    a plain setting of the configuration (`n_dis`). Numbers are compared as numbers: `lr=2e-4` finds 0.0002. Raises
-    `RegistryError` for a key that none of the runs has.
+    A key is a component's role (`loss`, `arch_g`), one of its options (`loss.margin`), a plain setting of the
+    configuration (`n_dis`), or what the registry knows of the run itself (`status`, `tag`, ...). `arch`, its options
+    and `lr` have a value where both networks agree.
     """
-    facts = [(summary, _facts(summary)) for summary in summaries]
+    run = summary.run
+    facts: dict[str, list[Any]] = {
+        key: [value] for key, value in run.config.items() if value is None or isinstance(value, str | int | float)
+    }
+    for role, components in groupby(summary.components, key=lambda component: component.role):
+        facts[role] = []
+        for component in components:
+            facts[role].append(component.name)
+            for option, value in component.options.items():
+                facts.setdefault(f"{role}.{option}", []).append(value)
+    for of_g in [key for key in facts if key == "lr_g" or key.partition(".")[0] == "arch_g"]:
+        of_d, both = of_g.replace("_g", "_d", 1), of_g.replace("_g", "", 1)
+        if both not in facts:
+            facts[both] = [value for value in facts[of_g] if value in facts.get(of_d, ())]
+    own = {
+        "id": run.id, "name": run.name, "status": run.status.value, "step": run.step, "steps": run.steps,
+        "seed": run.seed, "created": run.created.isoformat(timespec="seconds"), "parent": run.parent,
+        "host": run.environment.host, "reason": run.reason, "note": run.note,
+    }  # fmt: skip
+    return facts | {key: [value] for key, value in own.items()} | {"tag": list(run.tags)}
+
+
+def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) -> list[RunSummary]:
+    """Keep the runs that have every value asked for, by the keys of `facts_of`.
+
+    Numbers are compared as numbers: `lr=2e-4` finds 0.0002; yes, true and 1 are the same, as are no, false and 0.
+    Raises `QueryError` for a key that none of the runs has.
+    """
+    facts = [(summary, facts_of(summary)) for summary in summaries]
     known = set[str]().union(*(keys for _, keys in facts))
-    unknown = [key for key in where if key not in known]
-    if unknown and known:
-        raise RegistryError(f"No run has a setting {unknown[0]!r}; known ones are {', '.join(sorted(known))}.")
+    for key in where:
+        if known and key not in known:
+            near = get_close_matches(key, sorted(known), n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
+            raise QueryError(f"No run has a setting {key!r}: {hint}")
     return [
         summary
         for summary, values in facts
@@ -56,15 +75,17 @@ def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) 
 
 
 def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool = False) -> Sorted:
-    """Sort by one of `SORT_KEYS`, or by the best score of the metric `key`, the best run first.
+    """Sort by the best score of the metric `key`, the best run first, or else by that key of `facts_of`.
 
     Scores of different protocols are never mixed. Runs measured by the most used protocol (of equally used ones the
     most recent) come first, then those measured by another, each protocol by itself, then those without a score: with
-    a metric that no run has, all stay where they are. `reverse` turns the order around, within each protocol.
+    a key that no run has, all stay where they are. `reverse` turns the order around, within each protocol.
     """
     summaries = tuple(summaries)
-    if key in _SORT_KEYS:
-        return Sorted(tuple(sorted(summaries, key=_SORT_KEYS[key], reverse=reverse)))
+    if not any(score.metric == key for summary in summaries for score in summary.best):
+        ranked = [(_rank(facts_of(summary).get(key, ())), summary) for summary in summaries]
+        having = sorted((pair for pair in ranked if pair[0]), key=lambda pair: pair[0], reverse=reverse)
+        return Sorted(tuple(summary for _, summary in (*having, *(pair for pair in ranked if not pair[0]))))
     scored = [(score, summary) for summary in summaries for score in summary.best if score.metric == key]
     protocols = _most_used_first([score for score, _ in scored])
     placed: dict[str, RunSummary] = {}
@@ -76,27 +97,17 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
     return Sorted((*placed.values(), *rest), protocols[0] if protocols else None)
 
 
-def _facts(summary: RunSummary) -> Facts:
-    facts: dict[str, list[Any]] = {
-        key: [value]
-        for key, value in summary.run.config.items()
-        if value is None or isinstance(value, str | int | float)
-    }
-    for role, components in groupby(summary.components, key=lambda component: component.role):
-        facts[role] = []
-        for component in components:
-            facts[role].append(component.name)
-            for option, value in component.options.items():
-                facts.setdefault(f"{role}.{option}", []).append(value)
-    for key in [key for key in facts if key.partition(".")[0] == "arch_g"]:
-        both = f"arch_d{key.removeprefix('arch_g')}"
-        facts[f"arch{key.removeprefix('arch_g')}"] = [v for v in facts[key] if v in facts.get(both, ())]
-    return facts
+def _rank(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:
+    """Sorts numbers before words; empty where there is no value."""
+    known = [value for value in values if value is not None]
+    return tuple((isinstance(value, str), value) for value in known if isinstance(value, str | int | float))
 
 
 def _equals(value: Any, text: str) -> bool:
-    if value is None or isinstance(value, bool):
-        return str(value).lower() == text.lower()
+    if value is None:
+        return text.lower() in ("", "none")
+    if isinstance(value, bool):
+        return text.lower() in (("yes", "true", "1") if value else ("no", "false", "0"))
     if isinstance(value, int | float):
         try:
             return value == float(text)

@@ -125,10 +125,11 @@ def _last(connection: Connection) -> Run:
 
 
 def _best(connection: Connection) -> str:
-    """Id of the run with the best score, within the protocol that was used most recently."""
+    """Id of the run with the best score, within the protocol that most runs (of equals, the latest) share."""
     of_metric = (tables.scores.c.metric == BEST_METRIC, tables.scores.c.value.is_not(None))
-    latest = select(tables.scores.c.protocol).where(*of_metric).order_by(tables.scores.c.created.desc()).limit(1)
-    comparable = (*of_metric, tables.scores.c.protocol == latest.scalar_subquery())
+    uses = (func.count(tables.scores.c.run_id.distinct()).desc(), func.max(tables.scores.c.created).desc())
+    leading = select(tables.scores.c.protocol).where(*of_metric).group_by(tables.scores.c.protocol).order_by(*uses)
+    comparable = (*of_metric, tables.scores.c.protocol == leading.limit(1).scalar_subquery())
     best: str | None = connection.scalar(
         select(tables.scores.c.run_id).where(*comparable).order_by(*_BEST_FIRST).limit(1)
     )

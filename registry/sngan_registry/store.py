@@ -218,8 +218,8 @@ class Store:
     def get(self, ref: str) -> Run:
         """Find a run by id, name, unique prefix of its id, `@last` (created last) or `@best`.
 
-        `@best` has the best Inception Score among those measured as the most recent one was. Raises `AmbiguousRunError`
-        where a name or prefix fits several runs.
+        `@best` has the best Inception Score among those of the protocol that most runs share. Raises
+        `AmbiguousRunError` where a name or prefix fits several runs.
         """
         with reading(self._engine) as connection:
             return reads.find_run(connection, ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Annotated
 
@@ -25,8 +26,10 @@ def interpolate(
         str | None,
         typer.Option("--class", metavar="K|A:B", help="Class by name or number, or a path from one to another."),
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Paths (default: one a class, 10 at most; else 8).")] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Images on a path, both ends included.")] = 10,
+    rows: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Paths (default: one a class, 10 at most; else 8).")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, max=1000, help="Images on a path, both ends included.")] = 10,
     along: Annotated[Along, typer.Option(help="Straight lines between latents, or great circles.")] = Along.SPHERICAL,
     figure: Annotated[bool, typer.Option("--figure", help="Draw samples to the left of the paths.")] = False,
     scale: Scale = 1,
@@ -56,7 +59,7 @@ def interpolate(
             checkpoint,
             weights=weights,
             device=device,
-            command=f"sngan interpolate {run_id} -o {output}",
+            command=shlex.join(["sngan", "interpolate", run_id, "-o", str(output)]),
         )
     ends = trained.class_path(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None

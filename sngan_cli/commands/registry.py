@@ -17,6 +17,4 @@ def registry() -> None:
 @app.command()
 def path() -> None:
     """Print the registry's file or URL (a password in it is hidden)."""
-    from sngan_registry.database import label, registry_url
-
-    typer.echo(label(registry_url(paths.registry_place())))
+    typer.echo(paths.registry_name())

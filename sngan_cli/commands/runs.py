@@ -43,7 +43,7 @@ def list_runs(
         str | None,
         typer.Option(
             metavar="KEY",
-            help="A metric such as is (best first), or id, created, name, status, step, seed (default: newest first).",
+            help="A metric such as is (best first), or any column (default: newest first).",
         ),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order around.")] = False,
@@ -71,13 +71,13 @@ def list_runs(
         return
     table = RunTable(shown, leading, columns)
     if as_csv:
+        if columns is None:
+            table = table.with_protocols()
         console.print_csv(table.columns, table.rows(plain=True))
         return
     if not shown:
-        filtered = where or status or tag
-        console.note(
-            "No run matches." if filtered else "There are no runs yet: start one with `sngan train --dataset shapes`."
-        )
+        start = f"There are no runs in {paths.registry_name()} yet: start one with `sngan train --dataset shapes`."
+        console.note("No run matches." if where or status or tag else start)
         return
     table.print()
 
@@ -112,6 +112,8 @@ def _conditions(where: Iterable[str] | None) -> dict[str, str]:
         key, equals, value = condition.partition("=")
         if not (equals and key.strip()):
             raise UsageError(f"--where {condition!r} is not KEY=VALUE, such as --where dataset=stl10.")
+        if key.strip() in conditions:
+            raise UsageError(f"--where {key.strip()} is given twice, and a run has one value: leave one out.")
         conditions[key.strip()] = value.strip()
     return conditions
 
@@ -121,14 +123,14 @@ def _ordered(
 ) -> tuple[Sequence[RunSummary], dict[str, str]]:
     """The runs in order, and for each metric the protocol whose scores go unmarked."""
     from sngan_cli.errors import UsageError, did_you_mean
-    from sngan_registry import SORT_KEYS, sort_summaries
+    from sngan_registry import facts_of, sort_summaries
 
     metrics = dict.fromkeys(score.metric for summary in found for score in summary.best)
     leading = {metric: sort_summaries(found, metric).protocol or "" for metric in metrics}
     if sort is None:
         return (found[::-1] if reverse else found), leading
-    known = [*SORT_KEYS, *metrics, "is"]
-    if sort not in known:
+    known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
+    if found and sort not in known:
         raise UsageError(f"Runs cannot be sorted by {sort!r}.{did_you_mean(sort, known)}")
     return sort_summaries(found, sort, reverse=reverse).summaries, leading
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +39,12 @@ def sample(
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option("-n", min=1, help="Number of images (default: 64, or 8 of each of the first 10 classes)."),
+        typer.Option(
+            "-n",
+            min=1,
+            max=10_000,
+            help="Number of images, filled up to one row a class (default: 64, or 8 of each of the first 10 classes).",
+        ),
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Images in a row.")] = None,
     scale: Scale = 1,
@@ -61,13 +67,15 @@ def sample(
             checkpoint,
             weights=weights,
             device=device,
-            command=f"sngan sample {run_id} -o {output}",
+            command=shlex.join(["sngan", "sample", run_id, "-o", str(output)]),
         )
     chosen = trained.class_index(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
     rows_of = classes if chosen is None else None
     count = images or (8 * min(rows_of, 10) if rows_of else 64)
     width = columns or sampling.columns_of(count, min(rows_of, 10) if rows_of and images is None else rows_of)
+    if rows_of and columns is None and count > rows_of:
+        count = width * (rows_of if images else min(rows_of, 10))  # no class is left out
     z = sampling.latents(trained.network, count, seed, "sample")
     y = sampling.sheet_labels(classes, chosen, count, width)
     drawn = sampling.images(trained.network, z, y)

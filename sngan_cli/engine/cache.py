@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -74,6 +75,7 @@ def prepare(
     found = _read(folder)
     if found is None:
         partial = cache / f".{key}.{uuid.uuid4().hex}.partial"
+        _sweep(cache)
         try:
             partial.mkdir(parents=True)
             _write(pictures, side, partial, progress, workers or os.cpu_count() or 1)
@@ -90,6 +92,14 @@ def prepare(
         raise DataError(f"The decoded pictures in {folder} were damaged while they were written: try again.")
     _check_skipped(pictures, found.skipped)
     return found
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what processes left that were killed more than a day ago."""
+    for leftover in cache.glob(".*.partial"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > 86_400:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(
@@ -159,12 +169,26 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
     skipped: list[tuple[str, str]] = []
     for index in range(start, start + len(images)):
         try:
-            images[len(labels)], label = pictures.read(index, side)
+            pixels, label = pictures.read(index, side)
         except UnreadablePictureError as error:
             skipped.append((pictures.name(index), str(error)))
-        else:
-            labels.append(label)
+            continue
+        _check_read(pictures, index, pixels, label, side)
+        images[len(labels)] = pixels
+        labels.append(label)
     return _Chunk(images[: len(labels)], labels, skipped)
+
+
+def _check_read(pictures: Pictures, index: int, pixels: np.ndarray, label: int, side: int) -> None:
+    """Raise `DataError` where a data set breaks its promise: its author wants to know."""
+    classes = 1 if pictures.class_names is None else len(pictures.class_names)
+    if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
+        found = f"an array {pixels.shape} of {pixels.dtype}, not {(side, side, 3)} of uint8"
+    elif not 0 <= label < classes:
+        found = f"the label {label}, of {classes} classes"
+    else:
+        return
+    raise DataError(f"The data set gives {found}, for {pictures.name(index)}: tell its author.")
 
 
 def _digest(folder: Path, names: list[str] | None) -> str:

@@ -10,11 +10,23 @@ from torch import nn
 
 from sngan_cli.contracts import LoadedExtractor, Metric
 from sngan_cli.engine import sampling
+from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
 
 
 class ScoringStoppedError(Exception):
     """A score was given up because the run was asked to stop."""
+
+
+def try_extractor(extractor: LoadedExtractor, name: str) -> None:
+    """Show two images to an extractor; raises `ComponentError` where it gives no features of them."""
+    with torch.no_grad():
+        found = extractor(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    shapes = [getattr(getattr(found, part, None), "shape", None) for part in ("pooled", "logits")]
+    if not all(shape is not None and len(shape) == 2 and shape[0] == 2 for shape in shapes):
+        raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
+    if not isinstance(getattr(extractor, "weights_sha256", None), str):
+        raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
 
 
 def score(

@@ -124,7 +124,7 @@ class Training:
                     "--precision bf16."
                 ) from error
             self.progress = replace(self.progress, step=step, drawn=self.real.drawn)
-            logged = step == 1 or step % self.config.log_every == 0
+            logged = step in (1, total) or step % self.config.log_every == 0
             values = self._watch.check(losses, step, read=logged)
             self._observe(Stepped(step, values))
             for notice in self._watch.notices(step, values):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sngan_registry import Store
+
 
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as picture:
@@ -37,6 +39,22 @@ def test_samples_by_class_name_and_number_are_the_same(sngan: Any, trained: str,
 def test_a_conditional_sheet_has_a_class_a_row(sngan: Any, trained: str, tmp_path: Path) -> None:
     sngan("sample", trained, "-n", 30, "-o", tmp_path / "sheet.png")
     assert tiles(tmp_path / "sheet.png", 3).shape[:2] == (10, 3)
+
+
+def test_no_class_is_left_out_of_a_sheet(sngan: Any, trained: str, tmp_path: Path) -> None:
+    assert sngan("sample", trained, "-n", 25, "-o", tmp_path / "a.png").code == 0
+    assert tiles(tmp_path / "a.png", 3).shape[:2] == (10, 3)
+
+
+def test_a_run_of_a_plugin_that_is_gone_names_it(sngan: Any, trained: str, home: Path, tmp_path: Path) -> None:
+    with Store.open(home / "registry.db") as store, store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE components SET name = 'wasserstein', distribution = 'third-party' WHERE role = 'loss'"
+        )
+    for arguments in (["sample", trained, "-o", tmp_path / "x.png"], ["train", "--resume", trained, "--steps", 9]):
+        done = sngan(*arguments)
+        assert done.code == 3
+        assert "the loss 'wasserstein' of third-party 0.1.0, which is not installed: pip install" in done.err
 
 
 def test_averaged_weights_and_earlier_checkpoints_draw_other_pictures(sngan: Any, trained: str, tmp_path: Path) -> None:
@@ -96,6 +114,10 @@ def test_an_animation_has_a_frame_a_step(sngan: Any, trained: str, tmp_path: Pat
         (["sample", "RUN", "--class", "10", "-o", "x.png"], 2, r"classes run from 0 \(disc\) to 9 \(hourglass\)"),
         (["sample", "RUN", "--class", "-1", "-o", "x.png"], 2, r"There is no class -1: classes run from 0"),
         (["interpolate", "RUN", "--class", "0:12", "-o", "x.png"], 2, r"There is no class 12"),
+        (["sample", "RUN", "--class=--5", "-o", "x.png"], 2, r"There is no class '--5'"),
+        (["sample", "RUN", "--class", "²", "-o", "x.png"], 2, r"There is no class '²'"),
+        (["sample", "RUN", "--checkpoint", "²", "-o", "x.png"], 3, r"no checkpoint '²'"),
+        (["sample", "RUN", "-n", "100000000", "-o", "x.png"], 2, r"-n"),
         (["sample", "RUN", "-o", "x.txt"], 2, r"'x\.txt' has no known ending: use one of \.png"),
         (["sample", "RUN", "-o", "x.gif"], 2, r"'x\.gif' has no known ending"),
         (["sample", "RUN", "-o", "file/x.png"], 2, r"cannot be written"),

@@ -24,6 +24,97 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Catalog.installed.cache_clear()
 
 
+MISBEHAVING = """
+import numpy as np
+import torch
+from sngan_cli.contracts import Architecture, Dataset, Extractor, Loss, Pictures
+
+
+class Vector(Loss, contract=1):
+    def discriminator(self, real_logits, fake_logits):
+        return real_logits
+
+    def generator(self, fake_logits):
+        return fake_logits.mean()
+
+
+class Raising(Vector, contract=1):
+    def discriminator(self, real_logits, fake_logits):
+        raise ZeroDivisionError("oops")
+
+
+class Flat(Architecture, contract=1):
+    discriminator_sides = (8,)
+
+    def discriminator(self, shape, norm):
+        class Network(torch.nn.Linear):
+            def forward(self, x, y):
+                return super().forward(x.flatten(1))
+
+        return Network(192, 1)
+
+
+class Bare(Extractor, contract=1):
+    def load(self, device, cache):
+        return lambda images: None
+
+
+class Stumbling(Dataset, contract=1):
+    needs_data_dir = False
+
+    def open(self, root, download_to):
+        raise KeyError("labels")
+
+    def default_side(self, pictures):
+        return 8
+"""
+
+
+@pytest.fixture
+def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distribution whose components load, and then do what the contracts do not allow."""
+    metadata = tmp_path / "misbehaving-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[sngan.losses]\nvector = misbehaving_plugin:Vector\nraising = misbehaving_plugin:Raising\n"
+        "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
+        "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\n"
+    )
+    (tmp_path / "misbehaving_plugin.py").write_text(MISBEHAVING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Catalog.installed.cache_clear()
+    yield
+    Catalog.installed.cache_clear()
+
+
+@pytest.mark.usefixtures("misbehaving")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--loss", "vector"], "'vector' gives a tensor of shape (2,) for a loss of D, not one of shape (): tell its"),
+        (["--loss", "raising"], "cannot be used at 8 px with these options and batches of 4 and 4: ZeroDivisionError"),
+        (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05"],
+         "'flat' gives a tensor of shape (2, 1) for logits, not one of shape (2,): tell its author"),
+        (["--extractor", "bare"], "'bare' gives NoneType of shapes [None, None], not Features of two images"),
+        (["--dataset", "stumbling", "--set", "dataset={}"],
+         "The dataset 'stumbling' of misbehaving 1.0 failed: KeyError: 'labels'. Tell its author"),
+    ],
+)  # fmt: skip
+def test_what_misbehaves_is_named_before_there_is_a_run(
+    sngan: Any, tiny: list[str], arguments: list[str], message: str
+) -> None:
+    usual = tiny[4:] if "--dataset" in arguments else tiny
+    usual = [a for a in usual if a != "arch.width=0.05"] if "flat" in arguments else usual
+    if "flat" in arguments:
+        at = usual.index("--arch")
+        usual = usual[:at] + usual[at + 3 :]
+    done = sngan("train", *usual, *arguments, "--steps", 1)
+    assert done.code == 1, done.err
+    assert message in done.err
+    assert sngan("runs", "list", "--json").json == []
+
+
 @pytest.mark.usefixtures("broken")
 def test_a_broken_plugin_and_a_name_taken_twice_are_listed_with_their_reasons(sngan: Any) -> None:
     done = sngan("plugins", "list", "--kind", "loss", "--json")

@@ -100,7 +100,8 @@ def test_filters(sngan: Any, store: Store) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--where", "nonsense=1"], 4, "No run has a setting 'nonsense'"),
+        (["--where", "nonsense=1"], 2, "No run has a setting 'nonsense'"),
+        (["--where", "n_dis=1", "--where", "n_dis=2"], 2, "--where n_dis is given twice"),
         (["--where", "n_dis"], 2, "--where 'n_dis' is not KEY=VALUE"),
         (["--sort", "colour"], 2, "Runs cannot be sorted by 'colour'"),
         (["--columns", "id,datset"], 2, "There is no column 'datset'. Did you mean 'dataset'"),
@@ -122,6 +123,34 @@ def test_columns_and_csv(sngan: Any, store: Store) -> None:
         ["id", "name", "n_dis", "size", "is"],
         [run, 'a "quoted", name', "5", "32", "2.5"],
     ]
+
+
+def test_csv_names_the_protocol_behind_each_score(sngan: Any, store: Store) -> None:
+    add_run(store, "x", is_score=2.5, protocol="p n=1")
+    (row,) = csv.DictReader(io.StringIO(sngan("runs", "list", "--csv").out))
+    assert (row["is"], row["is.protocol"], row["step"]) == ("2.5", "p n=1", "100")
+
+
+def test_best_is_the_first_line_of_the_table(sngan: Any, store: Store) -> None:
+    for value in (3.0, 2.0):
+        add_run(store, is_score=value, protocol="usual")
+    add_run(store, is_score=9.0, protocol="a probe")
+    best = sngan("runs", "list", "--sort", "is", "--json").json[0]
+    assert best["best"][0]["value"] == 3.0
+    assert sngan("runs", "show", "@best", "--json").json["id"] == best["id"]
+
+
+def test_runs_are_sorted_by_any_column(sngan: Any, store: Store) -> None:
+    for n_dis in (5, 1, 3):
+        add_run(store, n_dis=n_dis)
+    rows = sngan("runs", "list", "--sort", "n_dis", "--columns", "n_dis,arch,cond", "--csv").out.split()
+    assert rows == ["n_dis,arch,cond", "1,standard,no", "3,standard,no", "5,standard,no"]
+
+
+def test_scores_that_are_no_numbers_are_null_in_json(sngan: Any, store: Store) -> None:
+    add_run(store, "x", is_score=float("nan"))
+    assert "NaN" not in sngan("runs", "list", "--json").out
+    assert sngan("runs", "show", "x", "--json").json["scores"][0]["value"] is None
 
 
 @pytest.mark.parametrize("filters", [[], ["--tag", "z"]])

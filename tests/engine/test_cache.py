@@ -6,7 +6,9 @@ import errno
 import hashlib
 import io
 import json
+import os
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +25,11 @@ class Numbered(Pictures):
     """Picture i is i everywhere, of class i % 3; the given ones are broken. Counts what is read."""
 
     def __init__(
-        self, count: int = 50, broken: Sequence[int] = (), allowed: int = 0, names: Sequence[str] | None = None
+        self,
+        count: int = 50,
+        broken: Sequence[int] = (),
+        allowed: int = 0,
+        names: Sequence[str] | None = ("ant", "bee", "cat"),
     ):
         self.identity, self.class_names, self.max_unreadable = f"numbered {count} {list(broken)}", names, allowed
         self._count, self._broken = count, broken
@@ -66,7 +72,7 @@ def test_pictures_are_decoded_in_order(tmp_path: Path) -> None:
 
 def test_the_checksum_covers_pixels_labels_and_names(tmp_path: Path) -> None:
     decoded = prepare(Numbered(2), 1, tmp_path)
-    content = b"[[2, 1, 1, 3], null]" + bytes([0, 0, 0, 1, 1, 1]) + bytes([0] * 8 + [1] + [0] * 7)
+    content = b'[[2, 1, 1, 3], ["ant", "bee", "cat"]]' + bytes([0, 0, 0, 1, 1, 1]) + bytes([0] * 8 + [1] + [0] * 7)
     assert decoded.data_sha256 == hashlib.sha256(content).hexdigest()
     assert prepare(Numbered(2, names=("a", "b", "c")), 1, tmp_path / "other").data_sha256 != decoded.data_sha256
 
@@ -175,6 +181,32 @@ def test_warnings_of_decoders_are_silent_in_threads_and_filters_come_back(tmp_pa
 
 
 # Failures ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pixels", "label", "message"),
+    [
+        (np.zeros((4, 4, 1), np.uint8), 0, r"an array \(4, 4, 1\) of uint8, not \(4, 4, 3\) of uint8, for 0\.png"),
+        (np.zeros((4, 4, 3)), 0, r"of float64, not"),
+        (np.zeros((4, 4, 3), np.uint8), 3, r"the label 3, of 3 classes, for 0\.png: tell its author"),
+        (np.zeros((4, 4, 3), np.uint8), -1, r"the label -1"),
+    ],
+)
+def test_a_data_set_that_breaks_its_promise(tmp_path: Path, pixels: np.ndarray, label: int, message: str) -> None:
+    pictures = Numbered(names="abc")
+    pictures.read = lambda index, side: (pixels, label)  # type: ignore[method-assign]
+    with pytest.raises(DataError, match=message):
+        prepare(pictures, 4, tmp_path)
+    assert leftovers(tmp_path) == []
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    for name, age in ((".old.partial", 90_000), (".new.partial", 60)):
+        (tmp_path / name).mkdir()
+        then = time.time() - age
+        os.utime(tmp_path / name, (then, then))
+    prepare(Numbered(), 4, tmp_path)
+    assert leftovers(tmp_path) == [".new.partial"]
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

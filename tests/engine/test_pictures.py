@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sngan_cli.engine import pictures
+from sngan_cli.errors import SnganError, UsageError
 
 
 def levels(*values: int) -> np.ndarray:
@@ -35,6 +36,22 @@ def test_an_animation_runs_there_and_back(tmp_path: Path, ending: str) -> None:
             found.seek(k)
             seen.append(found.convert("RGB").getpixel((3, 3))[0])
     assert seen == [0, 100, 200, 100]
+
+
+def test_a_picture_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jpg"
+    path.write_bytes(b"precious")
+    with pytest.raises(SnganError, match=r"would be 70000 x 1 pixels, and \.jpg holds 65535 at most: choose \.png"):
+        pictures.save(Image.new("RGB", (70_000, 1)), path)
+    with pytest.raises(SnganError, match="cannot be written"):
+        pictures.save(Image.new("RGB", (1, 1)), tmp_path / "missing" / "x.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.jpg"]
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_sheet_too_large_is_refused_before_it_is_made() -> None:
+    with pytest.raises(UsageError, match=r"would be 32002 x 32002 pixels, 268435456 in all are allowed"):
+        pictures.grid(np.broadcast_to(np.uint8(0), (1000 * 1000, 30, 30, 3)), 1000)
 
 
 def test_side_by_side() -> None:
