@@ -7,7 +7,7 @@ DEMO ?= demo
 
 help:
 	@echo "make install   sngan in $(VENV)"
-	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (about six minutes on 2 cores)"
+	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (about five minutes on 2 cores)"
 	@echo "make test      the tests that need neither a GPU nor the network"
 	@echo "make check     formatting, lint, types, import rules"
 

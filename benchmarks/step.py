@@ -115,7 +115,7 @@ def mimicry(options: argparse.Namespace, images: np.ndarray, labels: np.ndarray,
             batch = next(batches)
             net_d.train_step(real_batch=batch, netG=net_g, optD=opt_d, log_data=log, device=options.device)
         net_g.train_step(real_batch=batch, netD=net_d, optG=opt_g, log_data=log, device=options.device)
-        return said["errD"].item(), said["errG"].item()
+        return float(torch.as_tensor(said["errD"]).detach()), float(torch.as_tensor(said["errG"]).detach())
 
     return step
 

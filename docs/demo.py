@@ -16,7 +16,7 @@ from pathlib import Path
 
 SETTINGS = shlex.split(
     "--dataset shapes --conditional --size 16 --arch standard --set arch_g.width=0.5 --set arch_d.width=0.25 "
-    "--n-dis 1 --batch-size 32 --g-batch-size 32 --lr-g 5e-4 --lr-d 1e-3 --ema 0.998 --set weights=averaged "
+    "--n-dis 1 --batch-size 32 --g-batch-size 32 --lr-g 1e-3 --lr-d 2e-3 --ema 0.998 --set weights=averaged "
     "--eval-every 2000 --eval-samples 5000 --device cpu"
 )
 
@@ -36,7 +36,7 @@ def main() -> None:
     os.environ.pop("SNGAN_REGISTRY", None)
     sngan("train", *SETTINGS, "--steps", "0", "--name", "untrained")
     begun = time.monotonic()
-    run = sngan("train", *SETTINGS, "--steps", "6000", "--name", "trained").strip()
+    run = sngan("train", *SETTINGS, "--steps", "5500", "--name", "trained").strip()
     minutes = (time.monotonic() - begun) / 60
     samples, paths = str(folder / "samples.png"), str(folder / "interpolation.png")
     sngan("sample", run, "-n", "100", "--scale", "4", "-o", samples)

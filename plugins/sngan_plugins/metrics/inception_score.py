@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -63,4 +64,4 @@ class Splits:
         """exp(mean of sum p log p, less sum q log q), with q the mean of p."""
         q = torch.as_tensor(self._sum_p[split]) / self._counts[split]
         entropy = torch.xlogy(q, q).sum().item()
-        return float(torch.exp(torch.tensor(self._sum_plogp[split] / self._counts[split] - entropy)))
+        return math.exp(self._sum_plogp[split] / self._counts[split] - entropy)

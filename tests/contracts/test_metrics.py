@@ -1,0 +1,56 @@
+"""What every installed metric does, a third party's too."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import entry_points
+
+import pytest
+import torch
+
+from sngan_cli.contracts import CONTRACT, GROUPS, Features, Metric, UsageError
+
+IMAGES = 60
+
+
+@pytest.fixture(params=sorted(entry_points(group=GROUPS["metric"]).names))
+def metric(request: pytest.FixtureRequest) -> Metric:
+    (found,) = entry_points(group=GROUPS["metric"], name=request.param)
+    component = found.load()()
+    assert isinstance(component, Metric)
+    return component
+
+
+def value(metric: Metric, batch: int) -> tuple[float, float | None]:
+    random = torch.Generator().manual_seed(0)
+    pooled, logits = torch.randn(IMAGES, 8, generator=random), 2 * torch.randn(IMAGES, 5, generator=random)
+    accumulator = metric.accumulator(IMAGES)
+    for start in range(0, IMAGES, batch):
+        accumulator.add(Features(pooled[start : start + batch], logits[start : start + batch]))
+    return accumulator.result()
+
+
+def test_is_documented(metric: Metric) -> None:
+    assert metric.contract == CONTRACT
+    assert type(metric).__doc__
+    assert all(field.description for field in type(metric).model_fields.values())
+    assert isinstance(metric.higher_is_better, bool)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 13])
+def test_any_batches_give_the_same_value(metric: Metric, batch: int) -> None:
+    whole, parts = value(metric, IMAGES), value(metric, batch)
+    assert math.isfinite(whole[0])
+    assert parts == (
+        pytest.approx(whole[0], rel=1e-6),
+        whole[1] if whole[1] is None else pytest.approx(whole[1], rel=1e-6),
+    )
+
+
+def test_too_few_images_are_refused(metric: Metric) -> None:
+    with pytest.raises(UsageError, match="images"):
+        metric.accumulator(0)
+
+
+def test_its_protocol_can_be_written_down(metric: Metric) -> None:
+    assert all(isinstance(setting, int | float | str) for setting in metric.protocol().values())

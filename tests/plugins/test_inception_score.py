@@ -1,0 +1,72 @@
+"""The Inception Score against values worked out by hand, a float64 reference, and torch-fidelity's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.metric_isc import isc_features_to_metric
+
+from sngan_cli.contracts import Features, UsageError
+from sngan_plugins.metrics.inception_score import InceptionScore
+
+
+def score(logits: Tensor, splits: int = 1, batch: int = 1000) -> tuple[float, float | None]:
+    accumulator = InceptionScore(splits=splits).accumulator(len(logits))
+    for part in logits.split(batch):
+        accumulator.add(Features(part, part))
+    return accumulator.result()
+
+
+def log(*probabilities: float) -> list[float]:
+    return [math.log(p) for p in probabilities]
+
+
+def test_certain_and_evenly_spread_over_k_classes_scores_k() -> None:
+    assert score(1000 * torch.eye(7))[0] == pytest.approx(7)
+
+
+def test_all_alike_scores_1() -> None:
+    assert score(torch.tensor([log(0.2, 0.3, 0.5)] * 9))[0] == pytest.approx(1)
+
+
+def test_by_hand() -> None:
+    # q = (1/2, 1/2); each image: 0.9 ln(0.9 / 0.5) + 0.1 ln(0.1 / 0.5)
+    expected = math.exp(0.9 * math.log(1.8) + 0.1 * math.log(0.2))
+    value, std = score(torch.tensor([log(0.9, 0.1), log(0.1, 0.9)]))
+    assert value == pytest.approx(expected)
+    assert std == 0
+
+
+def test_splits_are_averaged_with_the_deviation_of_the_population() -> None:
+    # The first half is certain of two classes by turns (2), the second of one (1): mean 1.5, deviation 0.5.
+    logits = torch.tensor([[1e3, 0.0], [0.0, 1e3], [1e3, 0.0], [1e3, 0.0]])
+    assert score(logits, splits=2) == (pytest.approx(1.5), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(("images", "splits"), [(500, 10), (503, 10), (100, 1), (7, 7)])
+def test_agrees_with_torch_fidelity(images: int, splits: int) -> None:
+    logits = 3 * torch.randn(images, 12, generator=torch.Generator().manual_seed(0))
+    reference = isc_features_to_metric(logits, splits=splits, shuffle=False)
+    value, std = score(logits, splits, batch=64)
+    assert value == pytest.approx(reference["inception_score_mean"], rel=1e-10)
+    assert std == pytest.approx(reference["inception_score_std"], rel=1e-8, abs=1e-12)
+
+
+def test_agrees_with_the_definition_in_float64() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 5)) * 2
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = np.exp((p * np.log(p / p.mean(0))).sum(1).mean())
+    assert score(torch.from_numpy(logits))[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"in 10 splits needs at least as many images, not 9: raise --eval-samples"):
+        InceptionScore().accumulator(9)
+
+
+def test_the_protocol_is_the_number_of_splits() -> None:
+    assert InceptionScore(splits=3).protocol() == {"splits": 3}
