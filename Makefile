@@ -3,12 +3,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check bench format clean
 
 help:
 	@echo "make install   sngan in $(VENV)"
 	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (about five minutes on 2 cores)"
 	@echo "make test      the tests that need neither a GPU nor the network"
+	@echo "make bench     the training step beside others' (for some minutes, best with nothing else running)"
 	@echo "make check     formatting, lint, types, import rules"
 
 $(BIN)/python:
@@ -35,6 +36,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-mimicry==0.1.16
+	for arch in resnet-preact standard; do $(BIN)/python benchmarks/step.py --arch $$arch; done
+	$(BIN)/python benchmarks/resampling.py
+	$(BIN)/python benchmarks/startup.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

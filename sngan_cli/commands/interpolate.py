@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from sngan_cli import paths
-from sngan_cli.commands.sample import Device, Output, Run, Scale, Seed, WhichCheckpoint, WhichWeights
+from sngan_cli.commands.sample import (
+    Device,
+    Output,
+    Run,
+    Scale,
+    Seed,
+    WhichCheckpoint,
+    WhichWeights,
+    load_trained,
+)
 
 
 class Along(StrEnum):
@@ -45,22 +52,12 @@ def interpolate(
     from sngan_cli.engine import pictures, sampling
     from sngan_cli.errors import UsageError
     from sngan_cli.outputs import check_output
-    from sngan_cli.trained import load_generator
 
     check_output(output, (*pictures.STILL, *pictures.ANIMATED))
     animated = output.suffix.lower() in pictures.ANIMATED
     if figure and animated:
         raise UsageError(f"The output {str(output)!r} moves, and --figure stands still: use .png or .jpg.")
-    with paths.open_store(create=False) as store:
-        trained = load_generator(
-            store,
-            store.get(run_id),
-            paths.runs_folder(),
-            checkpoint,
-            weights=weights,
-            device=device,
-            command=shlex.join(["sngan", "interpolate", run_id, "-o", str(output)]),
-        )
+    trained = load_trained("interpolate", run_id, output, checkpoint, weights, device)
     ends = trained.class_path(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
     count = rows or (min(classes, 10) if classes and ends is None else 8)

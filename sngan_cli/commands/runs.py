@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from sngan_cli import console, paths
 from sngan_cli.run_details import print_run
 from sngan_cli.run_table import RunTable
+from sngan_registry.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,23 +21,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
 
 
-class StatusName(StrEnum):
-    """Where a run stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-    LOST = "lost"
-
-
 @app.command("list")
 def list_runs(
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Runs with this component or setting; repeatable.")
     ] = None,
-    status: Annotated[StatusName | None, typer.Option(help="Runs of this status.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Runs of this status.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Runs with this tag; repeatable.")] = None,
     sort: Annotated[
         str | None,
@@ -59,11 +48,8 @@ def list_runs(
     Scores are sorted within one protocol (extractor, weights, images, splits): runs that were measured by another one
     follow behind, marked with a star.
     """
-    from sngan_registry import Status
-
     with paths.open_store(create=False) as store:
-        wanted = None if status is None else Status(status)
-        found = store.summaries(status=wanted, tags=tag or (), where=_conditions(where))
+        found = store.summaries(status=status, tags=tag or (), where=_conditions(where))
     shown, leading = _ordered(found, sort, reverse)
     shown = shown[:limit]
     if as_json:

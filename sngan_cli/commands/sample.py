@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sngan_cli import paths
+
+if TYPE_CHECKING:
+    from sngan_cli.trained import TrainedGenerator
 
 
 class Weights(StrEnum):
@@ -56,19 +59,9 @@ def sample(
     """Draw samples of a run; prints the path of the picture on stdout."""
     from sngan_cli.engine import pictures, sampling
     from sngan_cli.outputs import check_output
-    from sngan_cli.trained import load_generator
 
     check_output(output, pictures.STILL)
-    with paths.open_store(create=False) as store:
-        trained = load_generator(
-            store,
-            store.get(run_id),
-            paths.runs_folder(),
-            checkpoint,
-            weights=weights,
-            device=device,
-            command=shlex.join(["sngan", "sample", run_id, "-o", str(output)]),
-        )
+    trained = load_trained("sample", run_id, output, checkpoint, weights, device)
     chosen = trained.class_index(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
     rows_of = classes if chosen is None else None
@@ -81,3 +74,21 @@ def sample(
     drawn = sampling.images(trained.network, z, y)
     pictures.save(pictures.grid(sampling.to_arrays(drawn), width, scale), output)
     typer.echo(str(output))
+
+
+def load_trained(
+    command: str, run_id: str, output: Path, checkpoint: str, weights: str | None, device: str
+) -> TrainedGenerator:
+    """Find the run and build its generator for `command`, which messages repeat."""
+    from sngan_cli.trained import load_generator
+
+    with paths.open_store(create=False) as store:
+        return load_generator(
+            store,
+            store.get(run_id),
+            paths.runs_folder(),
+            checkpoint,
+            weights=weights,
+            device=device,
+            command=shlex.join(["sngan", command, run_id, "-o", str(output)]),
+        )
