@@ -75,6 +75,8 @@ class Prepared:
     composition: Composition
     data: DecodedPictures
     extractor: LoadedExtractor | None
+    unscored: str | None
+    """Why there is no extractor, where there is none."""
 
 
 def train_new(
@@ -181,6 +183,8 @@ def _train(
         folder.mkdir(exist_ok=True)
         (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
         recorder.add_artifact("config", folder / "config.toml")
+        if prepared.unscored is not None:
+            recorder.tell("unscored", prepared.unscored)
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
         training = Training(
@@ -250,14 +254,16 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
         config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
     )
     try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
-    extractor = _extractor(composition, str(device), place, audience)
+    extractor, unscored = _extractor(composition, str(device), place)
+    if unscored is not None:
+        audience.warn(unscored)
     with _blaming(composition.entries["dataset"]):
         data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     if data.skipped:
         name, reason = data.skipped[0]
         others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
         audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
-    return Prepared(resolved, data, extractor)
+    return Prepared(resolved, data, extractor, unscored)
 
 
 @contextmanager
@@ -274,15 +280,16 @@ def _blaming(entry: Entry) -> Iterator[None]:
         ) from error
 
 
-def _extractor(composition: Composition, device: str, place: Place, audience: Audience) -> LoadedExtractor | None:
+def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:
+    """Load the extractor, or say why nothing will be scored."""
+    name = composition.config.extractor.name
     try:
         with _blaming(composition.entries["extractor"]):
             extractor = composition.extractor.load(device, place.cache / "weights")
-            try_extractor(extractor, composition.config.extractor.name)
-        return extractor
+            try_extractor(extractor, name)
     except WeightsUnavailableError as error:
-        audience.warn(f"Nothing will be scored. {error}")
-        return None
+        return None, f"Nothing will be scored. {error}"
+    return extractor, None
 
 
 def _environment(config: RunConfig) -> Environment:

@@ -304,7 +304,9 @@ def test_without_weights_training_goes_on_and_says_once_how_to_get_them(sngan: A
     assert done.code == 0
     assert done.err.count("Nothing will be scored") == 1
     assert "SNGAN_INCEPTION_WEIGHTS" in done.err
-    assert sngan("runs", "show", "@last", "--json").json["scores"] == []
+    shown = sngan("runs", "show", "@last", "--json").json
+    assert shown["scores"] == []
+    assert [event["kind"] for event in shown["events"]].count("unscored") == 1
 
 
 def test_pictures_of_ones_own_are_trained_on_by_class(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
