@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sngan_cli import console
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sngan_registry import Run, RunSummary, Score
-    from sngan_registry.queries import Facts
 
 
 class RunTable:
@@ -20,19 +19,13 @@ class RunTable:
     NUMBERS = frozenset({"step", "steps", "seed"})
 
     def __init__(self, summaries: Sequence[RunSummary], leading: Mapping[str, str], columns: str | None):
-        from sngan_registry import facts_of
-
         self._summaries, self._leading = summaries, leading
-        self._cells = [facts_of(summary) for summary in summaries]
         self._marked: set[str] = set()
         self.columns = self._choose(columns)
 
     def rows(self, *, plain: bool = False) -> list[list[str]]:
         """Cells of every run; `plain` gives numbers in full and leaves out marks."""
-        return [
-            [self._cell(summary, facts, column, plain) for column in self.columns]
-            for summary, facts in zip(self._summaries, self._cells, strict=True)
-        ]
+        return [self._row(summary, plain) for summary in self._summaries]
 
     def with_protocols(self) -> RunTable:
         """The same table with a column that names the protocol behind each of scores: for a file, without marks."""
@@ -66,36 +59,51 @@ class RunTable:
 
     def _choose(self, columns: str | None) -> tuple[str, ...]:
         from sngan_cli.errors import UsageError, did_you_mean
+        from sngan_registry import facts_of
 
-        known = dict.fromkeys([*self.DEFAULT, *sorted(self._metrics), "age"])
-        known |= dict.fromkeys(f"{metric}.protocol" for metric in sorted(self._metrics))
-        known |= dict.fromkeys(key for cells in self._cells for key in cells)
         if columns is None:
             return (*self.DEFAULT, *(self._leading or ("is",)), "age")
         chosen = tuple(column.strip() for column in columns.split(",") if column.strip())
+        usual = {*self.DEFAULT, *self._metrics, *(f"{metric}.protocol" for metric in self._metrics), "age"}
         for column in chosen:
-            if self._cells and column not in known:  # without runs nobody knows which settings there are
-                raise UsageError(f"There is no column {column!r}.{did_you_mean(column, known)}")
+            # Without runs nobody knows which settings there are.
+            if column in usual or not self._summaries or any(column in facts_of(s) for s in self._summaries):
+                continue
+            known = usual.union(*map(facts_of, self._summaries))
+            raise UsageError(f"There is no column {column!r}.{did_you_mean(column, known)}")
         if not chosen:
             raise UsageError(f"--columns {columns!r} names none, such as --columns {','.join(self.DEFAULT)}.")
         return chosen
 
-    def _cell(self, summary: RunSummary, facts: Facts, column: str, plain: bool) -> str:
+    def _row(self, summary: RunSummary, plain: bool) -> list[str]:
+        names = {part.role: part.name for part in summary.components}
+        return [self._cell(summary, names, column, plain) for column in self.columns]
+
+    def _cell(self, summary: RunSummary, names: Mapping[str, str], column: str, plain: bool) -> str:
+        from sngan_registry import facts_of
+
         run = summary.run
         metric, _, what = column.partition(".")
         if metric in self._metrics:
             score = self._score_of(summary, metric)
             return self._score(score, plain) if not what or score is None else score.protocol
-        match column:
-            case "step" if not plain and run.step != run.steps:
-                return f"{run.step}/{run.steps}"
+        values: list[Any]
+        match column:  # the usual columns are quick, for a table of a thousand runs
+            case "id" | "name" | "status":
+                values = [getattr(run, column)]
+            case "step":
+                values = [run.step if plain or run.step == run.steps else f"{run.step}/{run.steps}"]
             case "age":
-                return _age(run)
+                values = [_age(run)]
             case "cond":
-                column = "conditional"
-            case "arch" if not facts.get("arch"):  # each network has its own
-                return "/".join(text_of(value) for key in ("arch_g", "arch_d") for value in facts.get(key, ()))
-        return ",".join(map(text_of, facts.get(column, ())))
+                values = [run.config.get("conditional")]
+            case "dataset" | "loss":
+                values = [names.get(column)]
+            case "arch":
+                values = ["/".join(dict.fromkeys(names[role] for role in ("arch_g", "arch_d") if role in names))]
+            case _:
+                values = list(facts_of(summary).get(column, ()))
+        return ",".join(map(text_of, values))
 
     def _score_of(self, summary: RunSummary, metric: str) -> Score | None:
         scores = {score.protocol: score for score in summary.best if score.metric == metric}

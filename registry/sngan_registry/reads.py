@@ -145,8 +145,10 @@ def _of(table: Table, ids: Subquery) -> Select[Any]:
 
 def _components(connection: Connection, ids: Subquery) -> dict[str, list[Component]]:
     found: dict[str, list[Component]] = defaultdict(list)
-    for row in connection.execute(_of(tables.components, ids)).mappings():
-        found[row["run_id"]].append(Component(**{name: row[name] for name in _COMPONENT}))
+    columns = [tables.components.c[name] for name in ("run_id", *_COMPONENT)]
+    # Rows by position, not by name: there are thousands of them.
+    for run_id, *values in connection.execute(_of(tables.components, ids).with_only_columns(*columns)):
+        found[run_id].append(Component(**dict(zip(_COMPONENT, values, strict=True))))
     return found
 
 

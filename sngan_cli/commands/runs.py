@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sngan_cli import console, paths
 from sngan_cli.run_details import print_run
 from sngan_cli.run_table import RunTable
-from sngan_registry.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,12 +20,16 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
 
 
+StatusName = Literal["queued", "running", "finished", "failed", "interrupted", "lost"]
+"""The registry's `Status`, whose import would slow down the program's help."""
+
+
 @app.command("list")
 def list_runs(
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Runs with this component or setting; repeatable.")
     ] = None,
-    status: Annotated[Status | None, typer.Option(help="Runs of this status.")] = None,
+    status: Annotated[StatusName | None, typer.Option(help="Runs of this status.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Runs with this tag; repeatable.")] = None,
     sort: Annotated[
         str | None,
@@ -48,8 +51,11 @@ def list_runs(
     Scores are sorted within one protocol (extractor, weights, images, splits): runs that were measured by another one
     follow behind, marked with a star.
     """
+    from sngan_registry import Status
+
+    wanted = None if status is None else Status(status)
     with paths.open_store(create=False) as store:
-        found = store.summaries(status=status, tags=tag or (), where=_conditions(where))
+        found = store.summaries(status=wanted, tags=tag or (), where=_conditions(where))
     shown, leading = _ordered(found, sort, reverse)
     shown = shown[:limit]
     if as_json:
@@ -115,8 +121,8 @@ def _ordered(
     leading = {metric: sort_summaries(found, metric).protocol or "" for metric in metrics}
     if sort is None:
         return (found[::-1] if reverse else found), leading
-    known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
-    if found and sort not in known:
+    if found and sort not in {*metrics, "is"} and not any(sort in facts_of(summary) for summary in found):
+        known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
         raise UsageError(f"Runs cannot be sorted by {sort!r}.{did_you_mean(sort, known)}")
     return sort_summaries(found, sort, reverse=reverse).summaries, leading
 
