@@ -102,12 +102,14 @@ class Display:
         self._first_metric = next(iter(config.metrics), None)
         self._total = config.steps or 0
         self._images = config.n_dis * config.batch_size
-        self._task = self._bars.add_task("training", total=self._total, completed=step, said="")
         after = f" after step {step}" if step else ""
         self._say(f"run {run_id}: {config.dataset.name} {config.size} px, {self._total} steps{after}, in {folder}")
-        self._rate.pause()
+        self._bars.stop()  # a live bar would share its line with the id
         console.stdout().file.write(f"{run_id}\n")
         console.stdout().file.flush()
+        self._bars.start()
+        self._task = self._bars.add_task("training", total=self._total, completed=step, said="")
+        self._rate.pause()
 
     def finish(self, result: Result) -> None:
         """Say how the run ended, and what to do next."""
