@@ -195,8 +195,11 @@ class Store:
         self._replace(run_id, tables.scores, [{**_dated(score), "generator_weights": weights}])
 
     def add_checkpoint(self, run_id: str, checkpoint: Checkpoint) -> None:
-        """Record a checkpoint; it replaces the one of the same step."""
+        """Record a checkpoint, to whose step the run has come; it replaces the one of the same step."""
         self._replace(run_id, tables.checkpoints, [_dated(checkpoint)])
+        with self._writing(run_id) as connection:
+            behind = (tables.runs.c.id == run_id, tables.runs.c.step < checkpoint.step)
+            connection.execute(update(tables.runs).where(*behind).values(step=checkpoint.step))
 
     def drop_checkpoint(self, run_id: str, step: int) -> None:
         """Record that the checkpoint of this step, if it is known, was removed from disk."""

@@ -86,7 +86,10 @@ def _choose(
     import numpy as np
 
     from sngan_cli.engine.cache import prepare
+    from sngan_cli.errors import UsageError
 
+    if data_dir is not None and not component.needs_data_dir:
+        raise UsageError("This data set is not read from files: leave --data-dir out.")
     pictures = component.open(data_dir, paths.cache_folder() / "downloads")
     side = size or component.default_side(pictures)
     with console.progress("preparing pictures") as progress:

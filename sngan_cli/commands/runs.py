@@ -117,6 +117,7 @@ def _ordered(
     from sngan_cli.errors import UsageError, did_you_mean
     from sngan_registry import facts_of, sort_summaries
 
+    sort = {"age": "created", "cond": "conditional"}.get(sort, sort) if sort else sort
     metrics = dict.fromkeys(score.metric for summary in found for score in summary.best)
     leading = {metric: sort_summaries(found, metric).protocol or "" for metric in metrics}
     if sort is None:

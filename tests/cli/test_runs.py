@@ -145,6 +145,7 @@ def test_runs_are_sorted_by_any_column(sngan: Any, store: Store) -> None:
         add_run(store, n_dis=n_dis)
     rows = sngan("runs", "list", "--sort", "n_dis", "--columns", "n_dis,arch,cond", "--csv").out.split()
     assert rows == ["n_dis,arch,cond", "1,standard,no", "3,standard,no", "5,standard,no"]
+    assert all(sngan("runs", "list", "--sort", column).code == 0 for column in ("age", "cond", "arch"))
 
 
 def test_scores_that_are_no_numbers_are_null_in_json(sngan: Any, store: Store) -> None:

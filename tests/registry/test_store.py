@@ -236,6 +236,7 @@ def test_checkpoints_are_replaced_by_step_and_dropped(store: Store, new_run: Any
     for size in (3, 2**40):
         store.add_checkpoint(run_id, Checkpoint(step=10, path="10", size=size, sha256="ab", created=made))
     store.add_checkpoint(run_id, Checkpoint(step=20, path="20", size=1, sha256="cd"))
+    assert store.run(run_id).step == 20
     store.drop_checkpoint(run_id, 20)
     kept, dropped = store.checkpoints(run_id)
     assert kept == Checkpoint(step=10, path="10", size=2**40, sha256="ab", created=made)
