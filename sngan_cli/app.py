@@ -100,8 +100,9 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, SnganError):
         return f"error: {error}", error.exit_code
     if isinstance(error, RegistryError):
-        codes = {QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3, RunBusyError: 1, RunChangedError: 1}
-        return f"error: {error}", (codes | {RunTakenError: 1}).get(type(error), 4)
+        others = dict.fromkeys((RunBusyError, RunChangedError, RunTakenError), 1)
+        codes = {**others, QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3}
+        return f"error: {error}", codes.get(type(error), 4)
     if isinstance(error, OSError) and error.strerror:
         return f"error: {error.strerror}" + (f": {error.filename}" if error.filename else ""), 1
     kind = type(error).__name__
