@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 __all__ = [
-    "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Component", "ComponentError", "DataError", "Dataset",
-    "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape", "Normalization",
-    "Pictures", "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
+    "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
+    "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape",
+    "Normalization", "Pictures", "Reference", "UnreadablePictureError", "UsageError", "WeightConstraint",
+    "WeightsUnavailableError",
 ]  # fmt: skip
 
 CONTRACT = 1
@@ -204,10 +205,15 @@ class Loss(Component, ABC):
 
 @dataclass(frozen=True)
 class Features:
-    """What an extractor sees in N images: `pooled` (N, D) before its classifier and class `logits` (N, K)."""
+    """What an extractor sees in N images: `pooled` (N, D) before its classifier and class `logits` (N, K).
+
+    An extractor leaves `labels` out. A metric is given them (N,) where the run is conditional: the classes that real
+    images are of, or that generated ones were asked to be of.
+    """
 
     pooled: Tensor
     logits: Tensor
+    labels: Tensor | None = None
 
 
 class LoadedExtractor(Protocol):
@@ -241,10 +247,39 @@ class Accumulator(Protocol):
         """Value and, where the metric has one, standard deviation."""
 
 
+class Reference(Protocol):
+    """Statistics of real images in progress."""
+
+    def add(self, features: Features) -> None:
+        """Take in the next batch of real images."""
+
+    def result(self) -> Mapping[str, Tensor]:
+        """What generated images are compared with."""
+
+
+class Comparison(Accumulator, Protocol):
+    """A metric in progress that compares generated images with real ones."""
+
+    def against(self, reference: Mapping[str, Tensor]) -> None:
+        """Take in what `Reference.result` gave, before `result` is asked for."""
+
+
+@runtime_checkable
+class Classwise(Protocol):
+    """What an accumulator offers besides when it has a score for each class: it is kept as evidence."""
+
+    def by_class(self) -> Sequence[float]:
+        """Value of each class by itself, in label order; NaN where it has none."""
+
+
 class Metric(Component, ABC):
     """A score computed from an extractor's features."""
 
     higher_is_better: ClassVar[bool] = True
+
+    def reference(self) -> Reference | None:
+        """Start the statistics of real images, where the metric compares with some: it accumulates a `Comparison`."""
+        return None
 
     @abstractmethod
     def accumulator(self, images: int) -> Accumulator:

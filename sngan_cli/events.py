@@ -35,7 +35,7 @@ class Scored:
     std: float | None
     higher_is_better: bool
     protocol: str
-    evidence: Mapping[str, str | int | float]
+    evidence: Mapping[str, str | int | float | Mapping[str, float]]
 
 
 @dataclass(frozen=True)

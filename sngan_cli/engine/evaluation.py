@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
-from sngan_cli.contracts import LoadedExtractor, Metric
+from sngan_cli.contracts import Classwise, Comparison, LoadedExtractor, Metric
 from sngan_cli.engine import sampling
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
+
+
+@dataclass(frozen=True)
+class References:
+    """What metrics made of `images` real images, by metric."""
+
+    images: int
+    statistics: Mapping[str, Mapping[str, torch.Tensor]]
 
 
 class ScoringStoppedError(Exception):
@@ -29,6 +40,37 @@ def try_extractor(extractor: LoadedExtractor, name: str) -> None:
         raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
 
 
+def references(
+    metrics: Mapping[str, Metric],
+    extractor: LoadedExtractor,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    samples: int,
+    progress: Callable[[int], bool],
+) -> References:
+    """Measure `samples` real images (all, where there are fewer) for every metric that compares with some.
+
+    `images` (N, side, side, 3) uint8 and `labels` (N,) are the data; without labels they are one class. Which images
+    are taken depends on the data alone: evenly from all classes, as far as these go.
+    """
+    started = {name: reference for name, metric in metrics.items() if (reference := metric.reference()) is not None}
+    if not started:
+        return References(0, {})
+    chosen = _evenly(np.zeros(len(images), dtype=np.int64) if labels is None else labels, samples)
+    with torch.no_grad():
+        for start in range(0, len(chosen), sampling.BATCH):
+            index = chosen[start : start + sampling.BATCH]
+            features = extractor(torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous())
+            if labels is not None:
+                features = replace(features, labels=torch.from_numpy(labels[index]))
+            for reference in started.values():
+                reference.add(features)
+            if not progress(min(start + sampling.BATCH, len(chosen))):
+                raise ScoringStoppedError
+    return References(len(chosen), {name: reference.result() for name, reference in started.items()})
+
+
 def score(
     generator: nn.Module,
     metrics: Mapping[str, Metric],
@@ -37,7 +79,8 @@ def score(
     *,
     step: int,
     samples: int,
-    classes: int | None,
+    class_names: Sequence[str] | None,
+    real: References,
     seed: int,
     weights: str,
     progress: Callable[[int], bool],
@@ -49,18 +92,25 @@ def score(
     accumulators = {name: metric.accumulator(samples) for name, metric in metrics.items()}
     with torch.random.fork_rng(), torch.no_grad():
         done = 0
-        for batch in _generated(generator, samples, classes, seed):
-            features = extractor(batch)
+        for images, y in _generated(generator, samples, len(class_names) if class_names else None, seed):
+            features = replace(extractor(images), labels=y)
             for accumulator in accumulators.values():
                 accumulator.add(features)
-            done += len(batch)
+            done += len(images)
             if not progress(done):
                 raise ScoringStoppedError
     digest = extractor.weights_sha256
     found = []
     for name, metric in metrics.items():
-        value, std = accumulators[name].result()
-        settings = metric.protocol()
+        accumulator = accumulators[name]
+        settings: dict[str, int | float | str] = {**metric.protocol()}
+        if name in real.statistics:
+            cast("Comparison", accumulator).against(real.statistics[name])
+            settings["real"] = real.images
+        value, std = accumulator.result()
+        classes = {}
+        if class_names is not None and isinstance(accumulator, Classwise):
+            classes = {"classes": dict(zip(class_names, accumulator.by_class(), strict=True))}
         found.append(
             Scored(
                 step=step,
@@ -75,14 +125,25 @@ def score(
                     "images": samples,
                     **settings,
                     "generator_weights": weights,
-                    "labels": "none" if classes is None else "even",
+                    "labels": "none" if class_names is None else "even",
                     "seed": seed,
                     "sngan": version("sngan"),
                     "torch": torch.__version__,
+                    **classes,
                 },
             )
         )
     return found
+
+
+def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
+    """Choose `count` indices at random, as many of each class as there are, in rounds of one a class."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    rounds = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        rounds[of_class] = np.arange(len(of_class))
+    return np.sort(order[np.argsort(rounds[order], kind="stable")][:count])
 
 
 def _protocol(extractor: str, digest: str, images: int, settings: Mapping[str, object]) -> str:
@@ -90,9 +151,12 @@ def _protocol(extractor: str, digest: str, images: int, settings: Mapping[str, o
     return " ".join([f"{extractor}@{digest[:8]}", f"n={images}", *(f"{k}={v}" for k, v in sorted(settings.items()))])
 
 
-def _generated(generator: nn.Module, samples: int, classes: int | None, seed: int) -> Iterator[torch.Tensor]:
+def _generated(
+    generator: nn.Module, samples: int, classes: int | None, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     z = sampling.latents(generator, samples, seed, "scores")
     y = None if classes is None else torch.arange(samples) % classes
     for start in range(0, samples, sampling.BATCH):
         part = slice(start, start + sampling.BATCH)
-        yield sampling.images(generator, z[part], None if y is None else y[part])
+        labels = None if y is None else y[part]
+        yield sampling.images(generator, z[part], labels), labels

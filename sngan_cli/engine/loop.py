@@ -89,6 +89,7 @@ class Training:
         )
         self._folder, self._observe, self._extractor, self._stop = folder, observer, extractor, stop
         self._stopping = False
+        self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"
         self._watch = _Watch(self.gan)
         torch.manual_seed(derived_seed(config.seed, "torch"))
@@ -157,13 +158,24 @@ class Training:
     def _score(self, step: int) -> None:
         assert self._extractor is not None
         total = self.config.eval_samples
+        labels = self.data.labels if self.gan.classes else None
 
-        def report(done: int) -> bool:
-            self._observe(Scoring(step, done, total))
+        def report(done: int, of: int = total) -> bool:
+            self._observe(Scoring(step, done, of))
             self._stopping = self._stopping or self._stop()
             return not self._stopping
 
         try:
+            if self._real is None:
+                images = self.data.images
+                self._real = evaluation.references(
+                    self.composition.metrics,
+                    self._extractor,
+                    images,
+                    labels,
+                    samples=total,
+                    progress=lambda done: report(done, min(total, len(images))),
+                )
             scores = evaluation.score(
                 self.gan.drawing(self.config.weights),
                 self.composition.metrics,
@@ -171,7 +183,8 @@ class Training:
                 self.config.extractor.name,
                 step=step,
                 samples=total,
-                classes=self.gan.classes,
+                class_names=self.data.class_names if self.gan.classes else None,
+                real=self._real,
                 seed=self.config.seed,
                 weights=self.config.weights,
                 progress=report,

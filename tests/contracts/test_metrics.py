@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from importlib.metadata import entry_points
+from typing import cast
 
 import pytest
 import torch
 
-from sngan_cli.contracts import CONTRACT, GROUPS, Features, Metric, UsageError
+from sngan_cli.contracts import CONTRACT, GROUPS, Comparison, Features, Metric, UsageError
 
 IMAGES = 60
 
@@ -21,12 +23,25 @@ def metric(request: pytest.FixtureRequest) -> Metric:
     return component
 
 
-def value(metric: Metric, batch: int) -> tuple[float, float | None]:
-    random = torch.Generator().manual_seed(0)
+def images(seed: int, batch: int) -> Iterator[Features]:
+    """What an extractor might see in 60 images of three classes, in batches."""
+    random = torch.Generator().manual_seed(seed)
     pooled, logits = torch.randn(IMAGES, 8, generator=random), 2 * torch.randn(IMAGES, 5, generator=random)
-    accumulator = metric.accumulator(IMAGES)
+    labels = torch.arange(IMAGES) % 3
     for start in range(0, IMAGES, batch):
-        accumulator.add(Features(pooled[start : start + batch], logits[start : start + batch]))
+        part = slice(start, start + batch)
+        yield Features(pooled[part], logits[part], labels[part])
+
+
+def value(metric: Metric, batch: int) -> tuple[float, float | None]:
+    accumulator = metric.accumulator(IMAGES)
+    for features in images(0, batch):
+        accumulator.add(features)
+    reference = metric.reference()
+    if reference is not None:
+        for features in images(1, batch):
+            reference.add(features)
+        cast("Comparison", accumulator).against(reference.result())
     return accumulator.result()
 
 

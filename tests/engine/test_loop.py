@@ -12,7 +12,7 @@ from PIL import Image
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.loop import Result, Training, rate_at
 from sngan_cli.errors import DivergedError
-from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Stepped
+from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
 
 
 def test_the_last_the_best_and_every_kth_checkpoint_are_kept(
@@ -139,3 +139,19 @@ def test_linear_decay_falls_to_nothing_over_the_run(tiny: Any) -> None:
     config = tiny(lr_decay="linear").config
     assert [rate_at(config, step) for step in (1, 5, 8)] == [1.0, 0.5, 0.125]
     assert rate_at(tiny().config, 8) == 1.0
+
+
+def test_metrics_that_compare_are_given_the_data(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any
+) -> None:
+    composition = tiny(steps=2, eval_every=1, conditional=True, metrics={"diversity": {}})
+    Training(composition, data, tmp_path, listener, extractor=extractor).run()
+    scored = [event for event in listener.of(Scored) if event.metric == "diversity"]
+    assert [event.step for event in scored] == [1, 2]
+    assert scored[0].protocol == "shapes-cnn@abababab n=20 distance=euclidean real=10"
+    assert scored[0].evidence["real"] == 10
+    classes = scored[0].evidence["classes"]
+    assert list(classes) == ["ant", "bee", "cat"]
+    assert all(value > 0 for value in classes.values())
+    # Real images are looked at once: twenty generated ones of each score, and ten of the data.
+    assert [(event.done, event.total) for event in listener.of(Scoring)] == [(10, 10), (20, 20), (20, 20)]

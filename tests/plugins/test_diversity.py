@@ -1,0 +1,92 @@
+"""Diversity: 0 for a constant generator, 1 for the data, and by hand in between."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from sngan_cli.contracts import Features, UsageError
+from sngan_plugins.metrics import diversity
+from sngan_plugins.metrics.diversity import Diversity, SpreadBesideReal, mean_distance
+
+
+def features(pooled: Tensor, labels: Tensor | None = None) -> Features:
+    return Features(pooled, torch.zeros(len(pooled), 2), labels)
+
+
+def compared(generated: Features, real: Features) -> SpreadBesideReal:
+    reference, accumulator = Diversity().reference(), Diversity().accumulator(len(generated.pooled))
+    reference.add(real)
+    accumulator.add(generated)
+    accumulator.against(reference.result())
+    return accumulator
+
+
+@pytest.fixture
+def real() -> Features:
+    random = torch.Generator().manual_seed(0)
+    return features(torch.randn(90, 16, generator=random), torch.arange(90) % 3)
+
+
+def test_the_data_score_one(real: Features) -> None:
+    again = compared(real, real)
+    assert again.result() == (1.0, None)
+    assert again.by_class() == [1.0, 1.0, 1.0]
+
+
+def test_a_constant_generator_scores_zero(real: Features) -> None:
+    assert real.labels is not None
+    constant = torch.full((90, 16), 1e3 / 3)
+    assert compared(features(constant, real.labels), real).result() == (0.0, None)
+    one_a_class = real.pooled[:3][real.labels]
+    assert compared(features(one_a_class, real.labels), real).result() == (0.0, None)
+
+
+def test_one_collapsed_class_is_told_from_the_others(real: Features) -> None:
+    assert real.labels is not None
+    pooled = torch.where((real.labels == 1)[:, None], real.pooled[1], real.pooled)
+    accumulator = compared(features(pooled, real.labels), real)
+    assert accumulator.by_class() == [1.0, 0.0, 1.0]
+    assert accumulator.result()[0] == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_distances_by_hand() -> None:
+    """Classes are 3-4-5 triangles, whose mean distance is 4; a generated one is half as large, another a point."""
+    triangle = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    assert mean_distance(triangle).item() == pytest.approx(4.0)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    real = features(torch.cat([triangle, triangle + 100]), labels)
+    found = compared(features(torch.cat([triangle / 2, triangle[:1].expand(3, 2)]), labels), real)
+    assert found.by_class() == pytest.approx([0.5, 0.0])
+    assert found.result()[0] == pytest.approx(0.25)
+
+
+def test_unlabelled_pictures_are_one_class() -> None:
+    triangle = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    found = compared(features(2 * triangle), features(triangle))
+    assert found.result()[0] == pytest.approx(2.0)
+
+
+def test_distances_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.randn(50, 8, generator=torch.Generator().manual_seed(1))
+    whole = mean_distance(random)
+    expected = (random.double()[:, None] - random.double()[None]).norm(dim=2).sum() / (50 * 49)
+    assert whole.item() == pytest.approx(expected.item(), rel=1e-9)
+    monkeypatch.setattr(diversity, "_ROWS", 7)
+    assert mean_distance(random).item() == pytest.approx(whole.item(), rel=1e-9)
+
+
+def test_a_class_of_one_picture_does_not_count() -> None:
+    triangle = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    pooled, labels = torch.cat([triangle, triangle[:1]]), torch.tensor([0, 0, 0, 1])
+    found = compared(features(pooled, labels), features(pooled, labels))
+    assert found.result()[0] == 1.0
+    assert math.isnan(found.by_class()[1])
+
+
+def test_one_image_is_refused() -> None:
+    with pytest.raises(UsageError, match="two images at least, not 1"):
+        Diversity().accumulator(1)
