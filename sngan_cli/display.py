@@ -70,13 +70,18 @@ class Display:
                 score = f"{event.metric.upper()} {event.value:.3f}"
                 if event.metric == self._first_metric:
                     self._score = score
-                self._say(f"step {event.step}: {score}{std} ({event.protocol})")
+                self.say(f"step {event.step}: {score}{std} ({event.protocol})")
             case CheckpointWritten(step):
                 self._rate.pause()
             case Noticed(step, _, message):
                 self.warn(f"step {step}: {message}")
             case _:
                 pass
+
+    @property
+    def begun(self) -> bool:
+        """Whether training has begun: there is a run by now."""
+        return bool(self._run_id)
 
     def decoding(self, done: int, total: int) -> None:
         """Show how many pictures are decoded."""
@@ -86,6 +91,11 @@ class Display:
         if done >= total:
             self._bars.remove_task(self._decoding)
             self._decoding = None
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._spoken = time.monotonic()
+        self._console.print(Text(line), soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Show a warning above the bars."""
@@ -103,7 +113,7 @@ class Display:
         self._total = config.steps or 0
         self._images = config.n_dis * config.batch_size
         after = f" after step {step}" if step else ""
-        self._say(f"run {run_id}: {config.dataset.name} {config.size} px, {self._total} steps{after}, in {folder}")
+        self.say(f"run {run_id}: {config.dataset.name} {config.size} px, {self._total} steps{after}, in {folder}")
         self._bars.stop()  # a live bar would share its line with the id
         console.stdout().file.write(f"{run_id}\n")
         console.stdout().file.flush()
@@ -115,12 +125,12 @@ class Display:
         """Say how the run ended, and what to do next."""
         self._bars.stop()
         if result.status == "interrupted":
-            self._say(
+            self.say(
                 f"interrupted after step {result.step} of {self._total}, checkpoint written. Go on with: "
                 f"sngan train --resume {self._run_id}"
             )
         else:
-            self._say(
+            self.say(
                 f"finished {result.step} steps{f', {self._score}' if self._score else ''}. "
                 f"See it with: sngan runs show {self._run_id}"
             )
@@ -130,7 +140,7 @@ class Display:
         if self._task is not None:
             self._bars.update(self._task, completed=step, said=said)
         if not self._live and time.monotonic() - self._spoken > QUIET:
-            self._say(f"step {step}/{self._total}  {said}{self._rate.left(self._images * (self._total - step))}")
+            self.say(f"step {step}/{self._total}  {said}{self._rate.left(self._images * (self._total - step))}")
 
     def _show_scoring(self, done: int, total: int) -> None:
         if self._scoring is None:
@@ -139,10 +149,6 @@ class Display:
         if done >= total:
             self._bars.remove_task(self._scoring)
             self._scoring = None
-
-    def _say(self, line: str) -> None:
-        self._spoken = time.monotonic()
-        self._console.print(Text(line), soft_wrap=True)
 
 
 class _Rate:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from sngan_cli.config import flat
 from sngan_cli.errors import NotFoundError, SnganError
 from sngan_registry import Run, Scalar, Score
 
@@ -77,7 +78,7 @@ def plot(runs: Sequence[Curves], what: str, path: Path) -> None:
 
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:
     """Name each run by the settings in which it differs from the others, else by its name or id."""
-    facts = {run.id: _flat(run.config) for run in runs}
+    facts = {run.id: flat(run.config) for run in runs}
     everywhere = set.intersection(*(set(values) for values in facts.values()))  # other options come with a component
     keys = [key for key in facts[runs[0].id] if key in everywhere]
     differing = [key for key in keys if len({repr(values[key]) for values in facts.values()}) > 1]
@@ -86,22 +87,6 @@ def labels_of(runs: Sequence[Run]) -> dict[str, str]:
         return labels
     own = {run.id: run.name or run.id for run in runs}
     return {run_id: f"{own[run_id]}: {label}" if label else own[run_id] for run_id, label in labels.items()}
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted names, a component's name under its role; `arch` is said once where both networks agree."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= {key if inner == "name" else f"{key}.{inner}": deep for inner, deep in _flat(value).items()}
-        else:
-            flat[key] = value
-    for of_g in [key for key in flat if key.partition(".")[0] == "arch_g"]:
-        of_d, both = of_g.replace("arch_g", "arch_d", 1), of_g.replace("arch_g", "arch", 1)
-        if of_d in flat and flat[of_d] == flat[of_g]:
-            flat[both] = flat.pop(of_g)
-            del flat[of_d]
-    return flat
 
 
 def _draw(axes: Any, points: Sequence[tuple[int, float]], label: str | None, *, color: str, style: str) -> None:

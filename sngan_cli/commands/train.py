@@ -120,7 +120,7 @@ def train(
     note: Annotated[str | None, typer.Option(help="A note to keep with the run.", rich_help_panel=RECORD)] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="Settings to start from: paper or seed (default: paper).", rich_help_panel=SOURCES),
+        typer.Option(help="Settings to start from: paper, seed or fast (default: paper).", rich_help_panel=SOURCES),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)

@@ -1,6 +1,6 @@
 """What a run is told to do: its configuration, where the settings come from, and the recipes."""
 
-from sngan_cli.config.layers import Layer, config_file, merge_scalars, parse_set, recipe, recipe_names
+from sngan_cli.config.layers import Layer, config_file, flat, merge_scalars, parse_set, recipe, recipe_names
 from sngan_cli.config.run_config import ROLES, Choice, RunConfig
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Layer",
     "RunConfig",
     "config_file",
+    "flat",
     "merge_scalars",
     "parse_set",
     "recipe",

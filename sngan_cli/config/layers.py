@@ -62,6 +62,22 @@ def merge_scalars(layers: Sequence[Layer]) -> dict[str, Any]:
     return merged
 
 
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names, a component's name under its role; `arch` is said once where both networks agree."""
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            settings |= {key if inner == "name" else f"{key}.{inner}": deep for inner, deep in flat(value).items()}
+        else:
+            settings[key] = value
+    for of_g in [key for key in settings if key.partition(".")[0] == "arch_g"]:
+        of_d, both = of_g.replace("arch_g", "arch_d", 1), of_g.replace("arch_g", "arch", 1)
+        if of_d in settings and settings[of_d] == settings[of_g]:
+            settings[both] = settings.pop(of_g)
+            del settings[of_d]
+    return settings
+
+
 def recipe_names() -> list[str]:
     """The recipes that come with sngan."""
     return sorted(p.name.removesuffix(".toml") for p in _recipes().iterdir() if p.name.endswith(".toml"))

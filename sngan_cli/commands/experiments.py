@@ -1,0 +1,201 @@
+"""`sngan experiments`: tables of runs, trained case by case and reported beside what was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sngan_cli import console, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sngan_cli.config import Layer
+    from sngan_cli.experiments.experiment import Case, Experiment
+    from sngan_cli.experiments.plan import Planned
+    from sngan_registry import Store
+
+app = typer.Typer(help="Tables of runs: the seed's own, and yours.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Experiment by name, or the path of a TOML file of yours.")]
+Steps = Annotated[int | None, typer.Option(min=0, help="Generator updates, in place of the experiment's.")]
+DataSet = Annotated[str | None, typer.Option(help="Data set, in place of the experiment's.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting of all cases, such as arch.width=0.125."),
+]
+
+
+@app.command("list")
+def list_experiments(
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Folder with experiments of yours.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List the experiments that come with sngan, and those in a folder of yours."""
+    from sngan_cli.experiments.experiment import built_in, load
+
+    names = built_in()
+    if folder is not None:
+        from sngan_cli.errors import NotFoundError
+
+        own = sorted(map(str, folder.glob("*.toml")))
+        if not own:
+            raise NotFoundError(f"There is no experiment in {str(folder)!r}: files that end in .toml are looked for.")
+        names += own
+    found = [(name, load(name)) for name in names]
+    with paths.open_store(create=False) as store:
+        runs = [len(store.summaries(tags=[f"experiment:{experiment.name}"])) for _, experiment in found]
+    if as_json:
+        records = [
+            {"name": name, "title": experiment.title, "cases": len(experiment.cases), "runs": count}
+            for (name, experiment), count in zip(found, runs, strict=True)
+        ]
+        console.print_json(records)
+        return
+    rows = [[name, str(len(e.cases)), str(count or ""), e.title] for (name, e), count in zip(found, runs, strict=True)]
+    console.print_table(("name", "cases", "runs", "title"), rows, right={"cases", "runs"}, whole={"name"})
+
+
+@app.command()
+def show(
+    name: Name,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Show an experiment: what is fixed, what changes from case to case, and what was published."""
+    from sngan_cli.config import flat
+    from sngan_cli.experiments.experiment import load
+    from sngan_cli.experiments.plan import plan
+    from sngan_cli.run_table import text_of
+
+    experiment = load(name)
+    with paths.open_store(create=False) as store:
+        plan(experiment, (), (), (), store)  # says so where a case cannot be composed
+    if as_json:
+        console.print_json(_record(experiment))
+        return
+    typer.echo(f"{experiment.name}: {experiment.title}")
+    for line in (experiment.source, experiment.note.replace("\n", " ")):
+        if line:
+            typer.echo(line)
+    typer.echo("\nfixed")
+    fixed = {key: text_of(value) for key, value in flat(experiment.fixed.values).items()}
+    fixed["seeds"] = ", ".join(map(str, experiment.seeds))
+    width = max(map(len, fixed)) + 2
+    for key, value in fixed.items():
+        typer.echo(f"  {key.ljust(width)}{value}")
+    typer.echo("")
+    metrics = list(dict.fromkeys(metric for case in experiment.cases for metric in case.published))
+    rows = [
+        [case.name, *_conditions(experiment, case), *(_number(case.published.get(metric)) for metric in metrics)]
+        for case in experiment.cases
+    ]
+    published = [f"published {metric}" for metric in metrics]
+    console.print_table(("case", *experiment.conditions(), *published), rows, right=published, whole={"case"})
+    if metrics and experiment.measured:
+        console.note(f"published: {experiment.measured}")
+
+
+@app.command()
+def run(
+    name: Name,
+    case: Annotated[
+        list[str] | None, typer.Option(metavar="K", help="Train this case only; repeatable (default: all).")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Seed of every case; repeatable (default: the experiment's).")
+    ] = None,
+    steps: Steps = None,
+    dataset: DataSet = None,
+    data_dir: DataDir = None,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
+) -> None:
+    """Train the cases that have no finished run yet, one after another; run ids are printed on stdout.
+
+    Ctrl-C ends the step and saves. Given again, the same command goes on where it stopped: finished cases are kept, an
+    interrupted one is resumed. A case that diverges is recorded as such, and the next one begins.
+    """
+    from sngan_cli.experiments.experiment import load
+    from sngan_cli.experiments.plan import plan
+
+    experiment = load(name)
+    overrides = _overrides(steps, dataset, data_dir, set_)
+    if dry_run:
+        with paths.open_store(create=False) as store:
+            _print_plan(experiment, plan(experiment, case or (), seed or (), overrides, store))
+        return
+    from sngan_cli.experiments.runner import train_missing
+    from sngan_cli.launch import Place
+
+    with paths.open_store(create=True) as store:
+        planned = plan(experiment, case or (), seed or (), overrides, store)
+        place = Place(store, paths.runs_folder(), paths.cache_folder())
+        ended = train_missing(experiment, planned, overrides, place)
+        _print_outcome(experiment, plan(experiment, case or (), seed or (), overrides, store), store)
+    raise typer.Exit(ended.exit_code)
+
+
+def _overrides(
+    steps: int | None, dataset: str | None, data_dir: Path | None, set_: Sequence[str] | None
+) -> list[Layer]:
+    from sngan_cli.config import Layer, parse_set
+    from sngan_cli.errors import UsageError
+
+    given = {"steps": steps, "dataset": dataset, "data_dir": data_dir and str(data_dir.expanduser().absolute())}
+    layers = [
+        parse_set(set_ or ()),
+        Layer("the command line", {key: value for key, value in given.items() if value is not None}),
+    ]
+    if "seed" in layers[0].values:
+        raise UsageError(f"--set seed={layers[0].values['seed']} would train all seeds alike: give --seed instead.")
+    return layers
+
+
+def _conditions(experiment: Experiment, case: Case) -> list[str]:
+    from sngan_cli.config import flat
+    from sngan_cli.run_table import text_of
+
+    own = flat(case.settings.values)
+    return [text_of(own.get(key)) for key in experiment.conditions()]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _print_plan(experiment: Experiment, planned: Sequence[Planned]) -> None:
+    """What would be trained, on stdout, a line a run."""
+    todo = {"new": "train", "interrupted": "resume", "finished": "keep", "diverged": "keep", "running": "leave"}
+    rows = []
+    for item in planned:
+        known = (item.state, item.run.id) if item.run else ("", "")
+        rows.append([item.case.name, str(item.seed), todo[item.state], *known, *_conditions(experiment, item.case)])
+    columns = ("case", "seed", "to do", "status", "run", *experiment.conditions())
+    console.print_table(columns, rows, whole={"case", "seed", "run", "status", "to do"})
+
+
+def _print_outcome(experiment: Experiment, planned: Sequence[Planned], store: Store) -> None:
+    """What there is by now, on stderr: the run ids have gone to stdout."""
+    from sngan_cli.experiments.results import scores_of
+
+    for item in planned:
+        where = f"{experiment.name} {item.label}"
+        if item.run is None:
+            console.note(f"{where}: not trained")
+            continue
+        said = "".join(f", {scores}" for scores in scores_of(store, item.run, item.case))
+        console.note(f"{where}: {item.state}, step {item.run.step}, run {item.run.id}{said}")
+
+
+def _record(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "name": experiment.name, "title": experiment.title, "source": experiment.source, "note": experiment.note,
+        "measured": experiment.measured, "seeds": experiment.seeds, "fixed": experiment.fixed.values,
+        "cases": [
+            {"case": case.name, "settings": case.settings.values, "published": case.published, "note": case.note}
+            for case in experiment.cases
+        ],
+    }  # fmt: skip

@@ -1,0 +1,129 @@
+"""What an experiment has to train: its cases composed, and the runs of them that the registry knows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import Composition, compose
+from sngan_cli.config import Layer
+from sngan_cli.errors import ComponentError, SnganError, UsageError
+from sngan_cli.experiments.experiment import Case, Experiment, place
+from sngan_registry import Run, Status, Store
+
+State = Literal["finished", "diverged", "running", "interrupted", "new"]
+_OF_THE_MACHINE = ("device", "data_dir")
+"""Settings that say where a run is made, not what it is."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A case with one seed, composed, and the run of exactly these settings, where there is one."""
+
+    case: Case
+    seed: int
+    composition: Composition
+    tags: tuple[str, ...]
+    run: Run | None
+    state: State
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"case {self.case.name}, seed {self.seed}"
+
+
+def plan(
+    experiment: Experiment, cases: Sequence[str], seeds: Sequence[int], overrides: Sequence[Layer], store: Store
+) -> list[Planned]:
+    """Compose the cases named (all where none is), each seed after the other, and look up their runs.
+
+    Nothing is trained before all of them are known to fit: raises `UsageError` for the first that does not.
+    """
+    chosen = [experiment.case(name) for name in dict.fromkeys(cases)] or list(experiment.cases)
+    tags = series_tags(experiment, overrides)
+    planned = []
+    for seed in dict.fromkeys(seeds or experiment.seeds):
+        for case in chosen:
+            composition = _compose(experiment, case, seed, overrides)
+            own = (*tags, f"case:{case.name}")
+            run, state = look_up(store, own, composition)
+            planned.append(Planned(case, seed, composition, own, run, state))
+    return planned
+
+
+def series_tags(experiment: Experiment, overrides: Sequence[Layer]) -> tuple[str, ...]:
+    """Tags of the runs that are made together: the experiment's, and one for what overrides its settings."""
+    digest = _digest(overrides)
+    return (f"experiment:{experiment.name}", *((f"overrides:{digest}",) if digest else ()))
+
+
+def look_up(store: Store, tags: Sequence[str], composition: Composition) -> tuple[Run | None, State]:
+    """Find the run of these settings that came furthest, and how it stands."""
+    found = [s.run for s in store.summaries(tags=tags) if _same(s.run.config, composition)]
+    states = [(run, _state(store, run)) for run in found]
+    order: tuple[State, ...] = ("finished", "running", "diverged", "interrupted")
+    for state in order:
+        for run, its in states:
+            if its == state:
+                return run, state
+    return None, "new"
+
+
+def _state(store: Store, run: Run) -> State:
+    if run.status is Status.FINISHED:
+        return "finished"
+    if run.status is Status.RUNNING:
+        return "running"
+    if run.status is Status.FAILED and any(event.kind == "diverged" for event in store.events(run.id)):
+        return "diverged"
+    # A run that stopped before its first checkpoint holds nothing to go on from.
+    return "interrupted" if any(c.deleted is None for c in store.checkpoints(run.id)) else "new"
+
+
+def _same(recorded: Mapping[str, Any], composition: Composition) -> bool:
+    """Whether a run was made with these settings; size and steps may be known only once its data were opened."""
+    wanted = composition.config.to_dict()
+    open_ = {key for key in ("size", "steps", "epochs") if key not in wanted} | {"epochs", *_OF_THE_MACHINE}
+    data_dir = wanted.get("data_dir")
+    if data_dir is not None and recorded.get("data_dir") != str(Path(data_dir).expanduser().resolve()):
+        return False
+    return _without(recorded, open_) == _without(wanted, open_)
+
+
+def _without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """A configuration as JSON knows it, less some settings."""
+    kept: dict[str, Any] = json.loads(json.dumps({key: value for key, value in config.items() if key not in keys}))
+    return kept
+
+
+def _digest(overrides: Sequence[Layer]) -> str:
+    """Tells sets of overrides apart; empty where there are none."""
+    values = [{k: v for k, v in layer.values.items() if k not in _OF_THE_MACHINE} for layer in overrides]
+    given = [value for value in values if value]
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8] if given else ""
+
+
+def _compose(experiment: Experiment, case: Case, seed: int, overrides: Sequence[Layer]) -> Composition:
+    try:
+        return compose(experiment.layers(case, seed, overrides), Catalog.installed())
+    except (ComponentError, UsageError) as error:
+        raise _blamed(error, experiment, case) from error
+
+
+def _blamed(error: SnganError, experiment: Experiment, case: Case) -> SnganError:
+    """The same error, with the line of the experiment that it comes from, where that can be told."""
+    origin = experiment.fixed.origin
+    index = experiment.cases.index(case)
+    for where, values in ((index, case.settings.values), (None, experiment.fixed.values)):
+        for key, value in values.items():
+            named = value.get("name", value) if isinstance(value, Mapping) else value
+            if re.search(rf"\b{re.escape(key)}\b", str(error)) or f"{named!r}" in str(error):
+                return type(error)(f"{place(origin, experiment.text, where, key)} (case {case.name}): {error}")
+    return type(error)(f"{origin}, case {case.name}: {error}")
