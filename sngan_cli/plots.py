@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -44,30 +44,35 @@ class Curves:
         return sorted({score.metric for score in self.scores} | {scalar.name for scalar in self.scalars})
 
 
-def plot(runs: Sequence[Curves], what: str, path: Path) -> None:
+def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str] | None = None) -> None:
     """Draw `what` (a metric, a scalar, or `losses`) of all runs to a .png, .svg or .pdf.
 
-    Runs are labelled by what differs between them, scores of a protocol of their own by that protocol, too. Raises
-    `NotFoundError` for a run that has no such curve.
+    Runs are labelled by what differs between them, or by `labels` (by run id; those with the same one share a colour),
+    scores of a protocol of their own by that protocol, too. Raises `NotFoundError` for a run that has no such curve.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     names = LOSSES if what == "losses" else (what,)
     for curves in runs:
         if not any(curves.named(name) for name in names):
             raise NotFoundError(_nothing_to_draw(curves, what))
-    labels = labels_of([curves.run for curves in runs])
+    labels = labels or labels_of([curves.run for curves in runs])
+    colours = {label: f"C{k % 10}" for k, label in enumerate(dict.fromkeys(labels[curves.run.id] for curves in runs))}
     protocols = {protocol for curves in runs for name in names for protocol in curves.named(name)}
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="generator updates", ylabel=_title(what))
-    for k, curves in enumerate(runs):
+    told = set[str]()
+    for curves in runs:
         for style, name in zip(("-", ":"), names, strict=False):
             for protocol, points in curves.named(name).items():
                 label = labels[curves.run.id] + (f"  [{protocol}]" if len(protocols) > 1 else "")
-                shown = None if name == "loss_g" and what == "losses" else fill(label, _LINE)
-                _draw(axes, points, shown, color=f"C{k % 10}", style=style)
+                shown = None if label in told else fill(label, _LINE)
+                told.add(label)
+                _draw(axes, points, shown, color=colours[labels[curves.run.id]], style=style)
     if len(protocols) > 1:
         axes.set_title("measured by several protocols: compare within one only", fontsize="small")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", fontsize="small")
     try:
@@ -106,7 +111,13 @@ def _draw(axes: Any, points: Sequence[tuple[int, float]], label: str | None, *, 
 
 
 def _title(what: str) -> str:
-    return {"is": "Inception Score", "losses": "loss (D solid, G dotted)"}.get(what, what)
+    titles = {"losses": "loss (D solid, G dotted)", "loss_d": "loss of D", "loss_g": "loss of G"}
+    return titles.get(what) or title_of(what)
+
+
+def title_of(metric: str) -> str:
+    """What a metric is called in a sentence."""
+    return {"is": "Inception Score"}.get(metric, metric)
 
 
 def _nothing_to_draw(curves: Curves, what: str) -> str:

@@ -138,6 +138,37 @@ def run(
     raise typer.Exit(ended.exit_code)
 
 
+@app.command()
+def report(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write to (default: NAME-report).")
+    ] = None,
+    steps: Steps = None,
+    dataset: DataSet = None,
+    data_dir: DataDir = None,
+    set_: Set = None,
+) -> None:
+    """Report on an experiment as the article does, in Markdown and HTML; prints the paths of both.
+
+    Conditions, scores beside the published ones, curves, and samples beside interpolations of every case. The runs are
+    those of the experiment as it stands, or those made with the overrides that are given here again.
+    """
+    from sngan_cli.experiments.experiment import load
+    from sngan_cli.experiments.report import write
+    from sngan_cli.experiments.results import collect, other_series
+
+    experiment = load(name)
+    folder = output or Path(f"{experiment.name}-report")
+    with paths.open_store(create=False) as store, console.progress("drawing figures") as progress:
+        results = collect(experiment, _overrides(steps, dataset, data_dir, set_), store)
+        written = write(experiment, results, store, paths.runs_folder(), folder, progress=progress)
+        others = other_series(experiment, results, store)
+    for command in others:
+        console.note(f"not in this report: the runs of `{command}`; report with the same overrides to have them")
+    typer.echo(f"{written.markdown}\n{written.html}")
+
+
 def _overrides(
     steps: int | None, dataset: str | None, data_dir: Path | None, set_: Sequence[str] | None
 ) -> list[Layer]:

@@ -49,7 +49,7 @@ def interpolate(
 
     On a conditional run each row keeps one class. --class A:B keeps the latent of each row and moves the class.
     """
-    from sngan_cli.engine import pictures, sampling
+    from sngan_cli.engine import figures, pictures, sampling
     from sngan_cli.errors import UsageError
     from sngan_cli.outputs import check_output
 
@@ -60,25 +60,18 @@ def interpolate(
     trained = load_trained("interpolate", run_id, output, checkpoint, weights, device)
     ends = trained.class_path(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
-    count = rows or (min(classes, 10) if classes and ends is None else 8)
-    z1 = sampling.latents(trained.network, count, seed, "interpolation from")
-    z2 = sampling.latents(trained.network, count, seed, "interpolation to")
-    if ends is not None and ends[0] != ends[1]:
-        drawn = sampling.class_paths(trained.network, z1, *ends, steps)
-    else:
-        y = sampling.sheet_labels(classes, None if ends is None else ends[0], count * steps, steps)
-        drawn = sampling.images(trained.network, sampling.path(z1, z2, steps, along.value), y)
-    images = sampling.to_arrays(drawn)
-    if animated:
-        across = sampling.columns_of(count, None)
-        frames = [pictures.grid(images[k::steps], across, scale) for k in range(steps)]
-        pictures.save_animation(frames, output)
-    else:
-        picture = pictures.grid(images, steps, scale)
-        if figure:
-            z = sampling.latents(trained.network, count * steps, seed, "sample")
-            y = sampling.sheet_labels(classes, None if ends is None else ends[0], count * steps, steps)
-            samples = sampling.to_arrays(sampling.images(trained.network, z, y))
-            picture = pictures.side_by_side(pictures.grid(samples, steps, scale), picture)
+    count = rows or figures.rows_of(classes, ends)
+    what = (trained.network, classes, ends)
+    if figure:
+        picture = figures.samples_beside_paths(
+            *what, rows=count, steps=steps, seed=seed, along=along.value, scale=scale
+        )
         pictures.save(picture, output)
+    else:
+        images = figures.paths(*what, rows=count, steps=steps, seed=seed, along=along.value)
+        if animated:
+            across = sampling.columns_of(count, None)
+            pictures.save_animation([pictures.grid(images[k::steps], across, scale) for k in range(steps)], output)
+        else:
+            pictures.save(pictures.grid(images, steps, scale), output)
     typer.echo(str(output))

@@ -103,6 +103,11 @@ def _without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return kept
 
 
+def conditions_of_run(run: Run) -> dict[str, Any]:
+    """The settings of a run, less those that say where it was made."""
+    return _without(run.config, {*_OF_THE_MACHINE})
+
+
 def _digest(overrides: Sequence[Layer]) -> str:
     """Tells sets of overrides apart; empty where there are none."""
     values = [{k: v for k, v in layer.values.items() if k not in _OF_THE_MACHINE} for layer in overrides]

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
 
-from sngan_cli.experiments.experiment import Case
-from sngan_registry import Run, Score, Store
+from sngan_cli.config import Layer
+from sngan_cli.errors import NotFoundError
+from sngan_cli.experiments.experiment import Case, Experiment
+from sngan_cli.experiments.plan import conditions_of_run, series_tags
+from sngan_cli.plots import Curves
+from sngan_registry import Run, Score, Status, Store
+
+_ORDER = (Status.FINISHED, Status.RUNNING, Status.INTERRUPTED, Status.LOST, Status.FAILED, Status.QUEUED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A case and its runs, one a seed, all of the same settings otherwise."""
+
+    case: Case
+    runs: tuple[Curves, ...]
+
+    def scores(self, metric: str, *, last: bool = False) -> list[Score]:
+        """The best (or last) score of each run that has some."""
+        found = [[score for score in curves.scores if score.metric == metric] for curves in self.runs]
+        return [max(scores, key=lambda s: s.step) if last else best_of(scores) for scores in found if scores]
 
 
 def best_of(scores: Sequence[Score]) -> Score:
@@ -13,13 +35,78 @@ def best_of(scores: Sequence[Score]) -> Score:
     return max(scores, key=lambda score: score.value if score.higher_is_better else -score.value)
 
 
+def mean_and_deviation(scores: Sequence[Score]) -> tuple[float, float | None]:
+    """Mean over runs, and their standard deviation (of the sample) where there are several."""
+    values = [score.value for score in scores]
+    return mean(values), stdev(values) if len(values) > 1 else None
+
+
 def scores_of(store: Store, run: Run, case: Case) -> list[str]:
-    """Best and last score of each of a run's metrics, beside what was published."""
+    """Best and last score of each of a run's metrics, beside what was published, in words."""
     found = store.scores(run.id)
     said = []
-    for metric in dict.fromkeys(score.metric for score in found):
+    for metric in metrics_of([run], found):
         of_metric = [score for score in found if score.metric == metric]
         best, last = best_of(of_metric), max(of_metric, key=lambda score: score.step)
         published = f", published {case.published[metric]:.3f}" if metric in case.published else ""
         said.append(f"{metric} {best.value:.3f} at best (step {best.step}), {last.value:.3f} at last{published}")
     return said
+
+
+def metrics_of(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:
+    """The metrics that there are scores of, in the order in which the runs' configurations name them."""
+    scored = {score.metric for score in scores}
+    named = dict.fromkeys(metric for run in runs for metric in run.config.get("metrics", {}))
+    return [metric for metric in (*named, *sorted(scored - set(named))) if metric in scored]
+
+
+def collect(experiment: Experiment, overrides: Sequence[Layer], store: Store) -> list[Result]:
+    """Find the runs of every case that were made with `overrides`.
+
+    Without overrides they are those made without, or, where there are none, with the newest ones. Runs with other
+    settings of a case than its newest are left out. Raises `NotFoundError` where there is no run at all.
+    """
+    tags = series_tags(experiment, overrides)
+    runs = [summary.run for summary in store.summaries(tags=tags)]  # newest first
+    if not runs:
+        made = [s.run for s in store.summaries(tags=tags[:1], limit=1)]
+        hint = f" There are others, such as those of `{made[0].environment.command}`." if made else ""
+        raise NotFoundError(
+            f"There is no run of the experiment {experiment.name!r} with these settings yet: make some with `sngan "
+            f"experiments run`.{hint}"
+        )
+    all_series = [_series(run) for run in runs]
+    series = "" if "" in all_series else all_series[0]
+    runs = [run for run in runs if _series(run) == series]
+    return [Result(case, tuple(_curves(store, run) for run in _runs_of(case, runs))) for case in experiment.cases]
+
+
+def other_series(experiment: Experiment, results: Sequence[Result], store: Store) -> list[str]:
+    """Commands of runs that belong to the experiment and are not among its results, one for each set of overrides."""
+    used = {_series(curves.run) for result in results for curves in result.runs}
+    runs = [summary.run for summary in store.summaries(tags=[f"experiment:{experiment.name}"])]
+    commands = {_series(run): run.environment.command for run in reversed(runs) if _series(run) not in used}
+    return list(commands.values())
+
+
+def _series(run: Run) -> str:
+    """The tag that tells with which overrides a run was made; empty for none."""
+    return next((tag for tag in run.tags if tag.startswith("overrides:")), "")
+
+
+def _runs_of(case: Case, runs: Sequence[Run]) -> list[Run]:
+    """The run of each seed that came furthest, among those with the settings of the newest."""
+    own = [run for run in runs if f"case:{case.name}" in run.tags]
+    same = [run for run in own if _but_seed(run) == _but_seed(own[0])]
+    by_seed: dict[int, Run] = {}
+    for run in sorted(same, key=lambda run: _ORDER.index(run.status)):
+        by_seed.setdefault(run.seed, run)
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def _but_seed(run: Run) -> Mapping[str, Any]:
+    return {key: value for key, value in conditions_of_run(run).items() if key != "seed"}
+
+
+def _curves(store: Store, run: Run) -> Curves:
+    return Curves(run, store.scalars(run.id), store.scores(run.id))

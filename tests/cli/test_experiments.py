@@ -1,0 +1,242 @@
+"""`sngan experiments`: trained case by case, gone on with, and reported."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sngan_cli.stopping import StopSignal
+from sngan_registry import Status, Store
+
+MINE = """
+title = "A | table of *mine*"
+source = "here"
+measured = "by eye"
+{top}
+[fixed]
+dataset = {{ name = "shapes", images = 20 }}
+arch = {{ name = "standard", width = 0.05 }}
+size = 8
+batch_size = 4
+g_batch_size = 4
+n_dis = 1
+steps = 4
+eval_every = 2
+eval_samples = 20
+log_every = 1
+device = "cpu"
+metrics.is.splits = 2
+
+[[cases]]
+case = "a"
+conditional = true
+published.is = 5.5
+
+[[cases]]
+case = "b"
+note = "far too fast"
+conditional = false
+arch_d.leaky_slope = 0.2
+{b}
+
+[[cases]]
+case = "c"
+conditional = false
+"""
+DIVERGES = 'norm = "none"\nlr = 1e30'
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE.format(top="", b=""), encoding="utf-8")
+    return path
+
+
+def runs(home: Path) -> dict[str, Any]:
+    """Runs by name."""
+    with Store.open(home / "registry.db", create=False) as store:
+        return {summary.run.name: summary.run for summary in store.summaries()}
+
+
+def test_every_case_is_trained_once(sngan: Any, mine: Path, home: Path) -> None:
+    done = sngan("experiments", "run", mine)
+    assert done.code == 0, done.err
+    found = runs(home)
+    assert list(reversed(found)) == ["mine/a", "mine/b", "mine/c"]
+    assert done.out.split() == [run.id for run in reversed(found.values())]
+    assert set(found["mine/b"].tags) == {"experiment:mine", "case:b"}
+    assert found["mine/b"].config["arch_d"]["leaky_slope"] == 0.2
+    assert found["mine/a"].config["conditional"] is True
+    assert re.search(r"mine case a, seed 0: finished, step 4, run \w+, is .* at last, published 5\.500", done.err)
+    again = sngan("experiments", "run", mine)
+    assert (again.code, again.out) == (0, "")
+    assert again.err.count(": finished, run") == 3
+    assert runs(home).keys() == found.keys()
+
+
+def test_an_interrupted_case_is_resumed_and_the_missing_ones_are_trained(
+    sngan: Any, mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count()
+    monkeypatch.setattr(StopSignal, "__call__", lambda _: next(calls) == 7)  # the second run's second step
+    stopped = sngan("experiments", "run", mine)
+    assert stopped.code == 75
+    begun = runs(home)
+    assert (begun["mine/a"].status, begun["mine/b"].status) == (Status.FINISHED, Status.INTERRUPTED)
+    assert "mine/c" not in begun
+    assert "experiments run mine.toml: not trained" not in stopped.err
+    assert "mine case c, seed 0: not trained" in stopped.err
+    plan = sngan("experiments", "run", mine, "--dry-run")
+    assert [line.split()[2] for line in plan.out.splitlines()[1:]] == ["keep", "resume", "train"]
+    monkeypatch.setattr(StopSignal, "__call__", lambda _: False)
+    done = sngan("experiments", "run", mine)
+    assert done.code == 0
+    found = runs(home)
+    assert found["mine/b"].id == begun["mine/b"].id
+    assert {run.status for run in found.values()} == {Status.FINISHED}
+    assert len(found) == 3
+
+
+def test_a_case_that_diverges_does_not_stop_the_others(sngan: Any, mine: Path, home: Path) -> None:
+    mine.write_text(MINE.format(top="", b=DIVERGES), encoding="utf-8")
+    done = sngan("experiments", "run", mine)
+    assert done.code == 5
+    assert "case b, seed 0: Training diverged" in done.err
+    found = runs(home)
+    assert (found["mine/b"].status, found["mine/c"].status) == (Status.FAILED, Status.FINISHED)
+    again = sngan("experiments", "run", mine)
+    assert (again.code, again.out) == (0, "")
+    assert f"diverged, run {found['mine/b'].id}" in again.err
+    report = sngan("experiments", "report", mine)
+    assert report.code == 0, report.err
+    text = (mine.parent / "mine-report" / "report.md").read_text(encoding="utf-8")
+    assert f"`{found['mine/b'].id}` diverged at step {found['mine/b'].step} of 4" in text
+    assert "There is no figure: Run" in text
+
+
+def test_missing_data_stop_it_before_there_is_a_run(sngan: Any, mine: Path, home: Path) -> None:
+    done = sngan("experiments", "run", mine, "--dataset", "folder", "--data-dir", mine.parent / "nowhere")
+    assert done.code == 1
+    assert "nowhere" in done.err
+    assert runs(home) == {}
+
+
+def test_other_settings_make_other_runs(sngan: Any, mine: Path, home: Path) -> None:
+    assert sngan("experiments", "run", mine, "--case", "a").code == 0
+    short = sngan("experiments", "run", mine, "--case", "a", "--steps", 2, "--set", "lr=1e-3")
+    assert short.code == 0
+    with Store.open(home / "registry.db", create=False) as store:
+        new, old = (summary.run for summary in store.summaries())
+        assert [s.run.id for s in store.summaries(tags=["experiment:mine", "case:a"])] == [new.id, old.id]
+    assert (new.steps, new.config["lr_d"], old.steps) == (2, 1e-3, 4)
+    assert [tag.partition(":")[0] for tag in sorted(new.tags)] == ["case", "experiment", "overrides"]
+    assert sngan("experiments", "run", mine, "--case", "a", "--steps", 2, "--set", "lr=0.001").out == ""
+    plain = sngan("experiments", "report", mine, "-o", "plain")
+    assert f"`{old.id}`" in Path("plain/report.md").read_text()
+    assert "--steps 2" in plain.err
+    assert sngan("experiments", "report", mine, "-o", "short", "--set", "lr=1e-3", "--steps", 2).code == 0
+    text = Path("short/report.md").read_text()
+    assert f"`{new.id}`" in text
+    assert "| `steps` | 2 | 4 |" in text
+
+
+def test_what_another_process_trains_is_left_to_it(sngan: Any, mine: Path, home: Path) -> None:
+    assert sngan("experiments", "run", mine, "--case", "c").code == 0
+    with Store.open(home / "registry.db", create=False) as store:
+        run = store.get("mine/c")
+        store.claim(run.id, run.environment)
+    done = sngan("experiments", "run", mine, "--case", "c")
+    assert (done.code, done.out) == (0, "")
+    assert f"running, run {run.id}" in done.err
+
+
+def test_a_dry_run_trains_nothing(sngan: Any, mine: Path, home: Path) -> None:
+    done = sngan("experiments", "run", mine, "--seed", 3, "--seed", 4, "--case", "b", "--dry-run")
+    assert done.code == 0
+    assert done.out.splitlines()[0].split() == [
+        "case",
+        "seed",
+        "to",
+        "do",
+        "status",
+        "run",
+        "conditional",
+        "arch_d.leaky_slope",
+    ]
+    assert [line.split() for line in done.out.splitlines()[1:]] == [["b", s, "train", "no", "0.2"] for s in "34"]
+    assert not (home / "registry.db").exists()
+
+
+def test_the_report_is_a_section_of_an_article(sngan: Any, mine: Path, home: Path) -> None:
+    mine.write_text(MINE.format(top="seeds = [0, 1]", b=""), encoding="utf-8")
+    assert sngan("experiments", "run", mine).code == 0
+    done = sngan("experiments", "report", mine)
+    assert done.out.split() == ["mine-report/report.md", "mine-report/report.html"]
+    text = Path("mine-report/report.md").read_text(encoding="utf-8")
+    assert text.startswith("# A \\| table of \\*mine\\*\n")
+    assert "3 cases, 6 runs on cpu" in text
+    assert "| `dataset.images` | 20 |" in text
+    with Store.open(home / "registry.db", create=False) as store:
+        values = [
+            max(score.value for score in store.scores(s.run.id))
+            for s in store.summaries(tags=["experiment:mine", "case:a"])
+        ]
+    mean, half = sum(values) / 2, abs(values[0] - values[1]) / 2
+    (row,) = [line for line in text.splitlines() if line.startswith("| **a** |")]
+    assert f"| {mean:.3f} ± {half * 2**0.5:.3f} |" in row
+    assert "| 5.500 |" in row
+    assert "- **b**: far too fast" in text
+    assert "Published: by eye." in text
+    for name in re.findall(r"!\[.*\]\((.*)\)", text):
+        with Image.open(Path("mine-report") / name) as picture:
+            assert min(picture.size) > 100
+    page = Path("mine-report/report.html").read_text(encoding="utf-8")
+    assert "<title>A | table of *mine*</title>" in page
+    assert "<h1>A | table of *mine*</h1>" in page
+    assert page.count("<table>") == 2
+    assert page.count("<img ") == text.count("![") == 6
+
+
+def test_shown_beside_what_was_published(sngan: Any, mine: Path) -> None:
+    shown = sngan("experiments", "show", "stl10-resnet")
+    assert shown.code == 0
+    assert shown.out.splitlines()[0] == "stl10-resnet: STL-10, ResNet"
+    assert re.search(r"^5 +yes +5 +1024 +1301 +7\.314$", shown.out, re.MULTILINE)
+    record = sngan("experiments", "show", mine, "--json").json
+    assert record["cases"][0] == {"case": "a", "settings": {"conditional": True}, "published": {"is": 5.5}, "note": ""}
+    listed = sngan("experiments", "list", mine.parent, "--json").json
+    assert [e["name"] for e in listed][-1] == str(mine)
+    assert {e["name"]: e["cases"] for e in listed}["stl10-postact-standard"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["show", "cifar"], 3, "There is no experiment 'cifar'"),
+        (["run", "cifar10-resnet", "--case", "4"], 3, "has no case '4': choose one of 0, 1, 2, 3"),
+        (["run", "mine.toml", "--set", "seed=1"], 2, "give --seed instead"),
+        (["run", "mine.toml", "--set", "n_dsi=1"], 2, "Did you mean 'n_dis'"),
+        (["run", "mine.toml", "--dataset", "shape"], 2, "There is no dataset 'shape'. Did you mean 'shapes'"),
+        (["report", "mine.toml"], 3, "There is no run of the experiment 'mine' with these settings yet"),
+        (["list", "nowhere"], 3, "There is no experiment in 'nowhere'"),
+    ],
+)
+def test_mistakes_are_named(sngan: Any, mine: Path, arguments: list[str], code: int, message: str) -> None:
+    done = sngan("experiments", *arguments)
+    assert done.code == code
+    assert message in done.err
+    assert done.err.count("\n") <= 2
+
+
+def test_a_report_needs_a_folder(sngan: Any, mine: Path) -> None:
+    assert sngan("experiments", "run", mine, "--case", "c", "--steps", 0).code == 0
+    done = sngan("experiments", "report", mine, "-o", mine)
+    assert done.code == 2
+    assert "cannot be made" in done.err
