@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,36 @@ def test_every_command_runs(run: str, sngan: Any, tmp_path: Path) -> None:
         if "..." in words:
             at = words.index("...")
             words[at : at + 1] = ["--dataset", "shapes", *SMALL]
-        if words[0] == "train" and "--resume" not in words and "--dry-run" not in words:
+        trains = words[0] == "train" and "--resume" not in words
+        if (trains or words[:2] == ["experiments", "run"]) and "--dry-run" not in words:
             words.append("--dry-run")
+        if words[:2] == ["experiments", "report"]:
+            settings = ("arch.width=0.05", "size=8", "batch_size=4", "g_batch_size=4", "eval_samples=20", "device=cpu")
+            few = [word for setting in settings for word in ("--set", setting)]
+            assert sngan("experiments", "run", words[2], "--dataset", "shapes", "--steps", 1, *few).code == 0
         done = sngan(*words)
         assert done.code == 0, f"sngan {line}\n{done.err}"
         if target:
             (tmp_path / target).write_text(done.out, encoding="utf-8")
         if "-o" in words:
             picture = Path(words[words.index("-o") + 1])
+            if picture.is_dir():
+                assert (picture / "report.html").is_file()
+                continue
             if picture.suffix == ".svg":
                 assert "<svg" in picture.read_text(encoding="utf-8")
                 continue
             with Image.open(picture) as image:
                 assert min(image.size) >= 8
+
+
+def test_the_experiment_of_ones_own_is_one(sngan: Any, tmp_path: Path) -> None:
+    (table,) = re.findall(r"^    title = .*?(?=^\S)", README, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "own.toml"
+    path.write_text(textwrap.dedent(table), encoding="utf-8")
+    done = sngan("experiments", "run", path, "--dry-run")
+    assert done.code == 0, done.err
+    assert len(done.out.splitlines()) == 1 + 2 * 3
 
 
 def test_every_built_in_component_and_recipe_is_named() -> None:
