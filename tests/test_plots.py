@@ -139,3 +139,16 @@ def test_a_run_without_the_curve_is_named(runs: list[Run], tmp_path: Path) -> No
 def test_a_full_disk_is_said(runs: list[Run], tmp_path: Path) -> None:
     with pytest.raises(SnganError, match="cannot be written"):
         plot([curves(runs[0])], "is", tmp_path / "missing" / "x.png")
+
+
+def test_where_one_run_mixes_architectures_both_networks_are_named(runs: list[Run]) -> None:
+    pairs = (("resnet-preact", "resnet-preact"), ("resnet-preact", "standard"), ("standard", "standard"))
+    mixed = [
+        replace(run, config={"arch_g": {"name": g}, "arch_d": {"name": d}, "lr_g": 1e-4, "lr_d": 1e-4 * (k + 1)})
+        for k, (run, (g, d)) in enumerate(zip(runs, pairs, strict=True))
+    ]
+    assert list(labels_of(mixed).values()) == [
+        "arch_g resnet-preact, arch_d resnet-preact, lr_d 0.0001",
+        "arch_g resnet-preact, arch_d standard, lr_d 0.0002",
+        "arch_g standard, arch_d standard, lr_d 0.00030000000000000003",
+    ]

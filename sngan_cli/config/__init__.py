@@ -1,6 +1,16 @@
 """What a run is told to do: its configuration, where the settings come from, and the recipes."""
 
-from sngan_cli.config.layers import Layer, config_file, flat, merge_scalars, parse_set, recipe, recipe_names
+from sngan_cli.config.layers import (
+    Layer,
+    config_file,
+    flat,
+    merge_scalars,
+    parse_set,
+    recipe,
+    recipe_names,
+    shared_name,
+    united,
+)
 from sngan_cli.config.run_config import ROLES, Choice, RunConfig
 
 __all__ = [
@@ -14,4 +24,6 @@ __all__ = [
     "parse_set",
     "recipe",
     "recipe_names",
+    "shared_name",
+    "united",
 ]

@@ -63,19 +63,32 @@ def merge_scalars(layers: Sequence[Layer]) -> dict[str, Any]:
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted names, a component's name under its role; `arch` is said once where both networks agree."""
+    """Settings by dotted names, a component's name under its role."""
     settings: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             settings |= {key if inner == "name" else f"{key}.{inner}": deep for inner, deep in flat(value).items()}
         else:
             settings[key] = value
-    for of_g in [key for key in settings if key.partition(".")[0] == "arch_g"]:
-        of_d, both = of_g.replace("arch_g", "arch_d", 1), of_g.replace("arch_g", "arch", 1)
-        if of_d in settings and settings[of_d] == settings[of_g]:
-            settings[both] = settings.pop(of_g)
-            del settings[of_d]
     return settings
+
+
+def shared_name(key: str) -> tuple[str, str] | None:
+    """Name D's counterpart of a setting of G, and both together: `arch_g.width` gives `arch_d.width`, `arch.width`."""
+    role, dot, option = key.partition(".")
+    if role not in ("arch_g", "lr_g"):
+        return None
+    return role.replace("_g", "_d") + dot + option, role.removesuffix("_g") + dot + option
+
+
+def united(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat settings, said once where both networks agree: `arch` for `arch_g` and `arch_d`, `lr` for both rates."""
+    found = dict(settings)
+    for of_g in settings:
+        names = shared_name(of_g)
+        if names is not None and names[0] in found and found[names[0]] == found[of_g]:
+            found = {(names[1] if key == of_g else key): value for key, value in found.items() if key != names[0]}
+    return found
 
 
 def recipe_names() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
-from sngan_cli.config import flat
+from sngan_cli.config import flat, united
 from sngan_cli.engine import figures, pictures
 from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.experiments.experiment import Case, Experiment
@@ -24,9 +24,9 @@ from sngan_cli.trained import load_generator
 from sngan_registry import Run, Score, Status, Store
 
 FIXED = (
-    "recipe", "dataset", "size", "conditional", "arch", "arch_g", "arch_d", "norm", "norm_g", "loss", "n_dis", "steps",
-    "epochs", "batch_size", "g_batch_size", "lr_g", "lr_d", "beta1", "beta2", "lr_decay", "fakes", "ema", "weights",
-    "flip", "dequantize", "eval_samples", "extractor", "precision",
+    "recipe", "dataset", "size", "conditional", "arch", "arch_g", "arch_d", "norm", "norm_g", "loss", "n_dis",
+    "steps", "epochs", "batch_size", "g_batch_size", "lr", "lr_g", "lr_d", "beta1", "beta2", "lr_decay", "fakes", "ema",
+    "weights", "flip", "dequantize", "eval_samples", "extractor", "precision",
 )  # fmt: skip
 """Settings that a reader wants to know of, in this order, where all runs agree on them."""
 _SIDE = 64
@@ -103,7 +103,7 @@ def _fixed(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     actual = [flat(run.config) for run in _runs(results)]
     first = next(result for result in results if result.runs)
     intended = _intended(experiment, first.case, first.runs[0].run.seed)
-    agreed = {k: v for k, v in actual[0].items() if all(k in other and other[k] == v for other in actual)}
+    agreed = united({k: v for k, v in actual[0].items() if all(k in other and other[k] == v for other in actual)})
     rows = []
     for key in sorted(agreed, key=_place_of):
         value, own = agreed[key], intended.get(key)
@@ -187,7 +187,7 @@ def _section(result: Result, store: Store, runs_folder: Path, folder: Path) -> l
     run, case = curves.run, result.case
     judged = next(iter(run.config["metrics"]), None)
     scores = [score for score in curves.scores if score.metric == judged]
-    heading = [f"### Case {case.name}", "", f"{_plain(_conditions(case))}.", ""]
+    heading = [f"### Case {case.name}", "", f"{_plain(case.conditions)}.", ""]
     if scores:
         best = best_of(scores)
         value = case.published.get(best.metric)
@@ -228,17 +228,12 @@ def _state(run: Run) -> str:
 
 
 def _label(case: Case) -> str:
-    return f"{case.name}: {case.note or _conditions(case)}"
-
-
-def _conditions(case: Case) -> str:
-    own = flat(case.settings.values)
-    return ", ".join(f"{key} {text_of(value)}" for key, value in own.items()) or "the fixed conditions"
+    return f"{case.name}: {case.note or case.conditions}"
 
 
 def _intended(experiment: Experiment, case: Case, seed: int) -> dict[str, Any]:
     """The settings of a case as the experiment itself has them."""
-    return flat(compose(experiment.layers(case, seed, ()), Catalog.installed()).config.to_dict())
+    return united(flat(compose(experiment.layers(case, seed, ()), Catalog.installed()).config.to_dict()))
 
 
 def _place_of(key: str) -> tuple[int, str]:

@@ -41,7 +41,7 @@ def train_missing(
                 assert run is not None
                 display.say(f"{head}: {state}, run {run.id}")
                 continue
-            display.say(f"{head}: {_conditions(item)}")
+            display.say(f"{head}: {item.case.conditions}")
             try:
                 if state == "interrupted" and run is not None:
                     result = train_on(run, _machine(overrides), place, Labels(), display, which="last", stop=stop)
@@ -63,10 +63,6 @@ def train_missing(
 def _name(experiment: Experiment, item: Planned) -> str:
     seed = "" if item.seed == experiment.seeds[0] else f"/seed-{item.seed}"
     return f"{experiment.name}/{item.case.name}{seed}"
-
-
-def _conditions(item: Planned) -> str:
-    return ", ".join(f"{key} {value}" for key, value in item.case.settings.values.items()) or "the fixed conditions"
 
 
 def _machine(overrides: Sequence[Layer]) -> list[Layer]:
