@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
     "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape",
-    "Normalization", "Pictures", "Reference", "UnreadablePictureError", "UsageError", "WeightConstraint",
+    "Normalization", "Pictures", "Reference", "Remarking", "UnreadablePictureError", "UsageError", "WeightConstraint",
     "WeightsUnavailableError",
 ]  # fmt: skip
 
@@ -268,8 +268,16 @@ class Comparison(Accumulator, Protocol):
 class Classwise(Protocol):
     """What an accumulator offers besides when it has a score for each class: it is kept as evidence."""
 
-    def by_class(self) -> Sequence[float]:
+    def per_class(self) -> Sequence[float]:
         """Value of each class by itself, in label order; NaN where it has none."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """What an accumulator offers besides when its score may need a word of warning, which is kept as evidence."""
+
+    def remark(self) -> str | None:
+        """What to bear in mind with this value, if anything."""
 
 
 class Metric(Component, ABC):
@@ -277,8 +285,11 @@ class Metric(Component, ABC):
 
     higher_is_better: ClassVar[bool] = True
 
-    def reference(self) -> Reference | None:
-        """Start the statistics of real images, where the metric compares with some: it accumulates a `Comparison`."""
+    def reference(self, images: int) -> Reference | None:
+        """Start the statistics of exactly `images` real images; raises `UsageError` where they are too few.
+
+        None where the metric looks at generated images alone; else its accumulator is a `Comparison`.
+        """
         return None
 
     @abstractmethod

@@ -70,7 +70,8 @@ class Display:
                 score = f"{event.metric.upper()} {event.value:.3f}"
                 if event.metric == self._first_metric:
                     self._score = score
-                self.say(f"step {event.step}: {score}{std} ({event.protocol})")
+                remark = f"; {event.evidence['remark']}" if "remark" in event.evidence else ""
+                self.say(f"step {event.step}: {score}{std} ({event.protocol}){remark}")
             case CheckpointWritten(step):
                 self._rate.pause()
             case Noticed(step, _, message):

@@ -259,6 +259,8 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
         audience.warn(unscored)
     with _blaming(composition.entries["dataset"]):
         data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
+    for metric in composition.metrics.values():
+        metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
     if data.skipped:
         name, reason = data.skipped[0]
         others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""

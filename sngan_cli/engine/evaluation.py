@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sngan_cli.contracts import Classwise, Comparison, LoadedExtractor, Metric
+from sngan_cli.contracts import Classwise, Comparison, LoadedExtractor, Metric, Remarking
 from sngan_cli.engine import sampling
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
@@ -54,10 +54,12 @@ def references(
     `images` (N, side, side, 3) uint8 and `labels` (N,) are the data; without labels they are one class. Which images
     are taken depends on the data alone: evenly from all classes, as far as these go.
     """
-    started = {name: reference for name, metric in metrics.items() if (reference := metric.reference()) is not None}
+    count = min(samples, len(images))
+    made = {name: metric.reference(count) for name, metric in metrics.items()}
+    started = {name: reference for name, reference in made.items() if reference is not None}
     if not started:
         return References(0, {})
-    chosen = _evenly(np.zeros(len(images), dtype=np.int64) if labels is None else labels, samples)
+    chosen = _evenly(np.zeros(len(images), dtype=np.int64) if labels is None else labels, count)
     with torch.no_grad():
         for start in range(0, len(chosen), sampling.BATCH):
             index = chosen[start : start + sampling.BATCH]
@@ -108,9 +110,11 @@ def score(
             cast("Comparison", accumulator).against(real.statistics[name])
             settings["real"] = real.images
         value, std = accumulator.result()
-        classes = {}
+        more: dict[str, str | Mapping[str, float]] = {}
+        if isinstance(accumulator, Remarking) and (remark := accumulator.remark()):
+            more["remark"] = remark
         if class_names is not None and isinstance(accumulator, Classwise):
-            classes = {"classes": dict(zip(class_names, accumulator.by_class(), strict=True))}
+            more["classes"] = dict(zip(class_names, accumulator.per_class(), strict=False))
         found.append(
             Scored(
                 step=step,
@@ -129,7 +133,7 @@ def score(
                     "seed": seed,
                     "sngan": version("sngan"),
                     "torch": torch.__version__,
-                    **classes,
+                    **more,
                 },
             )
         )

@@ -18,7 +18,7 @@ def features(pooled: Tensor, labels: Tensor | None = None) -> Features:
 
 
 def compared(generated: Features, real: Features) -> SpreadBesideReal:
-    reference, accumulator = Diversity().reference(), Diversity().accumulator(len(generated.pooled))
+    reference, accumulator = Diversity().reference(len(real.pooled)), Diversity().accumulator(len(generated.pooled))
     reference.add(real)
     accumulator.add(generated)
     accumulator.against(reference.result())
@@ -34,7 +34,7 @@ def real() -> Features:
 def test_the_data_score_one(real: Features) -> None:
     again = compared(real, real)
     assert again.result() == (1.0, None)
-    assert again.by_class() == [1.0, 1.0, 1.0]
+    assert again.per_class() == [1.0, 1.0, 1.0]
 
 
 def test_a_constant_generator_scores_zero(real: Features) -> None:
@@ -49,7 +49,7 @@ def test_one_collapsed_class_is_told_from_the_others(real: Features) -> None:
     assert real.labels is not None
     pooled = torch.where((real.labels == 1)[:, None], real.pooled[1], real.pooled)
     accumulator = compared(features(pooled, real.labels), real)
-    assert accumulator.by_class() == [1.0, 0.0, 1.0]
+    assert accumulator.per_class() == [1.0, 0.0, 1.0]
     assert accumulator.result()[0] == pytest.approx(2 / 3, abs=0.02)
 
 
@@ -60,7 +60,7 @@ def test_distances_by_hand() -> None:
     labels = torch.tensor([0, 0, 0, 1, 1, 1])
     real = features(torch.cat([triangle, triangle + 100]), labels)
     found = compared(features(torch.cat([triangle / 2, triangle[:1].expand(3, 2)]), labels), real)
-    assert found.by_class() == pytest.approx([0.5, 0.0])
+    assert found.per_class() == pytest.approx([0.5, 0.0])
     assert found.result()[0] == pytest.approx(0.25)
 
 
@@ -84,7 +84,7 @@ def test_a_class_of_one_picture_does_not_count() -> None:
     pooled, labels = torch.cat([triangle, triangle[:1]]), torch.tensor([0, 0, 0, 1])
     found = compared(features(pooled, labels), features(pooled, labels))
     assert found.result()[0] == 1.0
-    assert math.isnan(found.by_class()[1])
+    assert math.isnan(found.per_class()[1])
 
 
 def test_one_image_is_refused() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sngan_cli.contracts import Features, Metric, UsageError
+from sngan_cli.contracts import Metric, UsageError
+from sngan_plugins.collected import Collected
 
 _ROWS = 1024
 """Features that are compared with all others of their class at a time: what bounds the memory."""
@@ -21,7 +22,7 @@ class Diversity(Metric, contract=1):
     class.
     """
 
-    def reference(self) -> RealSpread:
+    def reference(self, images: int) -> RealSpread:
         """Start the distances between real pictures."""
         return RealSpread()
 
@@ -36,36 +37,15 @@ class Diversity(Metric, contract=1):
         return {"distance": "euclidean"}
 
 
-class _Spread:
-    """Features by class; memory grows with nothing else."""
-
-    def __init__(self) -> None:
-        self._features: list[Tensor] = []
-        self._labels: list[Tensor] = []
-
-    def add(self, features: Features) -> None:
-        """Take in features (N, D) and labels (N,)."""
-        pooled = features.pooled.float().cpu()
-        labels = torch.zeros(len(pooled), dtype=torch.int64) if features.labels is None else features.labels.cpu()
-        self._features.append(pooled)
-        self._labels.append(labels)
-
-    def distances(self) -> Tensor:
-        """Mean distance within each class (K,), NaN for a class of fewer than two pictures."""
-        features, labels = torch.cat(self._features), torch.cat(self._labels)
-        classes = int(labels.max()) + 1
-        return torch.stack([mean_distance(features[labels == k]) for k in range(classes)])
-
-
-class RealSpread(_Spread):
+class RealSpread(Collected):
     """Distances between real pictures."""
 
     def result(self) -> Mapping[str, Tensor]:
         """Mean distance within each class (K,)."""
-        return {"distances": self.distances()}
+        return {"distances": distances_of(self)}
 
 
-class SpreadBesideReal(_Spread):
+class SpreadBesideReal(Collected):
     """Distances between generated pictures, and their ratio to those between real ones."""
 
     def against(self, reference: Mapping[str, Tensor]) -> None:
@@ -78,17 +58,22 @@ class SpreadBesideReal(_Spread):
         known = ~(generated.isnan() | real.isnan())
         return (generated[known].mean() / real[known].mean()).item(), None
 
-    def by_class(self) -> Sequence[float]:
+    def per_class(self) -> Sequence[float]:
         """The ratio of each class by itself."""
         generated, real = self._both()
         ratios: list[float] = (generated / real).tolist()
         return ratios
 
     def _both(self) -> tuple[Tensor, Tensor]:
-        generated = self.distances()
+        generated = distances_of(self)
         both = torch.full((2, max(len(generated), len(self._real))), torch.nan, dtype=torch.float64)
         both[0, : len(generated)], both[1, : len(self._real)] = generated, self._real
         return both[0], both[1]
+
+
+def distances_of(pictures: Collected) -> Tensor:
+    """Mean distance within each class (K,), NaN for a class of fewer than two pictures."""
+    return torch.stack([mean_distance(features) for features in pictures.by_class()])
 
 
 def mean_distance(features: Tensor) -> Tensor:

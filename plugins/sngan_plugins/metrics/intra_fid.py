@@ -1,0 +1,74 @@
+"""The Frechet Inception Distance of each class by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sngan_cli.contracts import Metric, UsageError
+from sngan_plugins.collected import Collected
+from sngan_plugins.metrics.fid import frechet_distance, moments_of
+
+
+class IntraFid(Metric, contract=1):
+    """Mean over the classes of the FID within each class (Miyato & Koyama, 2018, section 5).
+
+    It sees what the FID of all classes together does not: classes that are drawn for one another. The images of an
+    unconditional run are one class.
+    """
+
+    higher_is_better: ClassVar[bool] = False
+
+    def reference(self, images: int) -> RealClasses:
+        """Start the moments of real images."""
+        return RealClasses()
+
+    def accumulator(self, images: int) -> ClassesBesideReal:
+        """Start the moments of `images` generated images."""
+        if images < 2:
+            raise UsageError(f"A covariance needs two images at least, not {images}: raise --eval-samples.")
+        return ClassesBesideReal()
+
+    def protocol(self) -> Mapping[str, int | float | str]:
+        """There are no settings."""
+        return {}
+
+
+class RealClasses(Collected):
+    """Moments of each class of real images."""
+
+    def result(self) -> Mapping[str, Tensor]:
+        """Mean (D,) and covariance (D, D) of each class, by its number; none of a class of fewer than two images."""
+        found: dict[str, Tensor] = {}
+        for label, features in enumerate(self.by_class()):
+            if len(features) > 1:
+                found[f"mean {label}"], found[f"covariance {label}"] = moments_of(features)
+        return found
+
+
+class ClassesBesideReal(Collected):
+    """Distance of each generated class to the real one."""
+
+    def against(self, reference: Mapping[str, Tensor]) -> None:
+        """Take in the moments of the real classes."""
+        self._real = reference
+
+    def result(self) -> tuple[float, float | None]:
+        """Mean of the distances of the classes that have two images at least on both sides."""
+        known = [value for value in self.per_class() if not math.isnan(value)]
+        return (sum(known) / len(known) if known else torch.nan), None
+
+    def per_class(self) -> Sequence[float]:
+        """The distance of each class."""
+        found = []
+        for label, features in enumerate(self.by_class()):
+            if len(features) < 2 or f"mean {label}" not in self._real:
+                found.append(torch.nan)
+                continue
+            real = self._real[f"mean {label}"], self._real[f"covariance {label}"]
+            found.append(frechet_distance(*moments_of(features), *real))
+        return found

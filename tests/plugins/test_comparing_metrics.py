@@ -1,0 +1,172 @@
+"""FID, KID, precision, recall, density, coverage and intra-FID: by hand, and beside torch-fidelity's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from sngan_cli.contracts import Features, UsageError
+from sngan_plugins import neighbours
+from sngan_plugins.metrics.coverage import Coverage
+from sngan_plugins.metrics.density import Density
+from sngan_plugins.metrics.fid import FrechetInceptionDistance, frechet_distance
+from sngan_plugins.metrics.intra_fid import IntraFid
+from sngan_plugins.metrics.kid import KernelInceptionDistance
+from sngan_plugins.metrics.precision import Precision
+from sngan_plugins.metrics.recall import Recall
+
+
+def compared(metric: Any, generated: Tensor, real: Tensor, labels: tuple[Tensor, Tensor] | None = None) -> Any:
+    """The accumulator of a metric that has seen both, real images in batches of 100."""
+    accumulator, reference = metric.accumulator(len(generated)), metric.reference(len(real))
+    for target, x, y in ((accumulator, generated, 0), (reference, real, 1)):
+        for start in range(0, len(x), 100):
+            part = slice(start, start + 100)
+            target.add(Features(x[part], x[part], labels and labels[y][part]))
+    accumulator.against(reference.result())
+    return accumulator
+
+
+def value(metric: Any, generated: Tensor, real: Tensor) -> float:
+    found: float = compared(metric, generated, real).result()[0]
+    return found
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Tensor, Tensor]:
+    """Features like an Inception network's: positive, skewed, correlated; generated ones a little off."""
+    random = torch.Generator().manual_seed(0)
+    mixing = torch.randn(32, 32, generator=random)
+    generated, real = (torch.randn(700, 32, generator=random) @ mixing for _ in range(2))
+    return (generated * 1.1 + 0.5).relu(), real.relu()
+
+
+def test_fid_is_torch_fidelitys(both: tuple[Tensor, Tensor]) -> None:
+    statistics = [fid_features_to_statistics(x.double()) for x in both]
+    expected = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert value(FrechetInceptionDistance(), *both) == pytest.approx(expected, rel=1e-9)
+
+
+def test_kid_is_torch_fidelitys(both: tuple[Tensor, Tensor]) -> None:
+    expected = kid_features_to_metric(
+        *(x.double() for x in both), kid_subsets=20, kid_subset_size=100, verbose=False, rng_seed=2020
+    )
+    found = compared(KernelInceptionDistance(subsets=20, subset_size=100), *both).result()
+    assert found == pytest.approx(
+        (expected["kernel_inception_distance_mean"], expected["kernel_inception_distance_std"]), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(("metric", "key"), [(Precision(), "precision"), (Recall(), "recall")])
+def test_precision_and_recall_are_torch_fidelitys(both: tuple[Tensor, Tensor], metric: Any, key: str) -> None:
+    expected = prc_features_to_metric(*both, prc_neighborhood=3, save_cpu_ram=False, verbose=False)
+    assert 0.05 < expected[key] < 0.95
+    assert value(metric, *both) == pytest.approx(expected[key], rel=1e-6)
+
+
+def test_fid_of_gaussians_by_hand() -> None:
+    """Between N(0, I) and N((3, 4), 4 I) in two dimensions: 25 + 2 (1 + 4 - 2 * 2) = 27."""
+    eye = torch.eye(2, dtype=torch.float64)
+    zero = torch.zeros(2, dtype=torch.float64)
+    assert frechet_distance(zero, eye, torch.tensor([3.0, 4.0]).double(), 4 * eye) == pytest.approx(27)
+    assert frechet_distance(zero, eye, zero, eye) == pytest.approx(0, abs=1e-12)
+    singular = torch.tensor([[1.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    assert frechet_distance(zero, singular, zero, singular) == pytest.approx(0, abs=1e-7)
+    # One point against N(0, I): |m|^2 + tr I.
+    assert frechet_distance(torch.tensor([3.0, 4.0]).double(), 0 * eye, zero, eye) == pytest.approx(27)
+
+
+def test_fid_is_exact_far_from_zero(both: tuple[Tensor, Tensor]) -> None:
+    near = value(FrechetInceptionDistance(), *(x.double() for x in both))
+    far = value(FrechetInceptionDistance(), *(x.double() + 1e6 for x in both))
+    assert far == pytest.approx(near, rel=1e-8)
+
+
+def test_fid_says_where_images_are_few(both: tuple[Tensor, Tensor]) -> None:
+    few = compared(FrechetInceptionDistance(), both[0][:32], both[1])
+    assert "32 images for 32 features" in few.remark()
+    assert math.isfinite(few.result()[0])
+    assert compared(FrechetInceptionDistance(), *both).remark() is None
+
+
+def test_the_same_images_are_at_no_distance(both: tuple[Tensor, Tensor]) -> None:
+    _, real = both
+    assert value(FrechetInceptionDistance(), real, real) == pytest.approx(0, abs=1e-6)
+    assert value(Precision(), real, real) == value(Recall(), real, real) == value(Coverage(), real, real) == 1
+    kid = KernelInceptionDistance(subsets=100, subset_size=300)
+    assert abs(value(kid, real, real)) < 0.01 * value(kid, real + 5, real)
+
+
+def test_constant_images_are_told_from_the_data(both: tuple[Tensor, Tensor]) -> None:
+    _, real = both
+    constant = real[:1].expand(700, 32).contiguous()
+    assert value(FrechetInceptionDistance(), constant, real) > 100
+    assert value(Precision(), constant, real) == 1
+    assert value(Recall(), constant, real) == pytest.approx(1 / 700)
+    assert value(Coverage(), constant, real) < 0.05
+
+
+def test_balls_by_hand() -> None:
+    """Real images at 0, 1, 3 and 7 on a line: by one neighbour their balls have radii 1, 1, 2 and 4."""
+    real = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
+    generated = torch.tensor([[0.5], [2.0], [3.5], [20.0]])
+    assert neighbours.radii(real, 1).tolist() == [1, 1, 2, 4]
+    # 0.5 is in the balls of 0 and 1; 2 at the edge of 1's and in 3's; 3.5 in those of 3 and 7; 20 in none.
+    assert value(Precision(neighbours=1), generated, real) == 3 / 4
+    assert value(Density(neighbours=1), generated, real) == (2 + 1 + 2 + 0) / 4
+    # The nearest generated images are at 0.5, 0.5, 0.5 and 3.5 of the real ones.
+    assert value(Coverage(neighbours=1), generated, real) == 1
+    assert value(Coverage(neighbours=1), generated[3:].expand(4, 1), real) == 0
+    # Radii about the generated images are 1.5, 1.5, 1.5 and 16.5: all real ones are within some.
+    assert value(Recall(neighbours=1), generated, real) == 1
+    assert value(Recall(neighbours=1), torch.tensor([[0.0], [0.5], [1.0], [1.5]]), real) == 2 / 4
+
+
+def test_neighbours_do_not_depend_on_the_blocks(both: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = (Precision(), Recall(), Density(), Coverage())
+    whole = [value(metric, *both) for metric in metrics]
+    monkeypatch.setattr(neighbours, "_BLOCK", 64)
+    assert [value(metric, *both) for metric in metrics] == pytest.approx(whole, abs=2e-3)
+
+
+def test_intra_fid_sees_swapped_classes(both: tuple[Tensor, Tensor]) -> None:
+    _, real = both
+    labels = torch.arange(700) % 2
+    real = real + labels[:, None] * 5
+    right = compared(IntraFid(), real, real, (labels, labels))
+    swapped = compared(IntraFid(), real, real, (1 - labels, labels))
+    assert right.result()[0] == pytest.approx(0, abs=1e-6)
+    assert swapped.result()[0] > 500
+    assert value(FrechetInceptionDistance(), real, real) == pytest.approx(0, abs=1e-6)
+    first, second = right.per_class()
+    assert max(first, second) < 1e-6
+
+
+def test_intra_fid_is_the_fid_of_each_class(both: tuple[Tensor, Tensor]) -> None:
+    generated, real = both
+    labels = (torch.arange(700) >= 400).long()
+    found = compared(IntraFid(), generated, real, (labels, labels))
+    expected = [value(FrechetInceptionDistance(), generated[labels == k], real[labels == k]) for k in (0, 1)]
+    assert found.per_class() == pytest.approx(expected, rel=1e-6)
+    assert found.result()[0] == pytest.approx(sum(expected) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "images", "message"),
+    [
+        (FrechetInceptionDistance(), 1, "two images at least, not 1"),
+        (KernelInceptionDistance(), 999, "needs at least as many generated images, not 999"),
+        (Precision(), 3, r"Precision by 3 neighbours needs more images than 3"),
+        (Coverage(), 5, r"--set metrics.coverage.neighbours"),
+    ],
+)
+def test_too_few_images_are_refused(metric: Any, images: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        metric.accumulator(images)
