@@ -17,7 +17,7 @@ from sngan_cli.config import flat, united
 from sngan_cli.engine import figures, pictures
 from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.experiments.experiment import Case, Experiment
-from sngan_cli.experiments.results import Result, best_of, mean_and_deviation, metrics_of
+from sngan_cli.experiments.results import Result, best_of, conditions_of, mean_and_deviation, metrics_of
 from sngan_cli.plots import LOSSES, plot, title_of
 from sngan_cli.run_table import text_of
 from sngan_cli.trained import load_generator
@@ -57,13 +57,14 @@ def write(
         raise UsageError(f"The folder {str(folder)!r} cannot be made: {error.strerror}. Choose one with -o.") from error
     trained = [result for result in results if result.runs]
     curves = [
-        *_curves(results, metrics_of(_runs(results), _scores(results)), folder, "Scores"),
-        *_curves(results, LOSSES, folder, "Losses"),
+        *_curves(experiment, results, metrics_of(_runs(results), _scores(results)), folder, "Scores"),
+        *_curves(experiment, results, LOSSES, folder, "Losses"),
     ]
     sections = []
+    conditions = conditions_of(experiment, results)
     for number, result in enumerate(trained):
         progress(number, len(trained))
-        sections += _section(result, store, runs_folder, folder)
+        sections += _section(result, conditions, store, runs_folder, folder)
     progress(len(trained), len(trained))
     lines = [
         *_head(experiment, results),
@@ -110,7 +111,7 @@ def _fixed(experiment: Experiment, results: Sequence[Result]) -> list[str]:
         if key == "steps" and "epochs" in intended:
             own = f"{intended['epochs']} epochs"
         changed = own is not None and own != value
-        if value is None or key in ("device", "data_dir", *experiment.conditions()):
+        if value is None or key in ("device", "data_dir", *conditions_of(experiment, results)):
             continue
         if key.partition(".")[0] in FIXED or changed:
             rows.append([f"`{key}`", text_of(value), text_of(own) if changed else ""])
@@ -125,15 +126,15 @@ def _changing(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     published = list(dict.fromkeys(metric for case in experiment.cases for metric in case.published))
     shown = [*metrics, *(metric for metric in published if metric not in metrics)]
     protocols = {m: list(dict.fromkeys(s.protocol for s in _scores(results) if s.metric == m)) for m in metrics}
-    headings = ["case", *(f"`{key}`" for key in experiment.conditions())]
+    conditions = conditions_of(experiment, results)
+    headings = ["case", *(f"`{key}`" for key in conditions)]
     for metric in shown:
         headings += [f"{title_of(metric)}, best", "last"] if metric in metrics else []
         headings += [f"{title_of(metric)}, published" if metric not in metrics else "published"] * (metric in published)
     headings.append("runs")
     rows = []
     for result in results:
-        own = flat(result.case.settings.values)
-        row = [f"**{result.case.name}**", *(text_of(own.get(key)) for key in experiment.conditions())]
+        row = [f"**{result.case.name}**", *(text_of(result.setting(key)) for key in conditions)]
         for metric in shown:
             if metric in metrics:
                 row += [_cell(result.scores(metric, last=last), protocols[metric]) for last in (False, True)]
@@ -168,26 +169,29 @@ def _measured(experiment: Experiment, results: Sequence[Result], protocols: Mapp
     return [line for text in said for line in (text, "")]
 
 
-def _curves(results: Sequence[Result], names: Sequence[str], folder: Path, title: str) -> list[str]:
+def _curves(
+    experiment: Experiment, results: Sequence[Result], names: Sequence[str], folder: Path, title: str
+) -> list[str]:
     """Plot each of `names` for all runs that have it; returns the section that shows the plots."""
     lines = []
+    conditions = conditions_of(experiment, results)
     for name in names:
-        having = [(result.case, curves) for result in results for curves in result.runs if curves.named(name)]
+        having = [(result, curves) for result in results for curves in result.runs if curves.named(name)]
         if not having:
             continue
-        labels = {curves.run.id: _label(case) for case, curves in having}
+        labels = {curves.run.id: _label(result, conditions) for result, curves in having}
         plot([curves for _, curves in having], name, folder / f"{name}.png", labels)
         lines += [f"![{title_of(name)} of all cases over generator updates]({name}.png)", ""]
     return [f"## {title}", "", *lines] if lines else []
 
 
-def _section(result: Result, store: Store, runs_folder: Path, folder: Path) -> list[str]:
+def _section(result: Result, conditions: Sequence[str], store: Store, runs_folder: Path, folder: Path) -> list[str]:
     """The part of one case: its figure, drawn from the best checkpoint of its first run where that is scored."""
     curves = result.runs[0]
     run, case = curves.run, result.case
     judged = next(iter(run.config["metrics"]), None)
     scores = [score for score in curves.scores if score.metric == judged]
-    heading = [f"### Case {case.name}", "", f"{_plain(case.conditions)}.", ""]
+    heading = [f"### Case {case.name}", "", f"{_plain(_in_words(result, conditions))}.", ""]
     if scores:
         best = best_of(scores)
         value = case.published.get(best.metric)
@@ -227,8 +231,12 @@ def _state(run: Run) -> str:
     return f"`{run.id}`" + ("" if run.status is Status.FINISHED else f" {how} at step {where}")
 
 
-def _label(case: Case) -> str:
-    return f"{case.name}: {case.note or case.conditions}"
+def _label(result: Result, conditions: Sequence[str]) -> str:
+    return f"{result.case.name}: {result.case.note or _in_words(result, conditions)}"
+
+
+def _in_words(result: Result, conditions: Sequence[str]) -> str:
+    return ", ".join(f"{key} {text_of(result.setting(key))}" for key in conditions) or "the fixed conditions"
 
 
 def _intended(experiment: Experiment, case: Case, seed: int) -> dict[str, Any]:

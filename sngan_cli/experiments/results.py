@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from sngan_cli.config import Layer
+from sngan_cli.config import Layer, flat, united
 from sngan_cli.errors import NotFoundError
 from sngan_cli.experiments.experiment import Case, Experiment
 from sngan_cli.experiments.plan import conditions_of_run, series_tags
@@ -24,10 +24,24 @@ class Result:
     case: Case
     runs: tuple[Curves, ...]
 
+    def setting(self, key: str) -> Any:
+        """A setting as the runs have it, or where there is none as the case says it; None where neither does."""
+        own = flat(self.case.settings.values)
+        if not self.runs:
+            return f"{own['epochs']} epochs" if key == "steps" and "epochs" in own else own.get(key)
+        config = flat(self.runs[0].run.config)
+        return config.get(key, united(config).get(key))
+
     def scores(self, metric: str, *, last: bool = False) -> list[Score]:
         """The best (or last) score of each run that has some."""
         found = [[score for score in curves.scores if score.metric == metric] for curves in self.runs]
         return [max(scores, key=lambda s: s.step) if last else best_of(scores) for scores in found if scores]
+
+
+def conditions_of(experiment: Experiment, results: Sequence[Result]) -> list[str]:
+    """The settings that change from case to case in fact: overrides may have made some the same in all."""
+    keys = dict.fromkeys("steps" if key == "epochs" else key for key in experiment.conditions())
+    return [key for key in keys if len({repr(result.setting(key)) for result in results if result.runs}) != 1]
 
 
 def best_of(scores: Sequence[Score]) -> Score:
