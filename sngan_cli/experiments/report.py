@@ -284,7 +284,8 @@ _PAGE = """<!doctype html>
 body {{ max-width: 80rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: #222; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
 th, td {{ padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap; }}
-img {{ max-width: 100%; image-rendering: pixelated; }}
+img {{ max-width: 100%; }}
+img[src^="case-"] {{ image-rendering: pixelated; }}
 code {{ background: #f4f4f4; padding: 0 .2em; }}
 </style>
 </head>
