@@ -168,7 +168,7 @@ class Training:
                 self.gan.drawing(self.config.weights),
                 self.composition.metrics,
                 self._extractor,
-                self.config.extractor.name,
+                self.composition.extractor.label(self.config.extractor.name),
                 step=step,
                 samples=total,
                 classes=self.gan.classes,
