@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sngan_cli.commands import datasets, experiments, plugins, registry, runs
+from sngan_cli.commands import datasets, experiments, extractors, plugins, registry, runs
 from sngan_cli.commands.interpolate import interpolate
 from sngan_cli.commands.sample import sample
 from sngan_cli.commands.train import train
@@ -36,6 +36,7 @@ app.command("interpolate")(interpolate)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(extractors.app, name="extractors")
 app.add_typer(registry.app, name="registry")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from sngan_cli import contracts
 from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
-from sngan_cli.errors import did_you_mean
+from sngan_cli.errors import SnganError, did_you_mean
 
 _BASES: dict[str, type[Component]] = {
     "dataset": contracts.Dataset,
@@ -48,6 +49,20 @@ class Loaded:
 
     entry: Entry
     component: type[Component]
+
+
+@contextmanager
+def blaming(entry: Entry) -> Iterator[None]:
+    """Say whose component it was that failed; what is explained already, or of the system, passes as it is."""
+    try:
+        yield
+    except (SnganError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ComponentError(
+            f"The {entry.kind} {entry.name!r} of {entry.distribution} {entry.version} failed: {type(error).__name__}: "
+            f"{error}. Tell its author what `sngan --debug` shows."
+        ) from error
 
 
 class Catalog:
@@ -80,13 +95,13 @@ class Catalog:
         """The names of one kind, each once."""
         return list(dict.fromkeys(entry.name for entry in self.entries(kind)))
 
-    def load(self, kind: str, name: str) -> Loaded:
-        """Import a component's class.
+    def load(self, kind: str, name: str, *, others: Iterable[str] = ()) -> Loaded:
+        """Import a component's class; `others` are names that an unknown one may have been meant for, too.
 
         Raises `UsageError` where the name is unknown or offered twice, and `ComponentError` where the plugin cannot be
         imported, is no component of this kind, or was written for another contract version.
         """
-        entry = self._find(kind, name)
+        entry = self._find(kind, name, others)
         try:
             component = EntryPoint(name, entry.value, GROUPS[kind]).load()
         except (Exception, SystemExit) as error:  # a plugin may fail in any way; it is reported, whatever it is
@@ -112,7 +127,7 @@ class Catalog:
         except ValidationError as error:
             raise UsageError(_explain(error, component, role or kind, name)) from error
 
-    def _find(self, kind: str, name: str) -> Entry:
+    def _find(self, kind: str, name: str, others: Iterable[str]) -> Entry:
         found = [entry for entry in self.entries(kind) if entry.name == name]
         if len(found) > 1:
             owners = " and ".join(f"{e.distribution} {e.version}" for e in found)
@@ -125,7 +140,7 @@ class Catalog:
                     f"The {kind} {name!r} is in pyproject.toml but not in the installed metadata: "
                     "reinstall with `pip install -e .` in the checkout."
                 )
-            raise UsageError(f"There is no {kind} {name!r}.{did_you_mean(name, self.names(kind))}")
+            raise UsageError(f"There is no {kind} {name!r}.{did_you_mean(name, [*self.names(kind), *others])}")
         return found[0]
 
     def _check(self, entry: Entry, component: object) -> None:

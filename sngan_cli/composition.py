@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sngan_cli import contracts
+from sngan_cli import contracts, trained_extractors
 from sngan_cli.catalog import Catalog, Entry
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
 from sngan_cli.errors import UsageError
@@ -50,6 +50,9 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
                 f"--{role.replace('_', '-')} {catalog.names(kind)[0]}."
             )
         options = _options(layers, role, name, catalog)
+        if role == "extractor":
+            name, found = trained_extractors.resolve(name, catalog)
+            options = found | options
         made[role] = catalog.make(kind, name, options, role)
         entries[role] = catalog.load(kind, name).entry
         tables[role] = {"name": name, **made[role].model_dump(mode="json")}

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
     "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape",
-    "Normalization", "Pictures", "Reference", "Remarking", "UnreadablePictureError", "UsageError", "WeightConstraint",
+    "Normalization", "Pictures", "Reference", "Remarking", "TrainableExtractor", "UnreadablePictureError", "UsageError",
+    "WeightConstraint",
     "WeightsUnavailableError",
 ]  # fmt: skip
 
@@ -235,6 +236,36 @@ class Extractor(Component, ABC):
         Raises `WeightsUnavailableError` saying what to put where when they cannot be had, and `ComponentError` when
         they are there but not what they should be.
         """
+
+    def label(self, name: str) -> str:
+        """What scores call this extractor beside its weights' hash; `name` is the one that it is registered under."""
+        return name
+
+
+class TrainableExtractor(Extractor, ABC):
+    """An extractor whose network `sngan extractors train` trains as a classifier of a data set.
+
+    The network's state dict is saved as safetensors, and the options below lead to it. The network must build itself
+    from that file and the component's other options alone: keep its side in a buffer.
+    """
+
+    trained: str | None = None
+    """Name that it was trained under; scores bear it."""
+    weights: Path | None = None
+    """File of the trained weights."""
+    sha256: str | None = None
+    """SHA-256 of that file; another file is refused."""
+
+    @abstractmethod
+    def network(self, side: int, classes: int) -> Module:
+        """Build an untrained network that maps images (N, 3, side, side) to logits (N, classes).
+
+        Raises `UsageError` where it cannot be built for that side.
+        """
+
+    def label(self, name: str) -> str:
+        """The name that it was trained under."""
+        return self.trained or name
 
 
 class Accumulator(Protocol):

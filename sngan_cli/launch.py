@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sngan_cli.catalog import Catalog, Entry
+from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor
@@ -18,7 +17,7 @@ from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device,
 from sngan_cli.engine.evaluation import try_extractor
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
-from sngan_cli.errors import ComponentError, SnganError, UsageError, WeightsUnavailableError
+from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, check_folder, environment, provenance
 from sngan_cli.stopping import StopSignal
@@ -238,7 +237,7 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
     if root is not None and not composition.dataset.needs_data_dir:
         raise UsageError(f"The data set {config.dataset.name!r} is not read from files: leave --data-dir out.")
-    with _blaming(composition.entries["dataset"]):
+    with blaming(composition.entries["dataset"]):
         pictures = composition.dataset.open(root, place.cache / "downloads")
         size = config.size or composition.dataset.default_side(pictures)
     check_size(composition, size)
@@ -257,7 +256,7 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     extractor, unscored = _extractor(composition, str(device), place)
     if unscored is not None:
         audience.warn(unscored)
-    with _blaming(composition.entries["dataset"]):
+    with blaming(composition.entries["dataset"]):
         data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     for metric in composition.metrics.values():
         metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
@@ -268,25 +267,11 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     return Prepared(resolved, data, extractor, unscored)
 
 
-@contextmanager
-def _blaming(entry: Entry) -> Iterator[None]:
-    """Say whose component it was that failed; what is explained already, or of the system, passes as it is."""
-    try:
-        yield
-    except (SnganError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise ComponentError(
-            f"The {entry.kind} {entry.name!r} of {entry.distribution} {entry.version} failed: {type(error).__name__}: "
-            f"{error}. Tell its author what `sngan --debug` shows."
-        ) from error
-
-
 def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:
     """Load the extractor, or say why nothing will be scored."""
     name = composition.config.extractor.name
     try:
-        with _blaming(composition.entries["extractor"]):
+        with blaming(composition.entries["extractor"]):
             extractor = composition.extractor.load(device, place.cache / "weights")
             try_extractor(extractor, name)
     except WeightsUnavailableError as error:

@@ -37,6 +37,16 @@ def runs_folder() -> Path:
     return home() / "runs"
 
 
+def extractors_folder() -> Path:
+    """Extractors that were trained here, one folder each."""
+    return home() / "extractors"
+
+
+def trash_folder() -> Path:
+    """What was removed or replaced, until the user empties it."""
+    return home() / "trash"
+
+
 def cache_folder() -> Path:
     """Decoded pictures, downloads and weights: whatever can be made again."""
     return home() / "cache"

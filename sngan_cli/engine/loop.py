@@ -180,7 +180,7 @@ class Training:
                 self.gan.drawing(self.config.weights),
                 self.composition.metrics,
                 self._extractor,
-                self.config.extractor.name,
+                self.composition.extractor.label(self.config.extractor.name),
                 step=step,
                 samples=total,
                 class_names=self.data.class_names if self.gan.classes else None,

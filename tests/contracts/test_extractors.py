@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from sngan_cli.contracts import CONTRACT, GROUPS, Extractor, LoadedExtractor, WeightsUnavailableError
+from sngan_cli.contracts import (
+    CONTRACT,
+    GROUPS,
+    Extractor,
+    LoadedExtractor,
+    TrainableExtractor,
+    UsageError,
+    WeightsUnavailableError,
+)
+from sngan_cli.engine.classifier import write_weights
 
 
 @pytest.fixture(params=sorted(entry_points(group=GROUPS["extractor"]).names))
@@ -22,6 +31,12 @@ def extractor(request: pytest.FixtureRequest) -> Extractor:
 
 @pytest.fixture
 def loaded(extractor: Extractor, tmp_path: Path) -> LoadedExtractor:
+    """The extractor on the CPU; one that is trained by the user has the weights of an untrained network."""
+    if isinstance(extractor, TrainableExtractor):
+        network = extractor.network(16, 3)
+        extractor = extractor.model_copy(
+            update={"weights": tmp_path / "w", "sha256": write_weights(network, tmp_path / "w"), "trained": "mine"}
+        )
     try:
         return extractor.load("cpu", tmp_path)
     except WeightsUnavailableError:
@@ -48,3 +63,20 @@ def test_features_of_images_of_any_size(loaded: LoadedExtractor, side: int) -> N
     alone = loaded(images[3:4])
     torch.testing.assert_close(alone.pooled[0], found.pooled[3], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(alone.logits[0], found.logits[3], rtol=1e-4, atol=1e-4)
+
+
+def test_one_that_can_be_trained_builds_its_network_from_the_weights_alone(
+    extractor: Extractor, tmp_path: Path
+) -> None:
+    if not isinstance(extractor, TrainableExtractor):
+        pytest.skip("it comes trained")
+    network = extractor.network(16, 3).eval()
+    digest = write_weights(network, tmp_path / "weights")
+    made = type(extractor)(**{**dict(extractor), "weights": tmp_path / "weights", "sha256": digest, "trained": "mine"})
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = made.load("cpu", tmp_path)(images)
+    assert found.logits.shape == (4, 3)
+    torch.testing.assert_close(found.logits, network(images / 127.5 - 1).detach())
+    assert made.label(type(made).__name__) == "mine"
+    with pytest.raises(UsageError, match="1"):
+        extractor.network(1, 3)

@@ -1,0 +1,203 @@
+"""`sngan extractors`: what scores pictures, and how to train one for pictures of your own."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sngan_cli import console
+
+if TYPE_CHECKING:
+    from sngan_cli.config import Layer
+
+app = typer.Typer(help="What scores pictures: train an extractor for your own.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Precision(StrEnum):
+    """Arithmetic of convolutions and matrix products in training; the accuracy is always measured in fp32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What `sngan train --extractor` is to call it.")],
+    dataset: Annotated[str, typer.Option(help="Labelled data set to train on.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Side that pictures are brought to (default: the data set's).")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the pictures.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=2, max=65_536, help="Pictures in a step.")] = 128,
+    lr: Annotated[float, typer.Option(min=1e-8, max=100, help="Peak of the learning rate.")] = 0.1,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the network's first stage (default: the extractor's own).")
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(min=0.001, max=0.9, help="Part of each class that only measures the accuracy.")
+    ] = 0.1,
+    flip: Annotated[
+        bool, typer.Option("--flip/--no-flip", help="Mirror pictures at random; not for digits or letters.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = Precision.FP32,
+    extractor: Annotated[str, typer.Option(help="Installed extractor whose network is trained.")] = "classifier",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option, such as dataset.split=test or extractor.width=32."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move an extractor of that name to the trash when this one is done.")
+    ] = False,
+) -> None:
+    """Train a classifier on a labelled data set, for `sngan train --extractor NAME` to score with.
+
+    Prints its name, the accuracy on held-out pictures and the weights' path. A training that is interrupted leaves
+    nothing behind and cannot be resumed.
+    """
+    from sngan_cli.config import parse_set
+    from sngan_cli.extractor_display import ExtractorDisplay
+    from sngan_cli.extractor_training import Request, train_extractor
+    from sngan_cli.stopping import StopAtOnceError
+
+    layer = parse_set(set_ or ())
+    request = Request(
+        name=name,
+        dataset=(dataset, _options(layer, "dataset", dataset)),
+        extractor=(
+            extractor,
+            _options(layer, "extractor", extractor) | ({} if width is None else {"width": width}),
+        ),
+        data_dir=data_dir,
+        size=size,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        held_out=held_out,
+        flip=flip,
+        seed=seed,
+        device=device,
+        precision=precision.value,
+        replace=replace,
+    )
+    try:
+        with ExtractorDisplay() as display:
+            made = train_extractor(request, display)
+    except StopAtOnceError:
+        console.note("Nothing is kept of an extractor that is not trained to its end: start it again.")
+        raise
+    if made.replaced is not None:
+        console.note(f"The extractor that it replaces is in {made.replaced}.")
+    from sngan_cli.trained_extractors import WEIGHTS, folder_of
+
+    typer.echo(f"{name}\t{made.manifest.accuracy:.4f}\t{folder_of(name) / WEIGHTS}")
+
+
+@app.command("list")
+def list_extractors(as_json: AsJson = False) -> None:
+    """List the extractors that come with plugins and those that were trained here."""
+    rows = _installed() + _trained()
+    if as_json:
+        console.print_json(rows)
+        return
+    columns = ("name", "kind", "dataset", "side", "classes", "accuracy", "weights")
+    cells = []
+    for row in rows:
+        shown = {**row, "accuracy": "" if row.get("accuracy") is None else f"{row['accuracy']:.4f}"}
+        shown["weights"] = (row.get("weights_sha256") or "")[:8]
+        cells.append(tuple(str(shown.get(column) or "") for column in columns))
+    console.print_table(columns, cells, right={"side", "classes", "accuracy"}, whole={"name"})
+    for row in rows:
+        if row.get("problem"):
+            console.warn(row["problem"])
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show everything that is known of a trained extractor."""
+    from sngan_cli import trained_extractors
+
+    values = trained_extractors.to_json(trained_extractors.read(name))
+    if as_json:
+        console.print_json(values)
+        return
+    for key, value in values.items():
+        console.stdout().print(f"{key}: {_text(value)}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Move a trained extractor to the trash; prints where it lies there."""
+    from sngan_cli import trained_extractors
+    from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+
+    known = trained_extractors.names()
+    if name not in known:
+        raise NotFoundError(f"There is no trained extractor {name!r}.{did_you_mean(name, known)}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"Removing the extractor {name!r} needs --yes where nobody can be asked.")
+        typer.confirm(f"Move the extractor {name!r} to the trash?", abort=True, err=True)
+    typer.echo(str(trained_extractors.discard(name)))
+
+
+def _options(layer: Layer, role: str, name: str) -> dict[str, Any]:
+    """The options that --set gives the data set or the extractor."""
+    from sngan_cli.errors import UsageError
+
+    if others := sorted(set(layer.values) - {"dataset", "extractor"}):
+        raise UsageError(
+            f"--set {others[0]}: an extractor is trained with options of the data set and of the extractor only, such "
+            "as dataset.KEY=VALUE."
+        )
+    other, options = layer.component(role)
+    if other is not None:
+        raise UsageError(f"--set {role}.name={other}: it is {name!r}, which --{role} names.")
+    return options
+
+
+def _installed() -> list[dict[str, Any]]:
+    from sngan_cli.catalog import Catalog
+
+    return [
+        {"name": entry.name, "kind": "plugin", "from": f"{entry.distribution} {entry.version}"}
+        for entry in Catalog.installed().entries("extractor")
+    ]
+
+
+def _trained() -> list[dict[str, Any]]:
+    from sngan_cli import trained_extractors
+    from sngan_cli.errors import ComponentError
+
+    rows: list[dict[str, Any]] = []
+    for name in trained_extractors.names():
+        try:
+            values = trained_extractors.to_json(trained_extractors.read(name))
+        except ComponentError as error:
+            rows.append({"name": name, "kind": "trained", "problem": str(error)})
+            continue
+        kept = ("side", "classes", "accuracy", "weights_sha256", "path")
+        rows.append(
+            {
+                "name": name,
+                "kind": "trained",
+                "dataset": values["dataset"]["name"],
+                **{key: values[key] for key in kept},
+            }
+        )
+    return rows
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "".join(f"\n  {key}: {inner}" for key, inner in value.items() if inner is not None)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,80 @@
+"""Shows an extractor while it is trained: a live bar on a terminal, sparse lines elsewhere. All goes to stderr."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from sngan_cli import console
+
+if TYPE_CHECKING:
+    from sngan_cli.engine.classifier import Trained
+
+QUIET = 30.0
+"""Seconds between lines where there is no terminal."""
+
+
+class ExtractorDisplay:
+    """Watches the training for the user: pass, loss, accuracy on held-out pictures and the time left."""
+
+    def __init__(self) -> None:
+        self._live = console.stderr().is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("{task.fields[said]}", markup=False),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=console.stderr(),
+            transient=True,
+            disable=not self._live,
+        )
+        self._decoding: TaskID | None = None
+        self._training: TaskID | None = None
+        self._epochs = 0
+        self._accuracy = ""
+        self._began = self._spoken = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+        if self._decoding is None:
+            self._decoding = self._bars.add_task("preparing pictures", total=total, said="")
+        self._bars.update(self._decoding, completed=done)
+        if done >= total:
+            self._bars.remove_task(self._decoding)
+            self._decoding = None
+
+    def warn(self, message: str) -> None:
+        """Show a warning above the bars."""
+        console.warn(message)
+
+    def begin(self, message: str, epochs: int) -> None:
+        """Say what begins."""
+        console.note(message)
+        self._epochs = epochs
+        self._training = self._bars.add_task("training", total=None, said="")
+        self._began = self._spoken = time.monotonic()
+
+    def trained(self, progress: Trained) -> None:
+        """Show how far training has come."""
+        if progress.accuracy is not None:
+            self._accuracy = f"  accuracy {progress.accuracy:.1%}"
+        said = f"epoch {progress.epoch}/{self._epochs}  loss {progress.loss:.3f}{self._accuracy}"
+        if self._training is not None:
+            self._bars.update(self._training, total=progress.total, completed=progress.step, said=said)
+        now = time.monotonic()
+        if not self._live and (now - self._spoken > QUIET or progress.step == progress.total):
+            self._spoken = now
+            left = (now - self._began) / progress.step * (progress.total - progress.step)
+            minutes, seconds = divmod(round(left), 60)
+            console.note(f"{said}  {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left")

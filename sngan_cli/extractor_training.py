@@ -1,0 +1,194 @@
+"""From a labelled data set to an extractor that bears a name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from sngan_cli import paths, trained_extractors
+from sngan_cli.catalog import Catalog, Entry, blaming
+from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
+from sngan_cli.engine import classifier
+from sngan_cli.engine.cache import DecodedPictures, prepare
+from sngan_cli.engine.classifier import Plan, Split, Trained
+from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
+from sngan_cli.errors import DataError, UsageError
+from sngan_cli.recording import environment
+from sngan_cli.trained_extractors import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; `dataset` and `extractor` are a name and options each."""
+
+    name: str
+    dataset: tuple[str, Mapping[str, Any]]
+    extractor: tuple[str, Mapping[str, Any]]
+    data_dir: Path | None
+    size: int | None
+    epochs: int
+    batch_size: int
+    lr: float
+    held_out: float
+    flip: bool
+    seed: int
+    device: str
+    precision: str
+    replace: bool
+
+
+class Audience(Protocol):
+    """Who watches the training."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+    def begin(self, message: str, epochs: int) -> None:
+        """Show that training begins."""
+
+    def trained(self, progress: Trained) -> None:
+        """Show how far training has come."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A new extractor, and where in the trash the one lies that it replaced, if there was one."""
+
+    manifest: Manifest
+    replaced: Path | None
+
+
+def train_extractor(request: Request, audience: Audience) -> Made:
+    """Train, measure and publish an extractor; whatever stops it leaves nothing behind.
+
+    Raises `UsageError` for a name, component, option or size that cannot be used, and `DataError` for a data set
+    without labels, or of fewer than two classes.
+    """
+    catalog = Catalog.installed()
+    trained_extractors.check_name(request.name, catalog, replace=request.replace)
+    device = resolve_device(request.device)
+    set_precision(request.precision, device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    dataset, extractor, entry = _components(request, catalog)
+    with trained_extractors.new_folder(request.name) as folder:
+        root, data, side = _data(request, catalog, dataset, extractor, audience)
+        parts = _split(request, data, audience)
+        names = data.class_names or ()
+        with blaming(entry):
+            network = classifier.build(extractor, side, len(names), request.seed, device)
+        audience.begin(
+            f"extractor {request.name}: {request.dataset[0]} {side} px, {len(names)} classes, {len(parts.training)} "
+            f"pictures to train on and {len(parts.held_out)} held out, {request.epochs} epochs",
+            request.epochs,
+        )
+        started = time.monotonic()
+        plan = Plan(
+            request.epochs, request.batch_size, request.lr, request.flip, request.seed, request.precision == "bf16"
+        )
+        with blaming(entry):
+            accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=audience.trained)
+        seconds = round(time.monotonic() - started, 1)
+        manifest = Manifest(
+            name=request.name,
+            extractor={"name": entry.name, **_options(extractor)},
+            distribution=entry.distribution,
+            version=entry.version,
+            dataset={"name": request.dataset[0], **dataset.model_dump(mode="json")},
+            data_dir=None if root is None else str(root),
+            data_sha256=data.data_sha256,
+            side=side,
+            classes=len(names),
+            class_names=names,
+            images=len(parts.training),
+            held_out=len(parts.held_out),
+            accuracy=accuracy,
+            epochs=request.epochs,
+            batch_size=request.batch_size,
+            lr=request.lr,
+            flip=request.flip,
+            seed=request.seed,
+            precision=request.precision,
+            seconds=seconds,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=asdict(environment(describe(device), *versions(device))),
+            weights_sha256=classifier.write_weights(network, folder / trained_extractors.WEIGHTS),
+        )
+        replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
+    return Made(manifest, replaced)
+
+
+def _components(request: Request, catalog: Catalog) -> tuple[Dataset, TrainableExtractor, Entry]:
+    dataset = cast("Dataset", catalog.make("dataset", *request.dataset))
+    extractor = catalog.make("extractor", *request.extractor)
+    entry = catalog.load("extractor", request.extractor[0]).entry
+    if not isinstance(extractor, TrainableExtractor):
+        raise UsageError(
+            f"The extractor {entry.name!r} cannot be trained: leave --extractor out, or name one that can."
+        )
+    return dataset, extractor, entry
+
+
+def _options(extractor: TrainableExtractor) -> dict[str, Any]:
+    """An extractor's options but for those that lead to its weights."""
+    return extractor.model_dump(mode="json", exclude=set(TrainableExtractor.model_fields))
+
+
+def _data(
+    request: Request, catalog: Catalog, dataset: Dataset, extractor: TrainableExtractor, audience: Audience
+) -> tuple[Path | None, DecodedPictures, int]:
+    """The pictures, decoded: where they lie, what they are, and their side."""
+    name = request.dataset[0]
+    root = None if request.data_dir is None else request.data_dir.expanduser().resolve()
+    if root is not None and not dataset.needs_data_dir:
+        raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
+    cache = paths.cache_folder()
+    with blaming(catalog.load("dataset", name).entry):
+        pictures = dataset.open(root, cache / "downloads")
+        _check_classes(name, pictures)
+        side = request.size or dataset.default_side(pictures)
+        extractor.network(side, len(pictures.class_names or ()))  # says so where it cannot be, before hours of decoding
+        data = prepare(pictures, side, cache / "pictures", progress=audience.decoding)
+    if data.skipped:
+        picture, reason = data.skipped[0]
+        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {picture}: {reason}")
+    return root, data, side
+
+
+def _check_classes(name: str, pictures: Pictures) -> None:
+    if pictures.class_names is None:
+        raise DataError(
+            f"The data set {name!r} has no labels, and a classifier learns from them: sort the pictures into one "
+            "folder a class and use --dataset folder, or choose another data set."
+        )
+    if len(pictures.class_names) < 2:
+        raise DataError(
+            f"The data set {name!r} has {len(pictures.class_names)} class, and a classifier needs two at least: add "
+            "pictures of another class, or choose another data set."
+        )
+
+
+def _split(request: Request, data: DecodedPictures, audience: Audience) -> Split:
+    parts = classifier.split(data.labels, request.held_out, request.seed)
+    if not len(parts.held_out):
+        raise DataError(
+            f"No class of the data set {request.dataset[0]!r} has two pictures: there is none to hold out, and no "
+            "accuracy without. Add pictures."
+        )
+    if len(parts.training) < 2:
+        raise DataError(f"The data set {request.dataset[0]!r} leaves one picture to train on: add pictures.")
+    if parts.alone:
+        names = [(data.class_names or ())[label] for label in parts.alone]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        audience.warn(
+            f"Classes of a single picture, which is trained on and says nothing of the accuracy: "
+            f"{', '.join(names[:3])}{more}."
+        )
+    return parts

@@ -1,0 +1,194 @@
+"""Extractors that were trained here, one folder each, and the names that stand for them.
+
+$SNGAN_HOME/extractors/NAME/
+    weights.safetensors
+    manifest.json    what they were trained on and how, how good they are, and the weights' SHA-256
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sngan_cli import paths
+from sngan_cli.catalog import Catalog
+from sngan_cli.errors import ComponentError, NotFoundError, UsageError, did_you_mean
+
+FORMAT = 1
+WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything that is known of a trained extractor.
+
+    `extractor` and `dataset` are tables: a name and the options beside it. `images` were trained on, `held_out` others
+    measured the `accuracy`; `seconds` is the time that training took.
+    """
+
+    name: str
+    extractor: Mapping[str, Any]
+    distribution: str
+    version: str
+    dataset: Mapping[str, Any]
+    data_dir: str | None
+    data_sha256: str
+    side: int
+    classes: int
+    class_names: tuple[str, ...]
+    images: int
+    held_out: int
+    accuracy: float
+    epochs: int
+    batch_size: int
+    lr: float
+    flip: bool
+    seed: int
+    precision: str
+    seconds: float
+    created: str
+    environment: Mapping[str, Any]
+    weights_sha256: str
+
+
+def names() -> list[str]:
+    """The trained extractors, in order."""
+    folder = paths.extractors_folder()
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def folder_of(name: str) -> Path:
+    """Where the extractor of that name lies, or would."""
+    return paths.extractors_folder() / name
+
+
+def read(name: str) -> Manifest:
+    """Read an extractor's manifest.
+
+    Raises `NotFoundError` where there is no extractor of that name, and `ComponentError` where its manifest is damaged.
+    """
+    known = names()
+    if name not in known:
+        raise NotFoundError(f"There is no trained extractor {name!r}.{did_you_mean(name, known)}")
+    path = folder_of(name) / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        written = values.pop("format")
+        if written != FORMAT:
+            raise ComponentError(f"{path} has the format {written!r}, not {FORMAT}: install the sngan that wrote it.")
+        manifest = Manifest(**{**values, "name": name, "class_names": tuple(values["class_names"])})
+        str(manifest.extractor["name"]), str(manifest.dataset["name"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ComponentError(
+            f"The manifest {path} cannot be read ({type(error).__name__}: {error}): train the extractor again with "
+            f"--replace, or remove it with `sngan extractors rm {name}`."
+        ) from error
+    return manifest
+
+
+def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
+    """Turn the name of an extractor into that of a component and the options that lead it to its weights.
+
+    A component's own name stands for itself. Raises `UsageError` where nothing bears the name.
+    """
+    if name in catalog.names("extractor"):
+        return name, {}
+    trained = names()
+    if name not in trained:
+        catalog.load("extractor", name, others=trained)  # says that there is none, and what is like it
+    manifest = read(name)
+    options = {key: value for key, value in manifest.extractor.items() if key != "name"}
+    weights = {"trained": name, "weights": str(folder_of(name) / WEIGHTS), "sha256": manifest.weights_sha256}
+    return str(manifest.extractor["name"]), {**options, **weights}
+
+
+def check_name(name: str, catalog: Catalog, *, replace: bool) -> None:
+    """Raise `UsageError` where a new extractor cannot be called `name`."""
+    bad = [letter for letter in name if letter in "/\\" or not letter.isprintable()]
+    if not name.strip() or name != name.strip() or name[0] in ".-@" or bad or len(name.encode(errors="replace")) > 100:
+        raise UsageError(
+            f"An extractor cannot be called {name!r}: a name has 1 to 100 bytes, no slashes, control characters or "
+            "spaces around it, and begins with none of . - @"
+        )
+    if name in catalog.names("extractor"):
+        raise UsageError(f"There is an installed extractor {name!r}, which would hide yours: choose another name.")
+    if folder_of(name).exists() and not replace:
+        raise UsageError(
+            f"There is an extractor {name!r} already, in {folder_of(name)}: choose another name, or give --replace to "
+            "move it to the trash."
+        )
+
+
+@contextmanager
+def new_folder(name: str) -> Iterator[Path]:
+    """A folder to fill beside the others; what is left of it at the end is removed.
+
+    Raises `UsageError` where it cannot be made.
+    """
+    partial = paths.extractors_folder() / f".{name}.{uuid.uuid4().hex}.partial"
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder of extractors {partial.parent} cannot be written: {error.strerror}. Set SNGAN_HOME to a "
+            "folder that can."
+        ) from error
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
+    """Add the manifest to a folder that holds the weights, and move it into place, whole.
+
+    Returns where in the trash the extractor went that it replaces, if there was one.
+    """
+    text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False)
+    (partial / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+    for path in (partial / WEIGHTS, partial / MANIFEST, partial):
+        _flush(path)
+    target = folder_of(manifest.name)
+    old = discard(manifest.name) if replace and target.exists() else None
+    try:
+        partial.rename(target)
+    except OSError as error:
+        if old is not None:
+            old.rename(target)
+        raise UsageError(
+            f"The extractor could not be moved to {target}: {error.strerror}. Is another one trained under that name?"
+        ) from error
+    _flush(target.parent)
+    return old
+
+
+def discard(name: str) -> Path:
+    """Move an extractor to the trash; returns where it lies there."""
+    trash = paths.trash_folder()
+    trash.mkdir(parents=True, exist_ok=True)
+    target = trash / f"extractor-{name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    return folder_of(name).rename(target)
+
+
+def to_json(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as plain values, with its folder."""
+    values = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+    return {**values, "path": str(folder_of(manifest.name))}
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

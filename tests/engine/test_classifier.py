@@ -1,0 +1,124 @@
+"""Training a classifier: what is held out, what pictures it sees, and that it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sngan_cli.engine.classifier import Plan, Split, Trained, augmented, build, one_cycle, split, train
+from sngan_cli.errors import DivergedError
+from sngan_plugins.datasets.shapes import Shapes
+from sngan_plugins.extractors.classifier import Classifier
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def shapes() -> tuple[np.ndarray, np.ndarray]:
+    pictures = Shapes(images=600).open(None, Path())
+    made = [pictures.read(k, 8) for k in range(600)]
+    return np.stack([pixels for pixels, _ in made]), np.array([label for _, label in made])
+
+
+def plan(**changed: object) -> Plan:
+    return Plan(**{"epochs": 2, "batch_size": 16, "lr": 0.1, "flip": True, "seed": 0, "bf16": False, **changed})  # type: ignore[arg-type]
+
+
+def test_each_class_is_held_out_in_the_same_part_and_nothing_is_in_both() -> None:
+    labels = np.repeat([0, 1, 2], [100, 50, 10])
+    parts = split(labels, 0.1, seed=3)
+    assert np.bincount(labels[parts.held_out]).tolist() == [10, 5, 1]
+    assert sorted([*parts.training, *parts.held_out]) == list(range(160))
+    assert parts.alone == ()
+
+
+def test_the_seed_alone_decides_what_is_held_out() -> None:
+    labels = np.arange(200) % 4
+    assert split(labels, 0.2, 5).held_out.tolist() == split(labels, 0.2, 5).held_out.tolist()
+    assert split(labels, 0.2, 5).held_out.tolist() != split(labels, 0.2, 6).held_out.tolist()
+
+
+def test_small_classes_keep_one_picture_on_either_side_and_single_ones_are_trained_on() -> None:
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    parts = split(labels, 0.001, seed=0)
+    assert sorted(labels[parts.held_out]) == [0, 2]
+    assert sorted(labels[parts.training]) == [0, 1, 2, 2]
+    assert parts.alone == (1,)
+    assert sorted(labels[split(labels, 0.9, seed=0).training]) == [0, 1, 2]
+
+
+def test_the_rate_rises_for_a_fifth_of_the_steps_and_falls_towards_nothing() -> None:
+    factors = [one_cycle(step, 100) for step in range(100)]
+    assert factors[0] == pytest.approx(1 / 21)
+    assert factors.index(max(factors)) == 20
+    assert factors[20] == 1
+    assert factors[-1] == pytest.approx(1 / 80)
+    assert 0 < one_cycle(0, 1) <= 1
+
+
+def test_pictures_are_shifted_by_reflection_and_mirrored() -> None:
+    ramp = torch.arange(8, dtype=torch.uint8).expand(8, 8)  # x, and its transpose y, in two channels
+    picture = torch.stack([ramp, ramp.T, torch.zeros_like(ramp)], dim=2)[None]
+    seen = augmented(picture, torch.zeros(300, dtype=torch.int64), True, torch.Generator().manual_seed(0))
+    assert seen.shape == (300, 3, 8, 8)
+    rows = {tuple(row.tolist()) for row in seen[:, 0, 0]}
+    still, left, right = (0, 1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 6, 7, 6), (1, 0, 1, 2, 3, 4, 5, 6)
+    assert rows == {still, left, right, still[::-1], left[::-1], right[::-1]}
+    columns = {tuple(column.tolist()) for column in seen[:, 1, :, 0]}
+    assert columns == {still, left, right}
+    unflipped = augmented(picture, torch.zeros(300, dtype=torch.int64), False, torch.Generator().manual_seed(0))
+    assert {tuple(row.tolist()) for row in unflipped[:, 0, 0]} == {still, left, right}
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_it_learns_shapes_that_it_is_not_shown(shapes: tuple[np.ndarray, np.ndarray], bf16: bool) -> None:
+    images, labels = shapes
+    parts = split(labels, 0.2, seed=0)
+    seen: list[Trained] = []
+    network = build(Classifier(width=8), 8, 10, 0, CPU)
+    accuracy = train(network, images, labels, parts, plan=plan(epochs=12, bf16=bf16), observe=seen.append)
+    assert accuracy > 0.35, "chance is 0.1"
+    assert not network.training
+    assert [p.step for p in seen] == list(range(1, 12 * 30 + 1))
+    assert {(p.total, p.epoch) for p in seen} == {(360, epoch) for epoch in range(1, 13)}
+    assert [p.step for p in seen if p.accuracy is not None] == list(range(30, 361, 30))
+    assert seen[-1].accuracy == accuracy
+    x = torch.from_numpy(images[parts.held_out]).permute(0, 3, 1, 2) / 127.5 - 1
+    right = network(x).argmax(1).numpy() == labels[parts.held_out]
+    assert accuracy == pytest.approx(right.mean())
+
+
+def test_the_seed_decides_the_weights(shapes: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = shapes[0][:100], shapes[1][:100]
+
+    def trained(seed: int) -> torch.Tensor:
+        network = build(Classifier(width=4), 8, 10, seed, CPU)
+        train(network, images, labels, split(labels, 0.1, 0), plan=plan(epochs=1, seed=seed), observe=lambda _: None)
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+    assert torch.equal(trained(1), trained(1))
+    assert not torch.equal(trained(1), trained(2))
+
+
+def test_held_out_pictures_teach_nothing() -> None:
+    """Were they trained on, their random labels would be learnt."""
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8), random.integers(0, 2, 40)
+    parts = Split(np.arange(20), np.arange(20, 40), ())
+    results = []
+    for changed in (labels, np.concatenate([labels[:20], 1 - labels[20:]])):
+        network = build(Classifier(width=4), 8, 2, 0, CPU)
+        results.append(train(network, images, changed, parts, plan=plan(epochs=3), observe=lambda _: None))
+    assert sum(results) == pytest.approx(1)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(shapes: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = shapes
+    network = build(Classifier(width=4), 8, 10, 0, CPU)
+    nn.init.constant_(network.classifier.bias, float("nan"))  # type: ignore[arg-type, union-attr]
+    with pytest.raises(DivergedError, match=r"diverged in pass 1 of 2, with learning rates up to 0\.1: give a smaller"):
+        train(network, images, labels, split(labels, 0.1, 0), plan=plan(), observe=lambda _: None)

@@ -1,0 +1,84 @@
+"""The classifier that is trained on a data set of one's own: its network, and the weights that it accepts."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sngan_cli.contracts import ComponentError, UsageError
+from sngan_cli.engine.classifier import write_weights
+from sngan_plugins.extractors.classifier import Classifier, ResidualClassifier
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Classifier:
+    """A classifier of three classes at 8 pixels, with the weights of an untrained network."""
+    path = tmp_path / "weights.safetensors"
+    torch.manual_seed(0)
+    digest = write_weights(ResidualClassifier(8, 3, 4), path)
+    return Classifier(width=4, trained="mine", weights=path, sha256=digest)
+
+
+def test_it_has_seven_convolutions_and_the_weights_of_its_widths() -> None:
+    network = Classifier(width=8).network(32, 10)
+    convolutions = [layer.weight.shape[:2] for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert convolutions == [(4, 3), (8, 4), (8, 8), (32, 8), (32, 32), (32, 32), (32, 32)]
+    weights = 9 * (4 * 3 + 8 * 4 + 8 * 8 + 32 * 8 + 3 * 32 * 32)
+    assert sum(p.numel() for p in network.parameters()) == weights + 2 * (4 + 2 * 8 + 4 * 32) + 32 * 10 + 10
+
+
+@pytest.mark.parametrize(("side", "left"), [(8, 1), (32, 4), (33, 4), (48, 6), (64, 4), (96, 6), (128, 4)])
+def test_large_pictures_are_halved_more_often(side: int, left: int) -> None:
+    network = ResidualClassifier(side, 2, 4).eval()
+    assert network.stages(network.shrink(network.stem(torch.zeros(1, 3, side, side)))).shape == (1, 16, left, left)
+
+
+def test_too_small_pictures_are_refused() -> None:
+    with pytest.raises(UsageError, match="needs pictures of 8 pixels at least, not 7: give --size"):
+        Classifier().network(7, 2)
+
+
+def test_features_are_what_the_linear_layer_sees_and_pictures_are_resized(trained: Classifier, tmp_path: Path) -> None:
+    found = trained.load("cpu", tmp_path)
+    features = found(torch.randint(0, 256, (2, 3, 20, 20), dtype=torch.uint8))
+    assert features.pooled.shape == (2, 16)
+    assert features.logits.shape == (2, 3)
+    plain = torch.full((1, 3, 8, 8), 77, dtype=torch.uint8)
+    large = torch.full((1, 3, 40, 40), 77, dtype=torch.uint8)
+    torch.testing.assert_close(found(plain).logits, found(large).logits)
+
+
+def test_a_changed_file_is_refused_with_both_hashes(trained: Classifier, tmp_path: Path) -> None:
+    assert trained.weights is not None
+    content = bytearray(trained.weights.read_bytes())
+    content[-1] ^= 1
+    trained.weights.write_bytes(content)
+    with pytest.raises(ComponentError) as caught:
+        trained.load("cpu", tmp_path)
+    assert hashlib.sha256(content).hexdigest() in str(caught.value)
+    assert str(trained.sha256) in str(caught.value)
+
+
+def test_a_missing_file_is_named_with_the_hash_that_it_should_have(trained: Classifier, tmp_path: Path) -> None:
+    assert trained.weights is not None
+    trained.weights.unlink()
+    with pytest.raises(ComponentError, match=rf"weights\.safetensors cannot be read: No such file.*{trained.sha256}"):
+        trained.load("cpu", tmp_path)
+
+
+def test_without_weights_it_says_how_to_train_some(tmp_path: Path) -> None:
+    with pytest.raises(ComponentError, match=r"no weights of its own: train some with `sngan extractors train NAME"):
+        Classifier().load("cpu", tmp_path)
+
+
+def test_weights_of_another_width_and_files_of_anything_else_are_refused(trained: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(ComponentError, match="not those of a classifier of width 8"):
+        trained.model_copy(update={"width": 8}).load("cpu", tmp_path)
+    (tmp_path / "text").write_text("nothing of the kind")
+    digest = hashlib.sha256(b"nothing of the kind").hexdigest()
+    with pytest.raises(ComponentError, match="not those of a classifier of width 4"):
+        trained.model_copy(update={"weights": tmp_path / "text", "sha256": digest}).load("cpu", tmp_path)
