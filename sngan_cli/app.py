@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sngan_cli.commands import datasets, experiments, extractors, plugins, registry, runs
+from sngan_cli.commands.evaluate import evaluate
 from sngan_cli.commands.interpolate import interpolate
 from sngan_cli.commands.sample import sample
 from sngan_cli.commands.train import train
@@ -33,6 +34,7 @@ app.command("train")(train)
 app.add_typer(runs.app, name="runs")
 app.command("sample")(sample)
 app.command("interpolate")(interpolate)
+app.command("evaluate")(evaluate)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")

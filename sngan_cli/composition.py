@@ -56,10 +56,8 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         made[role] = catalog.make(kind, name, options, role)
         entries[role] = catalog.load(kind, name).entry
         tables[role] = {"name": name, **made[role].model_dump(mode="json")}
-    metrics = {}
-    for name, options in _metrics(layers).items():
-        metrics[name] = cast("contracts.Metric", catalog.make("metric", name, options, f"metrics.{name}"))
-        entries[f"metrics.{name}"] = catalog.load("metric", name).entry
+    metrics = make_metrics(_metrics(layers), catalog)
+    entries |= {f"metrics.{name}": catalog.load("metric", name).entry for name in metrics}
     config = RunConfig.parse(
         merge_scalars(layers) | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
     )
@@ -70,6 +68,14 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
     if config.size is not None:
         check_size(composition, config.size)
     return composition
+
+
+def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> dict[str, contracts.Metric]:
+    """Build metrics from their options, by name; raises `UsageError` for one or an option that there is not."""
+    return {
+        name: cast("contracts.Metric", catalog.make("metric", name, options, f"metrics.{name}"))
+        for name, options in tables.items()
+    }
 
 
 def check_size(composition: Composition, size: int) -> None:

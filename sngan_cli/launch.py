@@ -10,7 +10,7 @@ from typing import Protocol
 from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
-from sngan_cli.contracts import LoadedExtractor
+from sngan_cli.contracts import LoadedExtractor, Pictures
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
@@ -193,6 +193,7 @@ def _train(
             observe,
             extractor=prepared.extractor,
             stop=lambda: stop() or recorder.taken is not None,
+            cache=place.cache / "features",
         )
         if checkpoint_folder is not None:
             training.resume(checkpoint_folder)
@@ -234,11 +235,8 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
             "glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not"
         )
     check_folder(place.runs)
-    root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
-    if root is not None and not composition.dataset.needs_data_dir:
-        raise UsageError(f"The data set {config.dataset.name!r} is not read from files: leave --data-dir out.")
     with blaming(composition.entries["dataset"]):
-        pictures = composition.dataset.open(root, place.cache / "downloads")
+        root, pictures = open_data(composition, place)
         size = config.size or composition.dataset.default_side(pictures)
     check_size(composition, size)
     if config.conditional and not pictures.class_names:
@@ -265,6 +263,15 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
         others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
         audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
     return Prepared(resolved, data, extractor, unscored)
+
+
+def open_data(composition: Composition, place: Place) -> tuple[Path | None, Pictures]:
+    """Open the data set of a composition; returns where it was looked for, and its pictures."""
+    config = composition.config
+    root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
+    if root is not None and not composition.dataset.needs_data_dir:
+        raise UsageError(f"The data set {config.dataset.name!r} is not read from files: leave --data-dir out.")
+    return root, composition.dataset.open(root, place.cache / "downloads")
 
 
 def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:

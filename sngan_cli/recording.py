@@ -87,7 +87,7 @@ class Recorder:
                 if losses and time.monotonic() - self._flushed > FLUSH:
                     self.flush()
             case Scored():
-                self._write(lambda: self._store.add_score(self._run_id, _score(event)))
+                self._write(lambda: self._store.add_score(self._run_id, score_of(event)))
             case CheckpointWritten(step, folder, size, sha256):
                 record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
                 self._write(lambda: self._store.add_checkpoint(self._run_id, record))
@@ -192,23 +192,26 @@ class Recorder:
         return path.relative_to(self._folder).as_posix()
 
     def _describe(self) -> None:
-        """Leave the run's record in its own folder, so that the folder alone tells what it holds."""
-        if self._pending or self.taken is not None:
-            return
-        record = {
-            "run": asdict(self._store.run(self._run_id)),
-            "components": [asdict(c) for c in self._store.components(self._run_id)],
-            "scores": [asdict(s) for s in self._store.scores(self._run_id)],
-            "checkpoints": [asdict(c) for c in self._store.checkpoints(self._run_id)],
-            "artifacts": [asdict(a) for a in self._store.artifacts(self._run_id)],
-            "events": [asdict(e) for e in self._store.events(self._run_id)],
-        }
-        partial = self._folder / ".run.json.partial"
-        try:
-            partial.write_text(json.dumps(without_nan(record), indent=1, default=str), encoding="utf-8")
-            partial.replace(self._folder / "run.json")
-        except OSError as error:
-            self._warn(f"{self._folder / 'run.json'} cannot be written: {error.strerror}.")
+        if not self._pending and self.taken is None:
+            describe_folder(self._store, self._run_id, self._folder, self._warn)
+
+
+def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
+    """Leave a run's record in its own folder, so that the folder alone tells what it holds."""
+    record = {
+        "run": asdict(store.run(run_id)),
+        "components": [asdict(c) for c in store.components(run_id)],
+        "scores": [asdict(s) for s in store.scores(run_id)],
+        "checkpoints": [asdict(c) for c in store.checkpoints(run_id)],
+        "artifacts": [asdict(a) for a in store.artifacts(run_id)],
+        "events": [asdict(e) for e in store.events(run_id)],
+    }
+    partial = folder / ".run.json.partial"
+    try:
+        partial.write_text(json.dumps(without_nan(record), indent=1, default=str), encoding="utf-8")
+        partial.replace(folder / "run.json")
+    except OSError as error:
+        warn(f"{folder / 'run.json'} cannot be written: {error.strerror}.")
 
 
 def environment(device: str, torch_version: str, cuda: str | None) -> Environment:
@@ -257,7 +260,8 @@ def check_folder(runs: Path) -> None:
         ) from error
 
 
-def _score(scored: Scored) -> Score:
+def score_of(scored: Scored) -> Score:
+    """A score as the registry keeps it."""
     return Score(
         metric=scored.metric,
         step=scored.step,

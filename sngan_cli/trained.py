@@ -37,6 +37,7 @@ class TrainedGenerator:
     step: int
     class_names: tuple[str, ...] | None
     weights: str
+    data_sha256: str
 
     def class_index(self, wanted: str) -> int:
         """Turn a class, by name or number, into its label; raises `UsageError` where there is none such."""
@@ -64,21 +65,18 @@ class TrainedGenerator:
         return only, only
 
 
+def steps_of(store: Store, run: Run, runs: Path) -> list[int]:
+    """Steps of all checkpoints of a run that are on disk."""
+    return [found.step for found in _present(store, run, runs)]
+
+
 def verified_checkpoint(store: Store, run: Run, runs: Path, which: str, command: str) -> Chosen:
     """Find checkpoint `which` (`last`, `best` or a step) of a run, and verify every byte of it.
 
     Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option of
     `command`, the checkpoint before it.
     """
-    known = store.checkpoints(run.id)
-    found = sorted(set(checkpoint.steps_in(runs / run.id / "checkpoints")) - {c.step for c in known})
-    # Whole checkpoints that the registry has never heard of: it could not be written before the process was killed.
-    unknown = [
-        Checkpoint(step=step, path=f"checkpoints/{checkpoint.name_of(step)}", size=0, sha256="") for step in found
-    ]
-    present = sorted([*(c for c in known if c.deleted is None), *unknown], key=lambda c: c.step)
-    if not present:
-        raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.")
+    present = _present(store, run, runs)
     wanted = _pick(store, run, present, which)
     try:
         checkpoint.verify(runs / run.id / wanted.path, wanted.sha256 or None)
@@ -119,7 +117,21 @@ def load_generator(
         raise UsageError(f"Run {run.id} kept no averaged weights (its ema is 0): use --weights raw.")
     classes = None if progress.class_names is None else len(progress.class_names)
     network = gan.load_generator(composition, classes, chosen.folder, weights, device)
-    return TrainedGenerator(network, config, chosen.step, progress.class_names, weights)
+    return TrainedGenerator(network, config, chosen.step, progress.class_names, weights, progress.data_sha256)
+
+
+def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:
+    """Checkpoints of a run by step; raises `NotFoundError` where there is none."""
+    known = store.checkpoints(run.id)
+    found = sorted(set(checkpoint.steps_in(runs / run.id / "checkpoints")) - {c.step for c in known})
+    # Whole checkpoints that the registry has never heard of: it could not be written before the process was killed.
+    unknown = [
+        Checkpoint(step=step, path=f"checkpoints/{checkpoint.name_of(step)}", size=0, sha256="") for step in found
+    ]
+    present = sorted([*(c for c in known if c.deleted is None), *unknown], key=lambda c: c.step)
+    if not present:
+        raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.")
+    return present
 
 
 def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import cast
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sngan_cli.contracts import Classwise, Comparison, LoadedExtractor, Metric, Remarking
+from sngan_cli.contracts import Classwise, Comparison, Features, LoadedExtractor, Metric, Remarking
 from sngan_cli.engine import sampling
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
@@ -42,39 +42,82 @@ def try_extractor(extractor: LoadedExtractor, name: str) -> None:
 
 def references(
     metrics: Mapping[str, Metric],
-    extractor: LoadedExtractor,
-    images: np.ndarray,
-    labels: np.ndarray | None,
+    features_of: Callable[[np.ndarray], Iterator[Features]],
+    labels: np.ndarray,
     *,
-    samples: int,
-    progress: Callable[[int], bool],
+    conditional: bool,
+    count: int,
 ) -> References:
-    """Measure `samples` real images (all, where there are fewer) for every metric that compares with some.
+    """Measure `count` real images (all, where there are fewer) for every metric that compares with some.
 
-    `images` (N, side, side, 3) uint8 and `labels` (N,) are the data; without labels they are one class. Which images
-    are taken depends on the data alone: evenly from all classes, as far as these go.
+    `labels` (N,) are those of the data; unless `conditional` all images count as one class. Which images are taken
+    depends on the data alone: evenly from all classes, as far as these go. `features_of` gives the features of chosen
+    ones, in order.
     """
-    count = min(samples, len(images))
+    count = min(count, len(labels))
     made = {name: metric.reference(count) for name, metric in metrics.items()}
     started = {name: reference for name, reference in made.items() if reference is not None}
     if not started:
         return References(0, {})
+    chosen = _evenly(labels if conditional else np.zeros_like(labels), count)
+    seen = 0
+    for features in features_of(chosen):
+        y = torch.from_numpy(labels[chosen[seen : seen + len(features.pooled)]]) if conditional else None
+        seen += len(features.pooled)
+        for reference in started.values():
+            reference.add(replace(features, labels=y))
+    return References(count, {name: reference.result() for name, reference in started.items()})
+
+
+def features_of_real(
+    extractor: LoadedExtractor, images: np.ndarray, chosen: np.ndarray, progress: Callable[[int], bool]
+) -> Iterator[Features]:
+    """Extract the features of images (N, side, side, 3) uint8, those that are `chosen`, batch by batch.
+
+    `progress` is told how many are done, and answers whether to go on.
+    """
+    for start in range(0, len(chosen), sampling.BATCH):
+        index = chosen[start : start + sampling.BATCH]
+        with torch.no_grad():
+            yield extractor(torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous())
+        if not progress(start + len(index)):
+            raise ScoringStoppedError
+
+
+def generated(
+    generator: nn.Module, samples: int, classes: int | None, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Draw `samples` uint8 images (N, 3, H, W) and their labels (evenly over the classes), batch by batch.
+
+    No random state outside is touched.
+    """
+    z = sampling.latents(generator, samples, seed, "scores")
+    y = None if classes is None else torch.arange(samples) % classes
+    for start in range(0, samples, sampling.BATCH):
+        part = slice(start, start + sampling.BATCH)
+        labels = None if y is None else y[part]
+        with torch.random.fork_rng():
+            yield sampling.images(generator, z[part], labels), labels
+
+
+def pictures(
+    images: np.ndarray, labels: np.ndarray | None, count: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Take `count` of images (N, side, side, 3) uint8 and their labels (N,), evenly from all classes, in batches."""
     chosen = _evenly(np.zeros(len(images), dtype=np.int64) if labels is None else labels, count)
-    with torch.no_grad():
-        for start in range(0, len(chosen), sampling.BATCH):
-            index = chosen[start : start + sampling.BATCH]
-            features = extractor(torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous())
-            if labels is not None:
-                features = replace(features, labels=torch.from_numpy(labels[index]))
-            for reference in started.values():
-                reference.add(features)
-            if not progress(min(start + sampling.BATCH, len(chosen))):
-                raise ScoringStoppedError
-    return References(len(chosen), {name: reference.result() for name, reference in started.items()})
+    for start in range(0, count, sampling.BATCH):
+        index = chosen[start : start + sampling.BATCH]
+        y = None if labels is None else torch.from_numpy(labels[index])
+        yield torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous(), y
+
+
+def origin(weights: str, class_names: Sequence[str] | None, seed: int) -> dict[str, str | int]:
+    """The evidence of a score that tells how its images were drawn."""
+    return {"generator_weights": weights, "labels": "none" if class_names is None else "even", "seed": seed}
 
 
 def score(
-    generator: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
     metrics: Mapping[str, Metric],
     extractor: LoadedExtractor,
     extractor_name: str,
@@ -83,24 +126,23 @@ def score(
     samples: int,
     class_names: Sequence[str] | None,
     real: References,
-    seed: int,
-    weights: str,
+    evidence: Mapping[str, str | int],
     progress: Callable[[int], bool],
 ) -> list[Scored]:
-    """Draw `samples` images, labels evenly over the classes, and score them by every metric.
+    """Score `samples` images, uint8 (N, 3, H, W) and labels (N,) in batches, by every metric.
 
-    `progress` is told how many images are done, and answers whether to go on. No random state outside is touched.
+    `evidence` says where the images come from. `progress` is told how many are done, and answers whether to go on.
     """
     accumulators = {name: metric.accumulator(samples) for name, metric in metrics.items()}
-    with torch.random.fork_rng(), torch.no_grad():
-        done = 0
-        for images, y in _generated(generator, samples, len(class_names) if class_names else None, seed):
+    done = 0
+    for images, y in batches:
+        with torch.no_grad():
             features = replace(extractor(images), labels=y)
-            for accumulator in accumulators.values():
-                accumulator.add(features)
-            done += len(images)
-            if not progress(done):
-                raise ScoringStoppedError
+        for accumulator in accumulators.values():
+            accumulator.add(features)
+        done += len(images)
+        if not progress(done):
+            raise ScoringStoppedError
     digest = extractor.weights_sha256
     found = []
     for name, metric in metrics.items():
@@ -128,9 +170,7 @@ def score(
                     "weights_sha256": digest,
                     "images": samples,
                     **settings,
-                    "generator_weights": weights,
-                    "labels": "none" if class_names is None else "even",
-                    "seed": seed,
+                    **evidence,
                     "sngan": version("sngan"),
                     "torch": torch.__version__,
                     **more,
@@ -153,14 +193,3 @@ def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
 def _protocol(extractor: str, digest: str, images: int, settings: Mapping[str, object]) -> str:
     """Identity of a way of measuring: values under different ones are not to be compared."""
     return " ".join([f"{extractor}@{digest[:8]}", f"n={images}", *(f"{k}={v}" for k, v in sorted(settings.items()))])
-
-
-def _generated(
-    generator: nn.Module, samples: int, classes: int | None, seed: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    z = sampling.latents(generator, samples, seed, "scores")
-    y = None if classes is None else torch.arange(samples) % classes
-    for start in range(0, samples, sampling.BATCH):
-        part = slice(start, start + sampling.BATCH)
-        labels = None if y is None else y[part]
-        yield sampling.images(generator, z[part], labels), labels

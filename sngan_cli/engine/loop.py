@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -13,8 +13,8 @@ import torch
 
 from sngan_cli.composition import Composition
 from sngan_cli.config import RunConfig
-from sngan_cli.contracts import LoadedExtractor
-from sngan_cli.engine import checkpoint, evaluation, pictures, sampling
+from sngan_cli.contracts import Features, LoadedExtractor
+from sngan_cli.engine import checkpoint, evaluation, features, pictures, sampling
 from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
@@ -58,6 +58,7 @@ class Training:
     """One run: the networks, the data, and the folder that they are saved to.
 
     `stop` is asked after every iteration; once it answers yes the run writes a checkpoint and ends as interrupted.
+    `cache` is a folder in which features of real images are kept.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Training:
         *,
         extractor: LoadedExtractor | None = None,
         stop: Callable[[], bool] = lambda: False,
+        cache: Path | None = None,
     ) -> None:
         config = composition.config
         device = resolve_device(config.device)
@@ -88,7 +90,7 @@ class Training:
             step=0, drawn=0, data_sha256=data.data_sha256, class_names=data.class_names if classes else None
         )
         self._folder, self._observe, self._extractor, self._stop = folder, observer, extractor, stop
-        self._stopping = False
+        self._stopping, self._cache = False, cache
         self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"
         self._watch = _Watch(self.gan)
@@ -157,36 +159,43 @@ class Training:
 
     def _score(self, step: int) -> None:
         assert self._extractor is not None
-        total = self.config.eval_samples
-        labels = self.data.labels if self.gan.classes else None
+        extractor, total = self._extractor, self.config.eval_samples
+        class_names = self.data.class_names if self.gan.classes else None
 
         def report(done: int, of: int = total) -> bool:
             self._observe(Scoring(step, done, of))
             self._stopping = self._stopping or self._stop()
             return not self._stopping
 
+        def features_of_real(chosen: np.ndarray) -> Iterator[Features]:
+            count, images = len(chosen), self.data.images
+            found = evaluation.features_of_real(extractor, images, chosen, lambda done: report(done, count))
+            if self._cache is None:
+                return found
+            return features.cached(
+                features.path_of(self._cache, self.data.data_sha256, extractor.weights_sha256, chosen), found
+            )
+
         try:
             if self._real is None:
-                images = self.data.images
                 self._real = evaluation.references(
                     self.composition.metrics,
-                    self._extractor,
-                    images,
-                    labels,
-                    samples=total,
-                    progress=lambda done: report(done, min(total, len(images))),
+                    features_of_real,
+                    self.data.labels,
+                    conditional=class_names is not None,
+                    count=total,
                 )
+            generator, seed = self.gan.drawing(self.config.weights), self.config.seed
             scores = evaluation.score(
-                self.gan.drawing(self.config.weights),
+                evaluation.generated(generator, total, self.gan.classes, seed),
                 self.composition.metrics,
-                self._extractor,
+                extractor,
                 self.composition.extractor.label(self.config.extractor.name),
                 step=step,
                 samples=total,
-                class_names=self.data.class_names if self.gan.classes else None,
+                class_names=class_names,
                 real=self._real,
-                seed=self.config.seed,
-                weights=self.config.weights,
+                evidence=evaluation.origin(self.config.weights, class_names, seed),
                 progress=report,
             )
         except evaluation.ScoringStoppedError:

@@ -1,0 +1,126 @@
+"""`sngan evaluate`: scores of trained runs, and of any folder of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sngan_cli import console, paths
+from sngan_cli.commands.sample import Device, WhichWeights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sngan_cli.events import Scored
+    from sngan_cli.scoring import Request
+
+
+def evaluate(
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN_ID]", help="Id (or unique prefix), name, @last or @best.")
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="best, last, a step, or all.")] = "last",
+    metric: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Metrics (default: the run's own; without a run: is,fid).")
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="How many images: standard, sngan-2018, article or quick.")
+    ] = "standard",
+    extractor: Annotated[str | None, typer.Option(help="Extractor (default: the run's, or the data set's).")] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="DATASET", help="Data set to compare --images with.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Side that --images and data are brought to.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Option of a metric, such as metrics.kid.subset_size=500."),
+    ] = None,
+    weights: WhichWeights = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the latents (default: the run's).")] = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores with their evidence as JSON.")] = False,
+) -> None:
+    """Score checkpoints of a run, or pictures of any origin, by a named protocol.
+
+    Scores of a run are recorded with it. Features of real images are extracted once and kept.
+    """
+    from sngan_cli.config.protocols import protocol as find
+    from sngan_cli.errors import UsageError
+    from sngan_cli.scoring import Request
+
+    if (run_id is None) == (images is None):
+        raise UsageError("Give either a run to score, or --images FOLDER --against DATASET.")
+    if images is not None and against is None:
+        raise UsageError("--images needs --against DATASET: the pictures that they are to be like.")
+    if run_id is not None and (against is not None or size is not None):
+        raise UsageError("--against and --size go with --images: a run is compared with its own data.")
+    request = Request(
+        metrics=_metrics(metric, set_ or (), run_id),
+        protocol=find(protocol),
+        device=device,
+        extractor=extractor,
+        data_dir=None if data_dir is None else str(data_dir.expanduser().absolute()),
+        weights=weights,
+        seed=seed,
+    )
+    _print(_of_run(run_id, checkpoint, request) if run_id else _of_pictures(images, against, request, size), as_json)
+
+
+def _metrics(chosen: str | None, set_: Sequence[str], run_id: str | None) -> dict[str, dict[str, Any]]:
+    """The metrics to measure with what --set says of them: those named, else the run's, else is and fid."""
+    from sngan_cli.config import parse_set
+    from sngan_cli.errors import UsageError
+
+    values = parse_set(set_).values
+    if set(values) - {"metrics"}:
+        raise UsageError(f"--set {min(set(values) - {'metrics'})}: only options of metrics can be set here.")
+    given = dict(values.get("metrics", {}))
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",") if name.strip()]
+    elif run_id is not None:
+        with paths.open_store(create=False) as store:
+            names = list(store.get(run_id).config["metrics"])
+    else:
+        names = ["is", "fid"]
+    if not names:
+        raise UsageError(f"--metric {chosen!r} names none, such as --metric is,fid.")
+    return {name: given.get(name, {}) for name in dict.fromkeys([*names, *given])}
+
+
+def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
+    from sngan_cli.launch import Place
+    from sngan_cli.scoring import evaluate_run
+
+    with paths.open_store(create=False) as store, console.Watched() as audience:
+        place = Place(store, paths.runs_folder(), paths.cache_folder())
+        return evaluate_run(store.get(run_id), checkpoint, request, place, audience)
+
+
+def _of_pictures(images: Path | None, against: str | None, request: Request, size: int | None) -> list[Scored]:
+    from sngan_cli.config import Layer
+    from sngan_cli.launch import Place
+    from sngan_cli.scoring import evaluate_images
+
+    assert images is not None
+    with paths.open_store(create=False) as store, console.Watched() as audience:
+        place = Place(store, paths.runs_folder(), paths.cache_folder())
+        return evaluate_images(images, Layer("--against", {"dataset": against}), request, place, audience, size=size)
+
+
+def _print(scores: Sequence[Scored], as_json: bool) -> None:
+    if as_json:
+        console.print_json(list(scores))
+        return
+    rows = [
+        [str(s.step), s.metric, f"{s.value:.4f}", "" if s.std is None else f"{s.std:.4f}", s.protocol] for s in scores
+    ]
+    console.print_table(("step", "metric", "value", "std", "protocol"), rows, right={"step", "value", "std"})
+    for scored in scores:
+        if "remark" in scored.evidence:
+            console.note(f"{scored.metric}: {scored.evidence['remark']}")

@@ -1,0 +1,242 @@
+"""Scores of trained generators, and of anybody's pictures, after training."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from sngan_cli.catalog import Catalog, blaming
+from sngan_cli.composition import Composition, compose, make_metrics
+from sngan_cli.config import Layer, RunConfig
+from sngan_cli.config import recipe as read_recipe
+from sngan_cli.config.protocols import ScoringProtocol
+from sngan_cli.contracts import Features, LoadedExtractor, Metric
+from sngan_cli.engine import evaluation, features
+from sngan_cli.engine.cache import DecodedPictures, prepare
+from sngan_cli.engine.device import resolve_device
+from sngan_cli.engine.evaluation import References
+from sngan_cli.events import Scored
+from sngan_cli.launch import Place, open_data
+from sngan_cli.recording import describe_folder, score_of
+from sngan_cli.trained import load_generator, steps_of
+from sngan_registry import Event, Run
+
+
+class Audience(Protocol):
+    """Who watches."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+
+    def scoring(self, what: str, done: int, total: int) -> None:
+        """Show how many images of `what` have been looked at."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be measured and how: metrics with their options, on `device`, by a named protocol.
+
+    `extractor` and `data` are layers that say which extractor and data set, where it is not the run's own.
+    """
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    protocol: ScoringProtocol
+    device: str = "auto"
+    extractor: str | None = None
+    data_dir: str | None = None
+    weights: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Metrics that look at the same number of images, generated and real (0: all)."""
+
+    images: int
+    real: int
+    metrics: Mapping[str, Metric]
+
+
+@dataclass
+class _Bench:
+    """What scores are computed with: the extractor, and the real images where some metric wants them."""
+
+    composition: Composition
+    request: Request
+    place: Place
+    audience: Audience
+    extractor: LoadedExtractor
+    groups: Sequence[_Group]
+    references: dict[tuple[int, int, bool], References] = field(default_factory=dict)
+    _data: DecodedPictures | None = None
+
+    @property
+    def label(self) -> str:
+        """What scores call the extractor."""
+        return self.composition.extractor.label(self.composition.config.extractor.name)
+
+    def data(self, size: int | None) -> DecodedPictures:
+        """The real images, decoded."""
+        if self._data is None:
+            self._data = _decoded(self.composition, self.place, self.audience, size)
+        return self._data
+
+    def real(self, group: _Group, size: int | None, *, conditional: bool) -> References:
+        """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
+        key = (group.images, group.real, conditional)
+        if key not in self.references:
+            if all(metric.reference(10**9) is None for metric in group.metrics.values()):
+                self.references[key] = References(0, {})
+            else:
+                data = self.data(size)
+                self.references[key] = evaluation.references(
+                    group.metrics,
+                    lambda chosen: self._features(data, chosen),
+                    data.labels,
+                    conditional=conditional,
+                    count=group.real or len(data.images),
+                )
+        return self.references[key]
+
+    def _features(self, data: DecodedPictures, chosen: np.ndarray) -> Iterator[Features]:
+        found = evaluation.features_of_real(self.extractor, data.images, chosen, self.watch("real images", len(chosen)))
+        path = features.path_of(self.place.cache / "features", data.data_sha256, self.extractor.weights_sha256, chosen)
+        return features.cached(path, found)
+
+    def watch(self, what: str, total: int) -> Callable[[int], bool]:
+        """Tell the audience of progress."""
+
+        def progress(done: int) -> bool:
+            self.audience.scoring(what, done, total)
+            return True
+
+        return progress
+
+
+def evaluate_run(run: Run, which: str, request: Request, place: Place, audience: Audience) -> list[Scored]:
+    """Score checkpoints of a run (`best`, `last`, a step, or `all`) and record the scores with it.
+
+    Raises `NotFoundError` for a checkpoint that there is not, and `UsageError` for images too few for a metric.
+    """
+    layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
+    bench = _bench(compose(layers, Catalog.installed()), request, place, audience)
+    command = shlex.join(["sngan", "evaluate", run.id])
+    wanted = [str(step) for step in steps_of(place.store, run, place.runs)] if which == "all" else [which]
+    device = str(resolve_device(request.device))
+    seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
+    found = []
+    for checkpoint in wanted:
+        trained = load_generator(
+            place.store, run, place.runs, checkpoint, weights=request.weights, device=device, command=command
+        )
+        names = trained.class_names
+        for group in bench.groups:
+            real = bench.real(group, trained.config.size, conditional=names is not None)
+            if real.images and trained.data_sha256 != bench.data(None).data_sha256:
+                audience.warn(f"The data are not those that run {run.id} was trained on.")
+            scores = evaluation.score(
+                evaluation.generated(trained.network, group.images, len(names) if names else None, seed),
+                group.metrics,
+                bench.extractor,
+                bench.label,
+                step=trained.step,
+                samples=group.images,
+                class_names=names,
+                real=real,
+                evidence={**evaluation.origin(trained.weights, names, seed), "protocol name": request.protocol.name},
+                progress=bench.watch(f"step {trained.step}", group.images),
+            )
+            for scored in scores:
+                place.store.add_score(run.id, score_of(scored))
+            found += scores
+    told = ", ".join(dict.fromkeys(scored.metric for scored in found))
+    place.store.add_event(run.id, Event(kind="evaluated", message=f"Scored after training: {told}.", step=None))
+    describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
+    return found
+
+
+def evaluate_images(
+    folder: Path, dataset: Layer, request: Request, place: Place, audience: Audience, *, size: int | None
+) -> list[Scored]:
+    """Score a folder (or archive) of pictures against a data set. Nothing is recorded: there is no run.
+
+    Pictures are resized to the side of the data set's. Where they lie in one folder a class, of the same names as the
+    data set's classes, metrics that look at classes do so.
+    """
+    layers = [read_recipe("paper"), dataset, *_chosen(request)]
+    bench = _bench(compose(layers, Catalog.installed()), request, place, audience)
+    pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
+    data = bench.data(size)
+    made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
+    names = made.class_names if made.class_names and made.class_names == data.class_names else None
+    found = []
+    for group in bench.groups:
+        count = min(group.images, len(made.images))
+        for name, metric in group.metrics.items():
+            metric.accumulator(count)  # says so where these are too few
+            if count < group.images:
+                audience.warn(f"{name}: there are {count} pictures, where the protocol has {group.images}.")
+        found += evaluation.score(
+            evaluation.pictures(made.images, made.labels if names else None, count),
+            group.metrics,
+            bench.extractor,
+            bench.label,
+            step=0,
+            samples=count,
+            class_names=names,
+            real=bench.real(group, size, conditional=names is not None),
+            evidence={
+                "pictures": str(folder),
+                "pictures_sha256": made.data_sha256,
+                "protocol name": request.protocol.name,
+            },
+            progress=bench.watch(str(folder), count),
+        )
+    return found
+
+
+def _chosen(request: Request) -> list[Layer]:
+    """What the request changes of a composition."""
+    values: dict[str, Any] = {"device": request.device}
+    if request.extractor is not None:
+        values["extractor"] = request.extractor
+    if request.data_dir is not None:
+        values["data_dir"] = request.data_dir
+    return [Layer("the command line", values)]
+
+
+def _bench(composition: Composition, request: Request, place: Place, audience: Audience) -> _Bench:
+    with blaming(composition.entries["extractor"]):
+        extractor = composition.extractor.load(str(resolve_device(request.device)), place.cache / "weights")
+        evaluation.try_extractor(extractor, composition.config.extractor.name)
+    return _Bench(composition, request, place, audience, extractor, list(_groups(request)))
+
+
+def _groups(request: Request) -> Iterable[_Group]:
+    """Metrics by the number of images that they look at."""
+    counted: list[tuple[tuple[int, int], str, dict[str, Any]]] = []
+    for name, options in request.metrics.items():
+        images, real, own = request.protocol.of(name)
+        counted.append(((images, real), name, {**own, **options}))
+    for (images, real), group in groupby(sorted(counted, key=lambda item: item[0]), key=lambda item: item[0]):
+        metrics = make_metrics({name: options for _, name, options in group}, Catalog.installed())
+        for metric in metrics.values():
+            metric.accumulator(images)  # says so where these are too few
+        yield _Group(images, real, metrics)
+
+
+def _decoded(composition: Composition, place: Place, audience: Audience, size: int | None) -> DecodedPictures:
+    config = composition.config
+    with blaming(composition.entries["dataset"]):
+        _, pictures = open_data(composition, place)
+        side = size or config.size or composition.dataset.default_side(pictures)
+        return prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)
