@@ -135,7 +135,7 @@ def _diverged(history: History) -> Finding | None:
     step = int(named[1]) if named else run.step
     until = f"; all was well at step {well[1]}" if well else ""
     saved = max(_on_disk(history), default=None)
-    before = f" The checkpoint of step {saved}, from before it, can be used." if saved else ""
+    before = f" The last checkpoint from before it is that of step {saved}." if saved else ""
     return Finding(
         "diverged",
         step,
@@ -413,15 +413,16 @@ def _checkpoint_to_use(history: History, scores: Sequence[Score]) -> tuple[int |
     on_disk = _on_disk(history)
     there = [score for score in scores if score.step in on_disk]
     best = _best(there) if there else None
+    decay = ["--lr-decay linear"] if history.run.config.get("lr_decay") == "none" else []
     if best is None or best.step == scores[-1].step:
-        anew = f"Train anew and keep them: {_like(history, '--set keep_every=1')}."
+        anew = f"Train anew and keep them: {_like(history, '--set keep_every=1', *decay)}."
         return None, f"No checkpoint that scored better is left on disk. {anew}"
     which = "best" if best.step == history.best_step else str(best.step)
     left = (
         "" if best.step == _best(scores).step else f" (step {best.step}, {_value(best)}: the best that is left on disk)"
     )
-    steady = " Train anew with `--lr-decay linear`." if history.run.config.get("lr_decay") == "none" else ""
-    return best.step, f"Draw with `--checkpoint {which}`{left}.{steady}"
+    steadier = f" A rate that falls keeps more of it: {_like(history, *decay)}." if decay else ""
+    return best.step, f"Draw with `--checkpoint {which}`{left}.{steadier}"
 
 
 def _on_disk(history: History) -> set[int]:
