@@ -12,10 +12,10 @@ from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, did_you_mean
-from sngan_registry import Checkpoint, Component, Run, Store
+from sngan_registry import Checkpoint, Component, Run, Score, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from torch import nn
 
@@ -139,17 +139,18 @@ def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Chec
     if which == "last":
         return by_step[max(by_step)]
     if which == "best":
-        return by_step[_best_step(store, run, by_step)]
+        best = best_step(run, store.scores(run.id), by_step)
+        if best is None:
+            raise NotFoundError(f"Run {run.id} has no scored checkpoint: use --checkpoint last or a step.")
+        return by_step[best]
     if re.fullmatch("[0-9]+", which) and int(which) in by_step:
         return by_step[int(which)]
     steps = ", ".join(map(str, sorted(by_step)))
     raise NotFoundError(f"Run {run.id} has no checkpoint {which!r}: choose last, best or one of the steps {steps}.")
 
 
-def _best_step(store: Store, run: Run, by_step: dict[int, Checkpoint]) -> int:
+def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:
+    """The one of `steps` that `--checkpoint best` means: the best by the run's first metric; None if none is scored."""
     first = next(iter(run.config["metrics"]), None)
-    scores = [s for s in store.scores(run.id) if s.metric == first and s.step in by_step]
-    if not scores:
-        raise NotFoundError(f"Run {run.id} has no scored checkpoint: use --checkpoint last or a step.")
-    best = max(scores, key=lambda s: s.value if s.higher_is_better else -s.value)
-    return best.step
+    scored = [s for s in scores if s.metric == first and s.step in steps]
+    return max(scored, key=lambda s: s.value if s.higher_is_better else -s.value).step if scored else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.doctor import doctor
 from sngan_cli.run_details import print_run
 from sngan_cli.run_table import RunTable
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sngan_registry import RunSummary
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
+app.command()(doctor)
 
 
 StatusName = Literal["queued", "running", "finished", "failed", "interrupted", "lost"]

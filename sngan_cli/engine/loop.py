@@ -19,7 +19,7 @@ from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.engine.gan import Gan
-from sngan_cli.engine.step import Losses, iteration
+from sngan_cli.engine.step import Losses, blind_loss, iteration
 from sngan_cli.errors import DivergedError, SnganError
 from sngan_cli.events import (
     CheckpointRemoved,
@@ -272,9 +272,8 @@ class _Watch:
     """Readings in a row after which a pinned discriminator is reported."""
 
     def __init__(self, gan: Gan) -> None:
-        zero = torch.zeros(1)
         self._gan = gan
-        self._blind = float(gan.loss.discriminator(zero, zero))
+        self._blind = blind_loss(gan.loss)
         self._finite = torch.ones((), dtype=torch.bool, device=gan.device)
         self._good_until = 0
         self._pinned = 0
@@ -312,7 +311,8 @@ class _Watch:
                 step,
                 "pinned",
                 f"The discriminator has stopped telling real from generated images: its loss has stood at "
-                f"{self._blind:.3f} for {self.PATIENCE} readings. Try a larger --n-dis or --lr-d, or a smaller --lr-g.",
+                f"{self._blind:.3f} for {self.PATIENCE} readings. Try a larger --n-dis or --lr-d, or a smaller --lr-g; "
+                "`sngan runs doctor` says more.",
             )
         ]
 

@@ -41,6 +41,7 @@ def new_run() -> NewRun:
     [
         (["--help"], {"torch", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
         (["train", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["runs", "doctor", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
         (["registry", "path"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
         (["runs", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "list", "--json"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),

@@ -113,6 +113,7 @@ def test_a_pinned_discriminator_is_said_once(tiny: Any, data: Any, tmp_path: Pat
     (noticed,) = listener.of(Noticed)
     assert (noticed.step, noticed.kind) == (50, "pinned")
     assert "its loss has stood at 2.000" in noticed.message
+    assert "`sngan runs doctor`" in noticed.message
 
 
 def test_a_stop_during_a_score_gives_the_score_up_and_saves(

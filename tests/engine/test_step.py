@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from sngan_cli.engine import step as step_module
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.gan import Gan, constraints
-from sngan_cli.engine.step import average, iteration, judge, update_generator
+from sngan_cli.engine.step import average, blind_loss, iteration, judge, update_generator
 
 CPU = torch.device("cpu")
 
@@ -170,3 +171,8 @@ def test_the_images_are_trained_on_in_bf16(tiny: Any, data: Any) -> None:
     assert losses.discriminator.dtype == torch.float32
     assert torch.isfinite(losses.discriminator)
     assert all(p.dtype == torch.float32 for p in gan.generator.parameters())
+
+
+@pytest.mark.parametrize(("loss", "value"), [("hinge", 2.0), ("cross-entropy", 2 * math.log(2))])
+def test_the_loss_of_a_d_that_tells_nothing_apart(tiny: Any, loss: str, value: float) -> None:
+    assert blind_loss(tiny(loss=loss).loss) == pytest.approx(value)
