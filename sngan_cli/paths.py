@@ -1,4 +1,4 @@
-"""Where sngan keeps things: `$SNGAN_HOME`, or the user's data folder where that is not set."""
+"""Where runs are recorded, and where their files lie."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sngan_cli.home import home
+
 if TYPE_CHECKING:
     from sngan_registry import Store
-
-
-def home() -> Path:
-    """The folder under which everything lies. Asking for it creates nothing."""
-    chosen = os.environ.get("SNGAN_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    from platformdirs import user_data_path
-
-    return user_data_path("sngan")
 
 
 def registry_place() -> str:
@@ -35,16 +27,6 @@ def registry_name() -> str:
 def runs_folder() -> Path:
     """Checkpoints and pictures, one folder a run."""
     return home() / "runs"
-
-
-def extractors_folder() -> Path:
-    """Extractors that were trained here, one folder each."""
-    return home() / "extractors"
-
-
-def trash_folder() -> Path:
-    """What was removed or replaced, until the user empties it."""
-    return home() / "trash"
 
 
 def cache_folder() -> Path:

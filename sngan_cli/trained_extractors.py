@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sngan_cli import paths
 from sngan_cli.catalog import Catalog
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError, did_you_mean
+from sngan_cli.home import extractors_folder, trash_folder
+from sngan_cli.stopping import StopSignal
 
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
@@ -61,7 +62,7 @@ class Manifest:
 
 def names() -> list[str]:
     """The trained extractors, in order."""
-    folder = paths.extractors_folder()
+    folder = extractors_folder()
     if not folder.is_dir():
         return []
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -69,7 +70,7 @@ def names() -> list[str]:
 
 def folder_of(name: str) -> Path:
     """Where the extractor of that name lies, or would."""
-    return paths.extractors_folder() / name
+    return extractors_folder() / name
 
 
 def read(name: str) -> Manifest:
@@ -135,7 +136,7 @@ def new_folder(name: str) -> Iterator[Path]:
 
     Raises `UsageError` where it cannot be made.
     """
-    partial = paths.extractors_folder() / f".{name}.{uuid.uuid4().hex}.partial"
+    partial = extractors_folder() / f".{name}.{uuid.uuid4().hex}.partial"
     try:
         partial.mkdir(parents=True)
     except OSError as error:
@@ -159,22 +160,24 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
     for path in (partial / WEIGHTS, partial / MANIFEST, partial):
         _flush(path)
     target = folder_of(manifest.name)
-    old = discard(manifest.name) if replace and target.exists() else None
-    try:
-        partial.rename(target)
-    except OSError as error:
-        if old is not None:
-            old.rename(target)
-        raise UsageError(
-            f"The extractor could not be moved to {target}: {error.strerror}. Is another one trained under that name?"
-        ) from error
+    with StopSignal():  # a signal between the two moves would leave neither extractor in its place
+        old = discard(manifest.name) if replace and target.exists() else None
+        try:
+            partial.rename(target)
+        except OSError as error:
+            if old is not None:
+                old.rename(target)
+            raise UsageError(
+                f"The extractor could not be moved to {target}: {error.strerror}. Is another one trained under that "
+                "name?"
+            ) from error
     _flush(target.parent)
     return old
 
 
 def discard(name: str) -> Path:
     """Move an extractor to the trash; returns where it lies there."""
-    trash = paths.trash_folder()
+    trash = trash_folder()
     trash.mkdir(parents=True, exist_ok=True)
     target = trash / f"extractor-{name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     return folder_of(name).rename(target)

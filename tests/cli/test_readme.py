@@ -62,6 +62,9 @@ def test_every_command_runs(run: str, sngan: Any, tmp_path: Path) -> None:
             settings = ("arch.width=0.05", "size=8", "batch_size=4", "g_batch_size=4", "eval_samples=20", "device=cpu")
             few = [word for setting in settings for word in ("--set", setting)]
             assert sngan("experiments", "run", words[2], "--dataset", "shapes", "--steps", 1, *few).code == 0
+        if words[:2] == ["extractors", "train"]:
+            words += ["--dataset", "shapes", "--set", "dataset.images=40", "--size", "8", "--width", "4",
+                      "--epochs", "1", "--device", "cpu"]  # fmt: skip
         done = sngan(*words)
         assert done.code == 0, f"sngan {line}\n{done.err}"
         if target:

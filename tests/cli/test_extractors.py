@@ -1,0 +1,308 @@
+"""`sngan extractors`: from a labelled data set to scores by a name of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+
+from sngan_cli import trained_extractors
+from sngan_cli.catalog import Catalog
+from sngan_cli.contracts import Extractor
+from sngan_cli.engine.cache import prepare
+from sngan_cli.engine.classifier import split
+from sngan_plugins.datasets.shapes import Shapes
+
+TRAIN = [
+    "--dataset", "shapes", "--set", "dataset.images=120", "--size", "8", "--width", "4", "--epochs", "2",
+    "--batch-size", "16", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture
+def mine(sngan: Any, home: Path) -> Path:
+    """Folder of the trained extractor `mine`."""
+    done = sngan("extractors", "train", "mine", *TRAIN)
+    assert done.code == 0, done.err
+    return home / "extractors" / "mine"
+
+
+def pictures(folder: Path, **classes: int) -> Path:
+    """A folder of plain pictures: so many of each class."""
+    for k, (name, count) in enumerate(classes.items()):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (60 * k + 3 * i, 90, 120)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def leftovers(home: Path) -> list[Path]:
+    return list((home / "extractors").glob("*")) if (home / "extractors").exists() else []
+
+
+def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, home: Path) -> None:
+    done = sngan("extractors", "train", "mine", *TRAIN, "--seed", 3, "--held-out", 0.25)
+    assert done.code == 0, done.err
+    name, accuracy, path = done.out.strip().split("\t")
+    assert (name, path) == ("mine", str(home / "extractors" / "mine" / "weights.safetensors"))
+    assert "extractor mine: shapes 8 px, 10 classes, 90 pictures to train on and 30 held out, 2 epochs" in done.err
+    assert "epoch 2/2  loss " in done.err
+    assert leftovers(home) == [home / "extractors" / "mine"]
+    manifest = json.loads((home / "extractors" / "mine" / "manifest.json").read_text())
+    assert manifest["weights_sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert f"{manifest['accuracy']:.4f}" == accuracy
+    assert manifest["accuracy"] * 30 == pytest.approx(round(manifest["accuracy"] * 30))
+    assert manifest["extractor"] == {"name": "classifier", "width": 4}
+    assert (manifest["dataset"]["name"], manifest["dataset"]["images"]) == ("shapes", 120)
+    expected = {"format": 1, "name": "mine", "side": 8, "classes": 10, "images": 90, "held_out": 30, "epochs": 2,
+                "batch_size": 16, "seed": 3, "precision": "fp32", "flip": True, "distribution": "sngan"}  # fmt: skip
+    assert {key: manifest[key] for key in expected} == expected
+    assert len(manifest["class_names"]) == 10
+    assert len(manifest["data_sha256"]) == 64
+    assert manifest["seconds"] > 0
+    assert manifest["environment"]["command"].startswith("sngan extractors train mine --dataset shapes")
+    assert manifest["environment"]["device"].startswith("cpu")
+    assert load_file(path)["classifier.weight"].shape == (10, 16)
+
+
+def test_its_name_scores_a_run_of_another_size_and_the_run_names_the_weights(
+    sngan: Any, tiny: list[str], mine: Path
+) -> None:
+    manifest = json.loads((mine / "manifest.json").read_text())
+    arguments = [*("16" if word == "8" else word for word in tiny), "--extractor", "mine"]
+    shown = sngan("train", *arguments, "--steps", 2, "--dry-run").out
+    table = tomllib.loads(shown)["extractor"]
+    assert table == {
+        "name": "classifier", "width": 4, "trained": "mine", "weights": str(mine / "weights.safetensors"),
+        "sha256": manifest["weights_sha256"],
+    }  # fmt: skip
+    run_id = sngan("train", *arguments, "--steps", 2).out.strip()
+    run = sngan("runs", "show", run_id, "--json").json
+    (score,) = run["scores"]
+    assert score["protocol"].startswith(f"mine@{manifest['weights_sha256'][:8]} n=20")
+    assert score["evidence"]["extractor"] == "mine"
+    assert score["evidence"]["weights_sha256"] == manifest["weights_sha256"]
+    assert run["config"]["extractor"] == table
+    assert 1 <= score["value"] <= 10
+    resumed = sngan("train", "--resume", run_id, "--extractor", "mine", "--steps", 3)
+    assert resumed.code == 0, resumed.err
+    assert len(sngan("runs", "show", run_id, "--json").json["scores"]) == 2
+
+
+def test_a_configuration_that_names_it_means_the_same_again(
+    sngan: Any, tiny: list[str], mine: Path, tmp_path: Path
+) -> None:
+    shown = sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").out
+    (tmp_path / "run.toml").write_text(shown, encoding="utf-8")
+    assert sngan("train", "--config", tmp_path / "run.toml", "--dry-run").out == shown
+    other = sngan("train", "--config", tmp_path / "run.toml", "--extractor", "shapes-cnn", "--dry-run").out
+    assert tomllib.loads(other)["extractor"] == {"name": "shapes-cnn"}
+
+
+def test_changed_weights_end_a_run_before_it_begins(sngan: Any, tiny: list[str], mine: Path) -> None:
+    with (mine / "weights.safetensors").open("ab") as file:
+        file.write(b"x")
+    done = sngan("train", *tiny, "--steps", 1, "--extractor", "mine")
+    assert done.code == 1
+    assert json.loads((mine / "manifest.json").read_text())["weights_sha256"] in done.err
+    assert hashlib.sha256((mine / "weights.safetensors").read_bytes()).hexdigest() in done.err
+    assert sngan("runs", "list", "--json").json == []
+
+
+def test_a_name_that_nothing_bears_suggests_trained_ones(sngan: Any, tiny: list[str], mine: Path) -> None:
+    done = sngan("train", *tiny, "--steps", 1, "--extractor", "mime")
+    assert (done.code, done.err) == (2, "error: There is no extractor 'mime'. Did you mean 'mine'?\n")
+
+
+def test_list_and_show(sngan: Any, mine: Path) -> None:
+    listed = {row["name"]: row for row in sngan("extractors", "list", "--json").json}
+    assert {"classifier", "inception-v3", "shapes-cnn", "mine"} <= set(listed)
+    assert listed["shapes-cnn"]["kind"] == "plugin"
+    own = listed["mine"]
+    assert (own["kind"], own["dataset"], own["side"], own["classes"]) == ("trained", "shapes", 8, 10)
+    shown = sngan("extractors", "show", "mine", "--json").json
+    assert (shown["weights_sha256"], shown["path"]) == (own["weights_sha256"], str(mine))
+    line = next(line for line in sngan("extractors", "list").out.splitlines() if line.startswith("mine "))
+    assert line.split() == ["mine", "trained", "shapes", "8", "10", f"{own['accuracy']:.4f}", own["weights_sha256"][:8]]
+    text = sngan("extractors", "show", "mine").out
+    assert f"accuracy: {own['accuracy']}" in text
+    assert "  images: 120" in text
+    missing = sngan("extractors", "show", "mime")
+    assert (missing.code, missing.err) == (3, "error: There is no trained extractor 'mime'. Did you mean 'mine'?\n")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"format": 1}', "[]", '{"format": 2, "name": "mine"}'])
+def test_a_damaged_manifest_is_named_and_hides_no_other(sngan: Any, tiny: list[str], mine: Path, content: str) -> None:
+    (mine / "manifest.json").write_text(content)
+    done = sngan("extractors", "list")
+    assert (done.code, "shapes-cnn" in done.out, "mine" in done.out) == (0, True, True)
+    assert str(mine / "manifest.json") in done.err
+    used = sngan("train", *tiny, "--steps", 1, "--extractor", "mine")
+    assert used.code == 1
+    assert str(mine / "manifest.json") in used.err
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+
+
+def test_rm_moves_to_the_trash_and_asks_first(sngan: Any, home: Path, mine: Path) -> None:
+    refused = sngan("extractors", "rm", "mine")
+    assert (refused.code, mine.exists()) == (2, True)
+    assert "Removing the extractor 'mine' needs --yes" in refused.err
+    done = sngan("extractors", "rm", "mine", "--yes")
+    trash = Path(done.out.strip())
+    assert (done.code, mine.exists(), trash.parent) == (0, False, home / "trash")
+    assert sorted(p.name for p in trash.iterdir()) == ["manifest.json", "weights.safetensors"]
+    assert sngan("extractors", "rm", "mine", "--yes").code == 3
+
+
+def test_a_name_that_is_taken_needs_replace_and_the_old_one_goes_to_the_trash(
+    sngan: Any, home: Path, mine: Path
+) -> None:
+    before = (mine / "weights.safetensors").read_bytes()
+    refused = sngan("extractors", "train", "mine", *TRAIN)
+    assert refused.code == 2
+    assert "There is an extractor 'mine' already" in refused.err
+    done = sngan("extractors", "train", "mine", *TRAIN, "--replace", "--seed", 5)
+    assert done.code == 0, done.err
+    (old,) = (home / "trash").iterdir()
+    assert str(old) in done.err
+    assert (old / "weights.safetensors").read_bytes() == before
+    assert (mine / "weights.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a/b", "..", ".hidden", "@last", "a\nb", "back\\slash", "x" * 101, " padded"]
+)
+def test_bad_names_are_refused_with_the_rule(sngan: Any, home: Path, name: str) -> None:
+    done = sngan("extractors", "train", name, *TRAIN)
+    assert done.code == 2
+    assert "a name has 1 to 100 bytes, no slashes, control characters" in done.err
+    assert leftovers(home) == []
+
+
+def test_a_name_that_looks_like_a_flag_or_is_a_plugins_is_refused(sngan: Any) -> None:
+    assert "cannot be called '-dash'" in sngan("extractors", "train", *TRAIN, "--", "-dash").err
+    done = sngan("extractors", "train", "shapes-cnn", *TRAIN)
+    assert (done.code, "There is an installed extractor 'shapes-cnn'" in done.err) == (2, True)
+
+
+def test_data_that_teach_nothing_are_refused(sngan: Any, home: Path, tmp_path: Path) -> None:
+    def trained(place: Path) -> Any:
+        return sngan("extractors", "train", "mine", "--dataset", "folder", "--data-dir", place, *TRAIN[4:])
+
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    Image.new("RGB", (8, 8)).save(plain / "1.png")
+    done = trained(plain)
+    assert done.code == 1
+    assert "The data set 'folder' has no labels" in done.err
+    assert "sort the pictures into one folder a class" in done.err
+    done = trained(pictures(tmp_path / "single", a=1, b=1))
+    assert (done.code, "No class of the data set 'folder' has two pictures" in done.err) == (1, True)
+    assert leftovers(home) == []
+
+
+def test_a_single_class_is_refused(sngan: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shapes, "open", lambda *_: SimpleNamespace(class_names=("only",)))
+    done = sngan("extractors", "train", "mine", *TRAIN)
+    assert (done.code, "'shapes' has 1 class, and a classifier needs two" in done.err) == (1, True)
+    assert leftovers(home) == []
+
+
+def test_a_class_of_one_picture_is_trained_on_and_named(sngan: Any, home: Path, tmp_path: Path) -> None:
+    place = pictures(tmp_path / "own", ant=6, bee=6, rare=1)
+    done = sngan("extractors", "train", "mine", "--dataset", "folder", "--data-dir", place, *TRAIN[4:])
+    assert done.code == 0, done.err
+    assert "Classes of a single picture" in done.err
+    assert "accuracy: rare." in done.err
+    manifest = trained_extractors.read("mine")
+    assert (manifest.images, manifest.held_out, manifest.class_names) == (11, 2, ("ant", "bee", "rare"))
+    assert manifest.data_dir == str(place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--extractor", "shapes-cnn"], "'shapes-cnn' cannot be trained"),
+        (["--set", "loss.margin=2"], "--set loss: an extractor is trained with options of the data set and of the"),
+        (["--set", "extractor.widht=2"], "Did you mean 'width'"),
+        (["--width", "5"], "extractor.width = 5 cannot be used"),
+        (["--size", "4"], "needs pictures of 8 pixels at least, not 4"),
+        (["--data-dir", "."], "is not read from files: leave --data-dir out"),
+        (["--dataset", "shaps"], "Did you mean 'shapes'"),
+        (["--device", "tpu"], "There is no device 'tpu'"),
+    ],
+)
+def test_wrong_usage_is_explained_and_leaves_nothing(sngan: Any, home: Path, arguments: list[str], said: str) -> None:
+    widthless = [*TRAIN[:6], *TRAIN[8:]] if "--extractor" in arguments else TRAIN
+    done = sngan("extractors", "train", "mine", *widthless, *arguments)
+    assert (done.code, said in done.err) == (2, True), done.err
+    assert leftovers(home) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_ends_it_with_its_code_and_leaves_nothing(
+    home: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-m", "sngan_cli", "extractors", "train", "mine", *TRAIN, "--epochs", "10000"]
+    said = tmp_path / "said"
+    with said.open("w") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while "10000 epochs" not in said.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        unfinished = leftovers(home)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()  # nothing where it has ended, as it should
+        process.communicate()
+    assert [p.suffix for p in unfinished] == [".partial"]
+    assert (process.returncode, out) == (code, "")
+    assert "Nothing is kept of an extractor that is not trained to its end: start it again." in said.read_text()
+    assert leftovers(home) == []
+
+
+def test_a_full_disk_while_the_old_one_is_replaced_leaves_that_in_its_place(
+    sngan: Any, home: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (mine / "weights.safetensors").read_bytes()
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.suffix == ".partial":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    done = sngan("extractors", "train", "mine", *TRAIN, "--replace")
+    assert (done.code, "No space left on device" in done.err) == (2, True)
+    assert (mine / "weights.safetensors").read_bytes() == before
+    assert leftovers(home) == [mine]
+
+
+def test_the_accuracy_is_that_of_a_run_of_its_own(mine: Path) -> None:
+    """The weights on disk classify held-out pictures as the manifest says."""
+    manifest = trained_extractors.read("mine")
+    name, options = trained_extractors.resolve("mine", Catalog.installed())
+    extractor = Catalog.installed().make("extractor", name, options)
+    assert isinstance(extractor, Extractor)
+    data = prepare(Shapes(images=120).open(None, Path()), 8, mine.parents[1] / "again")
+    assert data.data_sha256 == manifest.data_sha256
+    held = split(data.labels, 0.1, 0).held_out
+    images = torch.from_numpy(np.ascontiguousarray(data.images[held])).permute(0, 3, 1, 2)
+    found = extractor.load("cpu", Path())(images).logits.argmax(1).numpy()
+    assert (found == data.labels[held]).mean() == pytest.approx(manifest.accuracy)
