@@ -89,6 +89,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
             f"pictures to train on and {len(parts.held_out)} held out, {request.epochs} epochs",
             request.epochs,
         )
+        made_by = environment(describe(device), *versions(device))  # the checkout may be another one when it is done
         started = time.monotonic()
         plan = Plan(
             request.epochs, request.batch_size, request.lr, request.flip, request.seed, request.precision == "bf16"
@@ -118,7 +119,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
             precision=request.precision,
             seconds=seconds,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=asdict(environment(describe(device), *versions(device))),
+            environment=asdict(made_by),
             weights_sha256=classifier.write_weights(network, folder / trained_extractors.WEIGHTS),
         )
         replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
