@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from sngan_cli.catalog import Catalog
-from sngan_cli.config import recipe_names
+from sngan_cli.config import protocols, recipe_names
+from sngan_cli.config.protocols import ScoringProtocol
 from sngan_registry import Status, Store
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sngan: Any, home: Path)
     return run_id
 
 
-def test_every_command_runs(run: str, sngan: Any, tmp_path: Path) -> None:
+def test_every_command_runs(run: str, sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New runs are composed but not trained (--dry-run); everything else is done for real, on a small run."""
     typed = commands()
     assert len(typed) > 15
@@ -65,6 +67,12 @@ def test_every_command_runs(run: str, sngan: Any, tmp_path: Path) -> None:
         if words[:2] == ["extractors", "train"]:
             words += ["--dataset", "shapes", "--set", "dataset.images=40", "--size", "8", "--width", "4",
                       "--epochs", "1", "--device", "cpu"]  # fmt: skip
+        if words[0] == "evaluate":
+            quick = ScoringProtocol("quick", "for tests", 40, 12, {"is": {"splits": 2}, "kid": {"subset_size": 10}})
+            monkeypatch.setattr(protocols, "protocols", lambda few=quick: {"quick": few, "standard": few})
+            if "--images" in words:
+                shutil.copytree(tmp_path / "pictures", tmp_path / "my-pictures")
+                words[words.index("cifar10")] = "shapes"
         done = sngan(*words)
         assert done.code == 0, f"sngan {line}\n{done.err}"
         if target:

@@ -1,0 +1,144 @@
+"""`sngan evaluate`: scores after training, recorded with the run, and scores of anybody's pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sngan_cli.config.protocols import protocols
+from sngan_plugins.datasets.shapes import Shapes
+
+FEW = ("--set", "metrics.is.splits=2", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol of its own for the tests: 40 images against 12."""
+    from sngan_cli.config import protocols as module
+
+    table = module.ScoringProtocol("quick", "for tests", 40, 12, {"is": {"images": 60, "splits": 3}})
+    monkeypatch.setattr(module, "protocols", lambda: {"quick": table})
+
+
+def drawn(folder: Path, count: int, *, labelled: bool = True, constant: bool = False, side: int = 8) -> Path:
+    """Real pictures of the data set `shapes` as files, in one folder a class."""
+    shapes = Shapes(images=count, seed=7).open(None, folder)
+    assert shapes.class_names is not None
+    for k in range(count):
+        pixels, label = shapes.read(0 if constant else k, side)
+        place = folder / shapes.class_names[label] if labelled else folder
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(pixels)).save(place / f"{k}.png")
+    return folder
+
+
+def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -> None:
+    done = sngan("evaluate", "tiny", "--protocol", "quick", "--metric", "is,fid,diversity", "--device", "cpu")
+    assert done.code == 0, done.err
+    assert [line.split()[:2] for line in done.out.splitlines()[1:]] == [["4", "fid"], ["4", "diversity"], ["4", "is"]]
+    shown = sngan("runs", "show", trained, "--json").json
+    added = {s["metric"]: s for s in shown["scores"] if s["evidence"].get("protocol name") == "quick"}
+    assert added["is"]["protocol"].endswith("n=60 splits=3")
+    assert added["fid"]["protocol"].endswith("n=40 real=12")
+    assert added["fid"]["evidence"]["generator_weights"] == "raw"
+    assert "40 images for 128 features" in added["fid"]["evidence"]["remark"]
+    assert len(added["diversity"]["evidence"]["classes"]) == 10
+    assert shown["events"][-1]["message"] == "Scored after training: fid, diversity, is."
+    kept = json.loads((home / "runs" / trained / "run.json").read_text())
+    assert {s["metric"] for s in kept["scores"]} == {"is", "fid", "diversity"}
+
+
+def test_every_checkpoint_is_scored_the_same_again(sngan: Any, trained: str, home: Path) -> None:
+    arguments = ("evaluate", trained, "--checkpoint", "all", "--protocol", "quick", "--metric", "fid,is", "--json")
+    first = sngan(*arguments, "--device", "cpu").json
+    assert [(s["step"], s["metric"]) for s in first] == [(2, "fid"), (2, "is"), (4, "fid"), (4, "is")]
+    assert first[0]["value"] != first[2]["value"]
+    (kept,) = (home / "cache" / "features").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert sngan(*arguments, "--device", "cpu").json == first
+    assert kept.stat().st_mtime_ns == before
+    kept.write_bytes(b"damaged")
+    assert sngan(*arguments, "--device", "cpu").json == first
+
+
+def test_a_score_is_that_of_training_where_the_counts_are(sngan: Any, trained: str) -> None:
+    during = [s for s in sngan("runs", "show", trained, "--json").json["scores"] if s["step"] == 4]
+    from sngan_cli.config import protocols as module
+
+    module.protocols()["quick"].metrics["is"].update(images=20, splits=2)  # type: ignore[attr-defined]
+    after = sngan("evaluate", trained, "--protocol", "quick", "--device", "cpu", "--json").json
+    assert after[0]["protocol"] == during[0]["protocol"]
+    assert after[0]["value"] == pytest.approx(during[0]["value"], rel=1e-6)
+
+
+def test_pictures_of_ones_own_are_scored(sngan: Any, tmp_path: Path) -> None:
+    metrics = ("--metric", "fid,diversity,precision,intra-fid", "--protocol", "quick", "--json", *FEW[2:])
+    against = ("--against", "shapes", "--size", 8)
+    real = sngan("evaluate", "--images", drawn(tmp_path / "real", 60), *against, *metrics)
+    assert real.code == 0, real.err
+    flat = sngan("evaluate", "--images", drawn(tmp_path / "flat", 60, constant=True), *against, *metrics)
+    values = [{s["metric"]: s["value"] for s in done.json} for done in (real, flat)]
+    assert values[0]["fid"] < values[1]["fid"]
+    assert values[0]["diversity"] > 0.5
+    assert values[1]["diversity"] == 0
+    evidence = real.json[0]["evidence"]
+    assert evidence["pictures"] == str(tmp_path / "real")
+    assert len(evidence["pictures_sha256"]) == 64
+
+
+def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> None:
+    folder = drawn(tmp_path / "plain", 60, labelled=False, side=12)
+    done = sngan("evaluate", "--images", folder, "--against", "shapes", "--size", 8, "--protocol", "quick", "--metric",
+                 "diversity", "--json", "--device", "cpu")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "classes" not in done.json[0]["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "Give either a run to score, or --images FOLDER --against DATASET"),
+        (["tiny", "--images", "x"], 2, "Give either a run to score"),
+        (["--images", "x"], 2, "--images needs --against DATASET"),
+        (["tiny", "--against", "shapes"], 2, "--against and --size go with --images"),
+        (["nobody"], 3, "There is no run 'nobody'"),
+        (["tiny", "--protocol", "standrad"], 2, "There is no protocol 'standrad'"),
+        (["tiny", "--metric", "fidd"], 2, "There is no metric 'fidd'. Did you mean 'fid'"),
+        (["tiny", "--metric", ","], 2, "--metric ',' names none"),
+        (["tiny", "--set", "lr=1"], 2, "--set lr: only options of metrics can be set here"),
+        (["tiny", "--metric", "kid"], 2, "needs at least as many generated images, not 40"),
+        (["tiny", "--checkpoint", "3"], 3, "has no checkpoint '3': choose last, best or one of the steps 2, 4"),
+        (["tiny", "--extractor", "shape-cnn"], 2, "There is no extractor 'shape-cnn'. Did you mean 'shapes-cnn'"),
+        (["tiny", "--data-dir", "x"], 2, "'shapes' is not read from files: leave --data-dir out"),
+        (["--images", "nowhere", "--against", "shapes"], 1, "nowhere"),
+    ],
+)
+def test_mistakes_are_named(
+    sngan: Any,
+    trained: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extra = [] if "--protocol" in arguments or "--metric" in arguments else ["--metric", "is,fid"]
+    extra += [] if "--protocol" in arguments else ["--protocol", "quick"]
+    done = sngan("evaluate", *arguments, *extra, "--device", "cpu")
+    assert (done.code, message in done.err) == (code, True), done.err
+
+
+def test_the_protocols_are_those_of_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    found = protocols()
+    assert found["standard"].of("is") == (50_000, 0, {"splits": 10})
+    assert found["standard"].of("fid") == (50_000, 0, {})
+    assert found["sngan-2018"].of("is") == (50_000, 5_000, {"splits": 10})
+    assert found["sngan-2018"].of("fid") == (10_000, 5_000, {})
+    assert found["article"].of("is") == (10_000, 10_000, {"splits": 1})
