@@ -72,6 +72,13 @@ class History:
         """Points (step, value) of a scalar by step, the finite ones."""
         return sorted((s.step, s.value) for s in self.scalars if s.name == name and math.isfinite(s.value))
 
+    def qualities(self) -> list[list[Score]]:
+        """Series of scores that rise or fall with the quality of pictures.
+
+        Diversity does not: that of a G which does not draw its classes yet is above the data's.
+        """
+        return [scores for scores in self.series() if scores[0].metric != "diversity"]
+
     def series(self) -> list[list[Score]]:
         """Scores that may be compared (one metric, protocol and kind of G's weights), each series by step."""
         found: dict[tuple[str, str, str], list[Score]] = {}
@@ -259,7 +266,7 @@ def _collapsed(history: History) -> Finding | None:
 
 def _falling(history: History) -> list[Finding]:
     found = []
-    for scores in history.series():
+    for scores in history.qualities():
         last, peak = scores[-1], _best(scores)
         if not _is_better(peak, last):
             continue
@@ -304,7 +311,7 @@ def _healthy(history: History) -> Finding:
     if _blind_stretch(history) is not None:
         said.append("D is hardly ahead of G, but scores rose meanwhile.")
     told = []
-    for scores in history.series():
+    for scores in history.qualities():
         last, peak = scores[-1], _best(scores)
         best = "the best so far" if peak is last else f"after {_value(peak)} at step {peak.step}"
         said.append(f"{_called(last)} is {_value(last)} at step {last.step}, {best}.")
@@ -372,7 +379,7 @@ def _blind_stretch(history: History) -> _Stretch | None:
 
 def _scores_within(history: History, stretch: _Stretch) -> tuple[bool | None, str]:
     """Whether any score became better within a stretch (None where it cannot be told), and how they did not."""
-    series = [[s for s in scores if stretch.since <= s.step <= stretch.until] for scores in history.series()]
+    series = [[s for s in scores if stretch.since <= s.step <= stretch.until] for scores in history.qualities()]
     series = [scores for scores in series if len(scores) > 1]
     if not series:
         return None, ""

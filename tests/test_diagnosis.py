@@ -55,6 +55,16 @@ def recorded(name: str) -> History:
     )
 
 
+def test_collapse_is_seen_in_a_real_run_and_not_in_another() -> None:
+    """All classes of a G that beat its D came to a picture each; those of a G that learns are as varied as can be."""
+    ill = {finding.kind: finding for finding in diagnose(recorded("collapsed"))}
+    assert "collapsed" in ill
+    assert ill["collapsed"].step == 2000
+    assert len(ill["collapsed"].figures["classes"]) == 10
+    assert "in 10 of 10 classes: star (0.039), cross (0.043)" in ill["collapsed"].message
+    assert not_looked_for(recorded("varied")) == []
+
+
 def kinds(findings: Sequence[Finding]) -> list[str]:
     return [finding.kind for finding in findings]
 
@@ -73,6 +83,8 @@ def kinds(findings: Sequence[Finding]) -> list[str]:
         ("diverged", ["diverged"]),
         ("exploded", ["diverged"]),
         ("short", ["untold"]),
+        ("collapsed", ["pinned", "collapsed", "falling"]),
+        ("varied", ["healthy"]),
     ],
 )
 def test_real_runs(name: str, expected: list[str]) -> None:
@@ -367,6 +379,11 @@ def test_at_most_ten_classes_are_named() -> None:
 def test_collapse_of_an_unconditional_run() -> None:
     assert kinds(diagnose(history(scores=[diversity(0.24)]))) == ["collapsed"]
     assert kinds(diagnose(history(scores=[diversity(0.26)]))) == ["healthy"]
+
+
+def test_diversity_that_falls_to_the_datas_is_no_fall() -> None:
+    early = score(1000, 2.1, metric="diversity", evidence={"generator_weights": "raw"})
+    assert kinds(diagnose(history(scores=[early, diversity(1.1)]))) == ["healthy"]
 
 
 def test_the_last_diversity_counts() -> None:

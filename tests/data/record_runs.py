@@ -38,6 +38,7 @@ BEATEN = "--n-dis 1 --lr-g 2e-3 --lr-d 1e-5 --steps 2000 --eval-every 250"
 MEMORY = (  # a D without bounds that knows its 50 pictures by heart
     "--norm none --n-dis 5 --lr-g 2e-4 --lr-d 2e-3 --beta1 0.5 --set dataset.images=50 --steps 2000 --eval-every 250"
 )
+DIVERSITY = "--set metrics.diversity={}"
 COMMANDS = {
     "healthy": f"{DEMO} --lr-g 1e-3 --lr-d 2e-3 --steps 3000 --eval-every 300",
     "pinned-hinge": f"{SMALL} {BEATEN}",
@@ -50,6 +51,8 @@ COMMANDS = {
     "diverged": f"{SMALL} --n-dis 1 --norm none --lr 1 --beta1 0.9 --beta2 0.5 --steps 700 --eval-every 50",
     "exploded": f"{SMALL} --n-dis 1 --norm none --norm-g none --lr 10 --steps 2000 --eval-every 250",
     "short": f"{SMALL} --n-dis 1 --steps 100 --eval-every 50",
+    "collapsed": f"{SMALL} --conditional {BEATEN} {DIVERSITY}",
+    "varied": f"{DEMO} --lr-g 1e-3 --lr-d 2e-3 --steps 1000 --eval-every 250 {DIVERSITY}",
 }
 """What `sngan train` was given for each run."""
 
