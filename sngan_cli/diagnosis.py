@@ -131,7 +131,8 @@ def not_looked_for(history: History) -> list[str]:
         notes.append(f"Whether D was pinned or won was not looked for: the loss {history.told('loss')!r} {why}.")
     if not any(score.metric == "diversity" for score in history.scores):
         whose = "Collapse of classes" if history.told("conditional") else "Collapse"
-        notes.append(f"{whose} was not looked for: train with the metric `diversity` to have it measured.")
+        measure = f"`sngan evaluate {history.run.id} --metric diversity --protocol quick`"
+        notes.append(f"{whose} was not looked for: {measure} measures it.")
     return notes
 
 

@@ -393,7 +393,8 @@ def test_the_last_diversity_counts() -> None:
 
 def test_it_is_said_where_collapse_was_not_looked_for() -> None:
     (note,) = not_looked_for(history())
-    assert note == "Collapse of classes was not looked for: train with the metric `diversity` to have it measured."
+    assert note.startswith("Collapse of classes was not looked for: `sngan evaluate ")
+    assert note.endswith(" --metric diversity --protocol quick` measures it.")
     assert not_looked_for(history(scores=[diversity(0.9, {})])) == []
 
 
