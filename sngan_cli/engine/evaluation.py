@@ -181,13 +181,16 @@ def score(
 
 
 def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
-    """Choose `count` indices at random, as many of each class as there are, in rounds of one a class."""
+    """Choose `count` indices at random, as many of each class as there are, in rounds of one a class.
+
+    Their order is that of the rounds: any part of them, such as a split of the Inception Score, has all classes.
+    """
     order = np.random.default_rng(0).permutation(len(labels))
     rounds = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         of_class = order[labels[order] == label]
         rounds[of_class] = np.arange(len(of_class))
-    return np.sort(order[np.argsort(rounds[order], kind="stable")][:count])
+    return order[np.argsort(rounds[order], kind="stable")][:count]
 
 
 def _protocol(extractor: str, digest: str, images: int, settings: Mapping[str, object]) -> str:
