@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from sngan_cli.contracts import UsageError
+from sngan_cli.contracts import Field, Metric, UsageError
+from sngan_plugins.collected import CollectedBesideReal, CollectedReal
 
 _BLOCK = 2_000
 """Rows compared with all others at a time: 50 000 distances to each take 400 MB."""
@@ -30,10 +32,46 @@ def in_any_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     return torch.cat([(distances <= radius).any(1) for distances in blocks(x, centres)])
 
 
-def check_neighbours(images: int, neighbours: int, metric: str) -> None:
-    """Raise `UsageError` where there are too few images for that many neighbours."""
-    if images <= neighbours:
-        raise UsageError(
-            f"{metric.capitalize()} by {neighbours} neighbours needs more images than {images}: raise --eval-samples, "
-            f"or lower --set metrics.{metric}.neighbours."
-        )
+class NeighbourMetric(Metric):
+    """A metric of generated and real features by their nearest neighbours."""
+
+    neighbours: int = Field(default=3, ge=1)
+    """The k of the k-th nearest neighbour, whose distance is the radius of an image's ball."""
+
+    @abstractmethod
+    def measure(self, generated: Tensor, real: Tensor) -> float:
+        """Compare features of generated images (N, D) with those of real ones (M, D)."""
+
+    def reference(self, images: int) -> CollectedReal:
+        """Start the features of `images` real images."""
+        self._check(images, "real")
+        return CollectedReal()
+
+    def accumulator(self, images: int) -> Compared:
+        """Start the features of `images` generated images."""
+        self._check(images, "generated")
+        return Compared(self)
+
+    def protocol(self) -> Mapping[str, int | float | str]:
+        """The number of neighbours."""
+        return {"neighbours": self.neighbours}
+
+    def _check(self, images: int, kind: str) -> None:
+        if images <= self.neighbours:
+            name = type(self).__name__
+            raise UsageError(
+                f"{name} by {self.neighbours} neighbours needs more {kind} images than {images}: raise --eval-samples, "
+                f"or lower --set metrics.{name.lower()}.neighbours."
+            )
+
+
+class Compared(CollectedBesideReal):
+    """Features of generated images, compared with real ones by a metric."""
+
+    def __init__(self, metric: NeighbourMetric) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def result(self) -> tuple[float, float | None]:
+        """What the metric measures."""
+        return self._metric.measure(self.features(), self.real), None

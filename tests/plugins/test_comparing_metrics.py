@@ -163,7 +163,7 @@ def test_intra_fid_is_the_fid_of_each_class(both: tuple[Tensor, Tensor]) -> None
     [
         (FrechetInceptionDistance(), 1, "two images at least, not 1"),
         (KernelInceptionDistance(), 999, "needs at least as many generated images, not 999"),
-        (Precision(), 3, r"Precision by 3 neighbours needs more images than 3"),
+        (Precision(), 3, r"Precision by 3 neighbours needs more generated images than 3"),
         (Coverage(), 5, r"--set metrics.coverage.neighbours"),
     ],
 )
