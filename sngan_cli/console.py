@@ -112,42 +112,6 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-class Watched:
-    """Shows pictures being decoded and scored: a bar each on a terminal, nothing elsewhere but warnings."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        )  # fmt: skip
-        self._bars = Progress(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal)
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Watched:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many pictures are decoded."""
-        self.scoring("preparing pictures", done, total)
-
-    def scoring(self, what: str, done: int, total: int) -> None:
-        """Show how many images of `what` have been looked at."""
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
-        if done >= total:
-            self._bars.remove_task(self._tasks.pop(what))
-
-    def warn(self, message: str) -> None:
-        """Show a warning above the bars."""
-        warn(message)
-
-
 def _console(file: Any) -> Console:
     from rich.console import Console
 

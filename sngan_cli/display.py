@@ -6,13 +6,12 @@ import os
 import time
 from collections import deque
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 from rich.text import Text
 
 from sngan_cli import console
+from sngan_cli.bars import Bars
 from sngan_cli.config import RunConfig
 from sngan_cli.engine.loop import Result
 from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
@@ -21,25 +20,12 @@ QUIET = 30.0
 """Seconds between lines where there is no terminal."""
 
 
-class Display:
+class Display(Bars):
     """Watches a run for the user: losses, the last score, images/s (real images that D saw) and the time left."""
 
     def __init__(self) -> None:
-        self._console = console.stderr()
-        self._live = self._console.is_terminal
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[said]}", markup=False),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=self._console,
-            transient=True,
-            disable=not self._live,
-        )
+        super().__init__()
         self._task: TaskID | None = None
-        self._scoring: TaskID | None = None
-        self._decoding: TaskID | None = None
         self._rate = _Rate()
         self._losses = self._score = ""
         self._spoken = time.monotonic()
@@ -48,13 +34,6 @@ class Display:
         self._total = 0
         self._images = 0
 
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._bars.stop()
-
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
@@ -62,9 +41,9 @@ class Display:
                 self._rate.count(self._images)
                 if losses:
                     self._losses = f"loss D {losses['loss_d']:.3f} G {losses['loss_g']:+.3f}"
-                self._show(step)
+                self._show_step(step)
             case Scoring(_, done, total):
-                self._show_scoring(done, total)
+                self.show("scoring images", done, total)
             case Scored():
                 std = "" if event.std is None else f" ± {event.std:.3f}"
                 score = f"{event.metric.upper()} {event.value:.3f}"
@@ -84,23 +63,10 @@ class Display:
         """Whether training has begun: there is a run by now."""
         return bool(self._run_id)
 
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many pictures are decoded."""
-        if self._decoding is None:
-            self._decoding = self._bars.add_task("preparing pictures", total=total, said="")
-        self._bars.update(self._decoding, completed=done)
-        if done >= total:
-            self._bars.remove_task(self._decoding)
-            self._decoding = None
-
     def say(self, line: str) -> None:
         """Print a line above the bars."""
         self._spoken = time.monotonic()
         self._console.print(Text(line), soft_wrap=True)
-
-    def warn(self, message: str) -> None:
-        """Show a warning above the bars."""
-        console.warn(message)
 
     def debug(self, message: str) -> None:
         """Show what only `--debug` asks for."""
@@ -136,20 +102,12 @@ class Display:
                 f"See it with: sngan runs show {self._run_id}"
             )
 
-    def _show(self, step: int) -> None:
+    def _show_step(self, step: int) -> None:
         said = "  ".join(part for part in (self._losses, self._score, self._rate.text()) if part)
         if self._task is not None:
             self._bars.update(self._task, completed=step, said=said)
         if not self._live and time.monotonic() - self._spoken > QUIET:
             self.say(f"step {step}/{self._total}  {said}{self._rate.left(self._images * (self._total - step))}")
-
-    def _show_scoring(self, done: int, total: int) -> None:
-        if self._scoring is None:
-            self._scoring = self._bars.add_task("scoring", total=total, said="images")
-        self._bars.update(self._scoring, completed=done)
-        if done >= total:
-            self._bars.remove_task(self._scoring)
-            self._scoring = None
 
 
 class _Rate:

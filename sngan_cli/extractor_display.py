@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID, TextColumn
 
 from sngan_cli import console
+from sngan_cli.bars import Bars
 
 if TYPE_CHECKING:
     from sngan_cli.engine.classifier import Trained
@@ -17,46 +17,15 @@ QUIET = 30.0
 """Seconds between lines where there is no terminal."""
 
 
-class ExtractorDisplay:
+class ExtractorDisplay(Bars):
     """Watches the training for the user: pass, loss, accuracy on held-out pictures and the time left."""
 
     def __init__(self) -> None:
-        self._live = console.stderr().is_terminal
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:3.0f}%"),
-            TextColumn("{task.fields[said]}", markup=False),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=console.stderr(),
-            transient=True,
-            disable=not self._live,
-        )
-        self._decoding: TaskID | None = None
+        super().__init__(TextColumn("{task.percentage:3.0f}%"))
         self._training: TaskID | None = None
         self._epochs = 0
         self._accuracy = ""
         self._began = self._spoken = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._bars.stop()
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many pictures are decoded."""
-        if self._decoding is None:
-            self._decoding = self._bars.add_task("preparing pictures", total=total, said="")
-        self._bars.update(self._decoding, completed=done)
-        if done >= total:
-            self._bars.remove_task(self._decoding)
-            self._decoding = None
-
-    def warn(self, message: str) -> None:
-        """Show a warning above the bars."""
-        console.warn(message)
 
     def begin(self, message: str, epochs: int) -> None:
         """Say what begins."""

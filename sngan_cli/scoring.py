@@ -34,7 +34,7 @@ class Audience(Protocol):
     def decoding(self, done: int, total: int) -> None:
         """Show how many pictures are decoded."""
 
-    def scoring(self, what: str, done: int, total: int) -> None:
+    def show(self, what: str, done: int, total: int) -> None:
         """Show how many images of `what` have been looked at."""
 
     def warn(self, message: str) -> None:
@@ -116,7 +116,7 @@ class _Bench:
         """Tell the audience of progress."""
 
         def progress(done: int) -> bool:
-            self.audience.scoring(what, done, total)
+            self.audience.show(what, done, total)
             return True
 
         return progress

@@ -94,21 +94,23 @@ def _metrics(chosen: str | None, set_: Sequence[str], run_id: str | None) -> dic
 
 
 def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
+    from sngan_cli.bars import Bars
     from sngan_cli.launch import Place
     from sngan_cli.scoring import evaluate_run
 
-    with paths.open_store(create=False) as store, console.Watched() as audience:
+    with paths.open_store(create=False) as store, Bars() as audience:
         place = Place(store, paths.runs_folder(), paths.cache_folder())
         return evaluate_run(store.get(run_id), checkpoint, request, place, audience)
 
 
 def _of_pictures(images: Path | None, against: str | None, request: Request, size: int | None) -> list[Scored]:
+    from sngan_cli.bars import Bars
     from sngan_cli.config import Layer
     from sngan_cli.launch import Place
     from sngan_cli.scoring import evaluate_images
 
     assert images is not None
-    with paths.open_store(create=False) as store, console.Watched() as audience:
+    with paths.open_store(create=False) as store, Bars() as audience:
         place = Place(store, paths.runs_folder(), paths.cache_folder())
         return evaluate_images(images, Layer("--against", {"dataset": against}), request, place, audience, size=size)
 
