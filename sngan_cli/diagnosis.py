@@ -299,7 +299,8 @@ def _untold(history: History) -> Finding | None:
         "untold",
         step,
         f"Too little is known to say anything: D's loss was recorded {times} up to step {step}; it takes {ENOUGH}.",
-        f"Ask again after {ENOUGH * every} steps, or have losses recorded more often: `--set log_every=1`.",
+        f"Train it for {ENOUGH * every} steps at least (`sngan train --resume {history.run.id} --steps "
+        f"{max(step, ENOUGH * every)}`), or have losses recorded more often: `--set log_every=1`.",
         {"readings": readings},
     )
 

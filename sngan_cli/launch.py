@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device,
 from sngan_cli.engine.evaluation import try_extractor
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
-from sngan_cli.errors import UsageError, WeightsUnavailableError
+from sngan_cli.errors import SnganError, UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, check_folder, environment, provenance
 from sngan_cli.stopping import StopSignal
@@ -67,6 +67,10 @@ class Audience(Protocol):
         """Show that training begins, after generator update `step`."""
 
 
+class TrainedElsewhereError(SnganError):
+    """Another process trains the same run."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """All that training needs. What the user asked for is checked by now, and nothing has been recorded yet."""
@@ -86,9 +90,15 @@ def train_new(
     *,
     parent: str | None = None,
     stop: StopSignal,
+    is_taken: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Train and record a new run; `parent` is the run whose configuration it started from."""
+    """Train and record a new run; `parent` is the run whose configuration it started from.
+
+    `is_taken` is asked right before the run is recorded; raises `TrainedElsewhereError` where it answers yes.
+    """
     prepared = _prepare(composition, place, audience)
+    if is_taken():
+        raise TrainedElsewhereError("another process has begun it meanwhile")
     config = prepared.composition.config
     made_on = _environment(config)
     run = place.store.create_run(

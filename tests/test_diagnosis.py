@@ -176,7 +176,7 @@ def test_a_real_healthy_run_is_told_with_its_evidence() -> None:
 def test_a_real_short_run_is_not_called_healthy() -> None:
     (finding,) = diagnose(recorded("short"))
     assert "D's loss was recorded 11 times up to step 100; it takes 50" in finding.message
-    assert "after 500 steps" in finding.remedy
+    assert "--resume 1m87sj6cnrz --steps 500`" in finding.remedy
 
 
 # Curves made by hand -------------------------------------------------------------------------------------------------

@@ -37,15 +37,18 @@ def list_experiments(
     """List the experiments that come with sngan, and those in a folder of yours."""
     from sngan_cli.experiments.experiment import built_in, load
 
-    names = built_in()
+    found = [(name, load(name)) for name in built_in()]
     if folder is not None:
-        from sngan_cli.errors import NotFoundError
+        from sngan_cli.errors import NotFoundError, UsageError
 
-        own = sorted(map(str, folder.glob("*.toml")))
+        own = [folder] if folder.is_file() else sorted(folder.glob("*.toml"))
         if not own:
             raise NotFoundError(f"There is no experiment in {str(folder)!r}: files that end in .toml are looked for.")
-        names += own
-    found = [(name, load(name)) for name in names]
+        for path in own:
+            try:
+                found.append((str(path), load(str(path))))
+            except UsageError as error:
+                console.note(f"left out: {error}")
     with paths.open_store(create=False) as store:
         runs = [len(store.summaries(tags=[f"experiment:{experiment.name}"])) for _, experiment in found]
     if as_json:
@@ -116,10 +119,12 @@ def run(
     """Train the cases that have no finished run yet, one after another; run ids are printed on stdout.
 
     Ctrl-C ends the step and saves. Given again, the same command goes on where it stopped: finished cases are kept, an
-    interrupted one is resumed. A case that diverges is recorded as such, and the next one begins.
+    interrupted one is resumed. A case that diverges is recorded as such and not tried again, and the next one begins;
+    the exit code is 5 as long as there is one.
     """
+    from sngan_cli.errors import DivergedError
     from sngan_cli.experiments.experiment import load
-    from sngan_cli.experiments.plan import plan
+    from sngan_cli.experiments.plan import alike, plan
 
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
@@ -132,10 +137,14 @@ def run(
 
     with paths.open_store(create=True) as store:
         planned = plan(experiment, case or (), seed or (), overrides, store)
+        for one, other in alike(planned):
+            console.warn(f"Cases {one} and {other} have the same settings, and would be trained alike.")
         place = Place(store, paths.runs_folder(), paths.cache_folder())
         ended = train_missing(experiment, planned, overrides, place)
-        _print_outcome(experiment, plan(experiment, case or (), seed or (), overrides, store), store)
-    raise typer.Exit(ended.exit_code)
+        now = plan(experiment, case or (), seed or (), overrides, store)
+        _print_outcome(experiment, now, store)
+    diverged = DivergedError.exit_code if any(item.state == "diverged" for item in now) else 0
+    raise typer.Exit(ended.exit_code or diverged)
 
 
 @app.command()
@@ -165,7 +174,10 @@ def report(
         written = write(experiment, results, store, paths.runs_folder(), folder, progress=progress)
         others = other_series(experiment, results, store)
     for command in others:
-        console.note(f"not in this report: the runs of `{command}`; report with the same overrides to have them")
+        console.note(
+            f"not in this report: runs with other settings, by `{command}`; to report on them give the same --steps, "
+            "--dataset, --data-dir and --set"
+        )
     typer.echo(f"{written.markdown}\n{written.html}")
 
 
@@ -203,7 +215,7 @@ def _print_plan(experiment: Experiment, planned: Sequence[Planned]) -> None:
     rows = []
     for item in planned:
         known = (item.state, item.run.id) if item.run else ("", "")
-        rows.append([item.case.name, str(item.seed), todo[item.state], *known, *_conditions(experiment, item.case)])
+        rows.append([item.case.name, str(item.seed), todo[item.state], *known, *item.settings(experiment).values()])
     columns = ("case", "seed", "to do", "status", "run", *experiment.conditions())
     console.print_table(columns, rows, whole={"case", "seed", "run", "status", "to do"})
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,7 +26,7 @@ class _Table(BaseModel):
     source: str = ""
     measured: str = ""
     note: str = ""
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
     fixed: dict[str, Any] = {}
     cases: list[dict[str, Any]] = Field(min_length=1)
 
@@ -113,7 +113,7 @@ def load(name: str) -> Experiment:
             "such as ./mine.toml."
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no file {name!r}: `sngan experiments list` shows what comes along.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -129,7 +129,10 @@ def parse(text: str, name: str, origin: str) -> Experiment:
     try:
         table = _Table.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{origin} is not valid TOML: {error}.") from error
+        hint = ""
+        if "overwrite" in str(error):
+            hint = " A component that has options is written as arch.name = ... and arch.width = ..., for instance."
+        raise UsageError(f"{origin} is not valid TOML: {error}.{hint}") from error
     except ValidationError as error:
         raise UsageError(_explain(error, origin, text, None, [*_Table.model_fields])) from error
     fixed = _layer(table.fixed, origin, text, None)
@@ -140,8 +143,10 @@ def parse(text: str, name: str, origin: str) -> Experiment:
         except ValidationError as error:
             raise UsageError(_explain(error, origin, text, index, [*_Case.model_fields])) from error
         where = f"{place(origin, text, index, 'case')}: case {said.case!r}"
-        if not re.fullmatch(r"[\w.+-]+", str(said.case)):
-            raise UsageError(f"{where} must be named by a number, or by letters, digits, '.', '_', '+' and '-'.")
+        if not re.fullmatch(r"[\w.+-]{1,60}", str(said.case)):
+            raise UsageError(
+                f"{where} must be named by a number, or by 60 letters, digits, '.', '_', '+' and '-' at most."
+            )
         if str(said.case) in {case.name for case in cases}:
             raise UsageError(f"{where} is there twice: give each case a name of its own.")
         settings = _layer(said.model_extra or {}, origin, text, index)
@@ -183,7 +188,7 @@ def _layer(values: Mapping[str, Any], origin: str, text: str, case: int | None) 
         if key == "seed":
             raise UsageError(f"{where}: seed = {value!r}: seeds of all cases stand at the top, as seeds = [0, 1, 2].")
         Layer(where, {key: value})
-    return Layer(origin, values)
+    return Layer(place(origin, text, case, "steps") if {"steps", "epochs"} <= values.keys() else origin, values)
 
 
 def _explain(error: ValidationError, origin: str, text: str, case: int | None, known: Sequence[str]) -> str:
@@ -195,7 +200,9 @@ def _explain(error: ValidationError, origin: str, text: str, case: int | None, k
     if first["type"] == "missing":
         return f"{where}: {'the case' if case is not None else 'the experiment'} has no {key!r}."
     message = first["msg"]
-    return f"{where}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {message[0].lower()}{message[1:]}."
+    # Where a value may be of several types, the checker appends the one that it tried: not part of the key.
+    loc = [str(part) for part in first["loc"] if part not in ("int", "str", "float")]
+    return f"{where}: {'.'.join(loc)} = {first['input']!r}: {message[0].lower()}{message[1:]}."
 
 
 def _tables() -> Any:

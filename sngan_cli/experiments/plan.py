@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, compose
-from sngan_cli.config import Layer
+from sngan_cli.config import Layer, flat, united
 from sngan_cli.errors import ComponentError, SnganError, UsageError
 from sngan_cli.experiments.experiment import Case, Experiment, place
+from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
 
 State = Literal["finished", "diverged", "running", "interrupted", "new"]
@@ -32,6 +33,16 @@ class Planned:
     tags: tuple[str, ...]
     run: Run | None
     state: State
+
+    def settings(self, experiment: Experiment) -> dict[str, str]:
+        """What it is trained with, overrides included, of the settings that change from case to case."""
+        config = united(flat(self.composition.config.to_dict()))
+        return {key: text_of(config.get(key)) for key in experiment.conditions()}
+
+    def conditions(self, experiment: Experiment) -> str:
+        """The same in words."""
+        told = ", ".join(f"{key} {text}" for key, text in self.settings(experiment).items() if text)
+        return told or "the fixed conditions"
 
     @property
     def label(self) -> str:
@@ -56,6 +67,17 @@ def plan(
             run, state = look_up(store, own, composition)
             planned.append(Planned(case, seed, composition, own, run, state))
     return planned
+
+
+def alike(planned: Sequence[Planned]) -> list[tuple[str, str]]:
+    """Pairs of cases that overrides, or the experiment itself, have given the same settings."""
+    found: dict[str, str] = {}
+    pairs = []
+    for item in planned:
+        first = found.setdefault(json.dumps(item.composition.config.to_dict(), sort_keys=True), item.case.name)
+        if first != item.case.name and (first, item.case.name) not in pairs:
+            pairs.append((first, item.case.name))
+    return pairs
 
 
 def series_tags(experiment: Experiment, overrides: Sequence[Layer]) -> tuple[str, ...]:

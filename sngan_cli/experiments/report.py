@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from sngan_cli.catalog import Catalog
-from sngan_cli.composition import compose
 from sngan_cli.config import flat, united
 from sngan_cli.engine import figures, pictures
 from sngan_cli.errors import SnganError, UsageError
-from sngan_cli.experiments.experiment import Case, Experiment
+from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.results import Result, best_of, conditions_of, mean_and_deviation, metrics_of
 from sngan_cli.plots import LOSSES, plot, title_of
 from sngan_cli.run_table import text_of
@@ -102,19 +99,15 @@ def _head(experiment: Experiment, results: Sequence[Result]) -> list[str]:
 def _fixed(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     """What all runs agree on, beside what the experiment itself says where that is something else."""
     actual = [flat(run.config) for run in _runs(results)]
-    first = next(result for result in results if result.runs)
-    intended = _intended(experiment, first.case, first.runs[0].run.seed)
     agreed = united({k: v for k, v in actual[0].items() if all(k in other and other[k] == v for other in actual)})
+    changing = {name for key in conditions_of(experiment, results) for name in _names_of(key)}
     rows = []
-    for key in sorted(agreed, key=_place_of):
-        value, own = agreed[key], intended.get(key)
-        if key == "steps" and "epochs" in intended:
-            own = f"{intended['epochs']} epochs"
-        changed = own is not None and own != value
-        if value is None or key in ("device", "data_dir", *conditions_of(experiment, results)):
-            continue
-        if key.partition(".")[0] in FIXED or changed:
-            rows.append([f"`{key}`", text_of(value), text_of(own) if changed else ""])
+    for key in sorted(agreed.keys() - changing - {"device", "data_dir"}, key=_place_of):
+        value = agreed[key]
+        own = [text_of(own) for own in dict.fromkeys(r.intended.get(key) for r in results) if own is not None]
+        changed = bool(own) and own != [text_of(value)]
+        if value is not None and (key.partition(".")[0] in FIXED or changed):
+            rows.append([f"`{key}`", text_of(value), " or ".join(own) if changed else ""])
     differs = any(row[2] for row in rows)
     table = _table(["setting", "value", "in the experiment"] if differs else ["setting", "value"],
                    [row if differs else row[:2] for row in rows])  # fmt: skip
@@ -239,9 +232,11 @@ def _in_words(result: Result, conditions: Sequence[str]) -> str:
     return ", ".join(f"{key} {text_of(result.setting(key))}" for key in conditions) or "the fixed conditions"
 
 
-def _intended(experiment: Experiment, case: Case, seed: int) -> dict[str, Any]:
-    """The settings of a case as the experiment itself has them."""
-    return united(flat(compose(experiment.layers(case, seed, ()), Catalog.installed()).config.to_dict()))
+def _names_of(key: str) -> tuple[str, ...]:
+    """All names of a setting that networks may share: `lr` is `lr_g` and `lr_d`, too."""
+    role, dot, option = key.partition(".")
+    shared = role.removesuffix("_g").removesuffix("_d")
+    return (key, *(f"{shared}{end}{dot}{option}" for end in ("", "_g", "_d"))) if shared in ("arch", "lr") else (key,)
 
 
 def _place_of(key: str) -> tuple[int, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import compose
 from sngan_cli.config import Layer, flat, united
 from sngan_cli.errors import NotFoundError
 from sngan_cli.experiments.experiment import Case, Experiment
@@ -23,12 +25,13 @@ class Result:
 
     case: Case
     runs: tuple[Curves, ...]
+    intended: Mapping[str, Any]
+    """The case's settings as the experiment has them, without overrides; those of both networks have both names."""
 
     def setting(self, key: str) -> Any:
-        """A setting as the runs have it, or where there is none as the case says it; None where neither does."""
-        own = flat(self.case.settings.values)
+        """A setting as the runs have it, or where there is none as the experiment does; None where neither does."""
         if not self.runs:
-            return f"{own['epochs']} epochs" if key == "steps" and "epochs" in own else own.get(key)
+            return self.intended.get(key)
         config = flat(self.runs[0].run.config)
         return config.get(key, united(config).get(key))
 
@@ -41,7 +44,7 @@ class Result:
 def conditions_of(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     """The settings that change from case to case in fact: overrides may have made some the same in all."""
     keys = dict.fromkeys("steps" if key == "epochs" else key for key in experiment.conditions())
-    return [key for key in keys if len({repr(result.setting(key)) for result in results if result.runs}) != 1]
+    return [key for key in keys if len({repr(result.setting(key)) for result in results}) > 1]
 
 
 def best_of(scores: Sequence[Score]) -> Score:
@@ -92,7 +95,10 @@ def collect(experiment: Experiment, overrides: Sequence[Layer], store: Store) ->
     all_series = [_series(run) for run in runs]
     series = "" if "" in all_series else all_series[0]
     runs = [run for run in runs if _series(run) == series]
-    return [Result(case, tuple(_curves(store, run) for run in _runs_of(case, runs))) for case in experiment.cases]
+    return [
+        Result(case, tuple(_curves(store, run) for run in _runs_of(case, runs)), _intended(experiment, case))
+        for case in experiment.cases
+    ]
 
 
 def other_series(experiment: Experiment, results: Sequence[Result], store: Store) -> list[str]:
@@ -101,6 +107,13 @@ def other_series(experiment: Experiment, results: Sequence[Result], store: Store
     runs = [summary.run for summary in store.summaries(tags=[f"experiment:{experiment.name}"])]
     commands = {_series(run): run.environment.command for run in reversed(runs) if _series(run) not in used}
     return list(commands.values())
+
+
+def _intended(experiment: Experiment, case: Case) -> dict[str, Any]:
+    config = compose(experiment.layers(case, experiment.seeds[0], ()), Catalog.installed()).config.to_dict()
+    epochs = config.pop("epochs", None)
+    settings = flat(config | ({} if epochs is None else {"steps": f"{epochs} epochs"}))
+    return settings | united(settings)
 
 
 def _series(run: Run) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from sngan_cli.config import Layer
 from sngan_cli.display import Display
-from sngan_cli.errors import SnganError
+from sngan_cli.engine.loop import Result
+from sngan_cli.errors import CheckpointError, SnganError
 from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.plan import Planned, look_up
-from sngan_cli.launch import Labels, Place, train_new, train_on
+from sngan_cli.launch import Labels, Place, TrainedElsewhereError, train_new, train_on
 from sngan_cli.stopping import StopSignal
+from sngan_registry import Run
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,12 @@ def train_missing(
 ) -> Ended:
     """Train the cases that have no finished run: interrupted ones from their last checkpoint, others anew.
 
-    A case that fails once it trains, such as one that diverges, is left as it is, and the next one begins. What fails
-    before it trains (missing data, say) is raised. A signal ends the session after the step; what is left is trained
-    by the next one.
+    A case that fails, such as one that diverges, is left as it is, and the next one begins; only what fails twice in a
+    row before there is a run (missing data, say) is raised. A signal ends the session after the step; what is left is
+    trained by the next one.
     """
     failed: dict[str, SnganError] = {}
+    unbegun = ""
     for number, item in enumerate(planned, start=1):
         run, state = look_up(place.store, item.tags, item.composition)  # another process may have been at it meanwhile
         stop = StopSignal()
@@ -41,16 +44,18 @@ def train_missing(
                 assert run is not None
                 display.say(f"{head}: {state}, run {run.id}")
                 continue
-            display.say(f"{head}: {item.case.conditions}")
+            display.say(f"{head}: {item.conditions(experiment)}")
             try:
-                if state == "interrupted" and run is not None:
-                    result = train_on(run, _machine(overrides), place, Labels(), display, which="last", stop=stop)
-                else:
-                    labels = Labels(name=_name(experiment, item), tags=item.tags)
-                    result = train_new(item.composition, place, labels, display, stop=stop)
+                result = _resumed(run, item, overrides, place, display, stop) if state == "interrupted" else None
+                if result is None:
+                    result = _trained_anew(item, _name(experiment, item), place, display, stop)
+            except TrainedElsewhereError as error:
+                display.say(f"{head}: {error}")
+                continue
             except SnganError as error:
-                if not display.begun:
+                if not display.begun and str(error) == unbegun:
                     raise
+                unbegun = "" if display.begun else str(error)
                 failed[item.label] = error
                 display.warn(f"{item.label}: {error}")
                 continue
@@ -58,6 +63,29 @@ def train_missing(
         if result.status != "finished":
             return Ended(stop.exit_code, failed)
     return Ended(max((error.exit_code for error in failed.values()), default=0), failed)
+
+
+def _resumed(  # noqa: PLR0917
+    run: Run | None, item: Planned, overrides: Sequence[Layer], place: Place, display: Display, stop: StopSignal
+) -> Result | None:
+    """Go on with an interrupted run; None where none of its checkpoints can be read."""
+    assert run is not None
+    try:
+        return train_on(run, _machine(overrides), place, Labels(), display, which="last", stop=stop)
+    except CheckpointError as error:
+        if display.begun:
+            raise
+        display.warn(f"{error} {item.label} is trained anew.")
+        return None
+
+
+def _trained_anew(item: Planned, name: str, place: Place, display: Display, stop: StopSignal) -> Result:
+    """Train a new run, unless another process has begun the same while the data were prepared."""
+
+    def is_taken() -> bool:
+        return look_up(place.store, item.tags, item.composition)[1] in ("finished", "running")
+
+    return train_new(item.composition, place, Labels(name=name, tags=item.tags), display, stop=stop, is_taken=is_taken)
 
 
 def _name(experiment: Experiment, item: Planned) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_a_case_that_diverges_does_not_stop_the_others(sngan: Any, mine: Path, h
     found = runs(home)
     assert (found["mine/b"].status, found["mine/c"].status) == (Status.FAILED, Status.FINISHED)
     again = sngan("experiments", "run", mine)
-    assert (again.code, again.out) == (0, "")
+    assert (again.code, again.out) == (5, "")
     assert f"diverged, run {found['mine/b'].id}" in again.err
     report = sngan("experiments", "report", mine)
     assert report.code == 0, report.err
@@ -240,3 +241,92 @@ def test_a_report_needs_a_folder(sngan: Any, mine: Path) -> None:
     done = sngan("experiments", "report", mine, "-o", mine)
     assert done.code == 2
     assert "cannot be made" in done.err
+
+
+def test_a_report_on_some_of_the_cases_has_the_conditions_of_all(sngan: Any, mine: Path, home: Path) -> None:
+    few = ("--steps", 1, "--set", "lr=1e-3")
+    assert sngan("experiments", "run", mine, "--case", "b", *few).code == 0
+    assert sngan("experiments", "report", mine, *few).code == 0
+    text = Path("mine-report/report.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0]: line.split(" | ") for line in text.splitlines() if line.startswith("| **")}
+    assert [rows[f"| **{case}**"][1:3] for case in "abc"] == [["yes", "0.1"], ["no", "0.2"], ["no", "0.1"]]
+    assert rows["| **a**"][-1] == "not trained |"
+    assert "| `conditional` |" not in text.split("## Changing")[0]
+    assert "| `lr` | 0.001 | 0.0002 |" in text
+    assert "| `steps` | 1 | 4 |" in text
+
+
+def test_what_differs_in_the_experiment_is_told_of_all_its_cases(sngan: Any, home: Path, tmp_path: Path) -> None:
+    small = ["--set", "size=12", "--set", "arch.width=0.02", "--set", "batch_size=4", "--set", "g_batch_size=4",
+             "--set", "eval_samples=20", "--set", "device=cpu", "--dataset", "shapes", "--steps", 1]  # fmt: skip
+    assert sngan("experiments", "run", "stl10-resnet", "--case", 3, *small).code == 0
+    assert sngan("experiments", "report", "stl10-resnet", "-o", tmp_path / "report").code == 0
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| `steps` | 1301 epochs | yes |" not in text
+    assert "| **5** | yes | 5 | 1024 | 1301 epochs |  |" in text
+    assert "| **3** | yes | 1 | 512 | 1 | " in text
+
+
+def test_overrides_of_what_changes_are_shown_and_warned_of(sngan: Any, mine: Path) -> None:
+    same = ("--set", "conditional=true", "--set", "arch_d.leaky_slope=0.3", "--steps", 1)
+    plan = sngan("experiments", "run", mine, "--dry-run", *same)
+    assert [line.split()[-2:] for line in plan.out.splitlines()[1:]] == [["yes", "0.3"]] * 3
+    done = sngan("experiments", "run", mine, "--case", "a", "--case", "b", *same)
+    assert "Cases a and b have the same settings" in done.err
+    assert "[2/2] mine case b, seed 0: conditional yes, arch_d.leaky_slope 0.3" in done.err
+
+
+def test_a_run_whose_checkpoints_are_gone_is_trained_anew(
+    sngan: Any, mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopSignal, "__call__", lambda _: True)
+    assert sngan("experiments", "run", mine, "--case", "c").code == 75
+    monkeypatch.undo()
+    monkeypatch.setenv("SNGAN_HOME", str(home))
+    lost = runs(home)["mine/c"]
+    shutil.rmtree(home / "runs" / lost.id / "checkpoints")
+    done = sngan("experiments", "run", mine, "--case", "c")
+    assert done.code == 0, done.err
+    assert "case c, seed 0 is trained anew" in done.err
+    assert done.out.strip() != lost.id
+
+
+def test_a_case_that_cannot_start_does_not_stop_the_others(sngan: Any, mine: Path, home: Path) -> None:
+    nowhere = 'dataset = "folder"\ndata_dir = "/nowhere"'
+    text = MINE.format(top="", b=nowhere).replace("dataset = {", 'extractor = "shapes-cnn"\ndataset = {')
+    text = text.replace(
+        'extractor = "shapes-cnn"\ndataset = { name = "shapes", images = 20 }', 'extractor = "shapes-cnn"'
+    )
+    text = text.replace('case = "a"', 'case = "a"\ndataset = { name = "shapes", images = 20 }')
+    mine.write_text(text.replace('case = "c"', 'case = "c"\ndataset = { name = "shapes", images = 20 }'))
+    done = sngan("experiments", "run", mine)
+    assert done.code == 1
+    assert "case b, seed 0: The data folder /nowhere does not exist" in done.err
+    assert set(runs(home)) == {"mine/a", "mine/c"}
+
+
+def test_what_began_elsewhere_while_the_data_were_prepared_is_left(
+    sngan: Any, mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sngan_cli.experiments import runner
+
+    real, calls = runner.look_up, itertools.count()
+
+    def look_up(*arguments: Any) -> Any:
+        return real(*arguments) if next(calls) == 0 else (None, "running")
+
+    monkeypatch.setattr(runner, "look_up", look_up)
+    done = sngan("experiments", "run", mine, "--case", "a")
+    assert done.code == 0
+    assert "another process has begun it meanwhile" in done.err
+    assert runs(home) == {}
+
+
+def test_a_folder_of_experiments_may_hold_other_files(sngan: Any, mine: Path) -> None:
+    (mine.parent / "other.toml").write_text("[project]\nname = 'x'\n")
+    listed = sngan("experiments", "list", mine.parent)
+    assert listed.code == 0
+    assert str(mine) in listed.out
+    assert "left out: " in listed.err
+    assert "other.toml" in listed.err
+    assert str(mine) in sngan("experiments", "list", mine).out

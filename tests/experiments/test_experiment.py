@@ -128,6 +128,11 @@ loss = "cross-entropy"
         ('case = "b"', 'case = "a b"', r"mine\.toml, line 11: case 'a b' must be named by"),
         ('case = "b"', 'case = "b"\nn_dis = 5', r"line 12: n_dis = 5 changes what \[fixed\] fixes at 1"),
         ('"cross-entropy"', '"crossentropy"', r"line 12 \(case b\): There is no loss 'crossentropy'. Did you mean"),
+        ("n_dis = 1", 'arch = "standard"\narch.width = 0.5', r"not valid TOML: .* is written as arch\.name = "),
+        ('title = "Mine"', 'title = "Mine"\nseeds = [-1]', r"mine\.toml, line 3: seeds\.0 = -1"),
+        ("n_dis = 1", "epochs = 1", r"mine\.toml, line 6: give either steps or epochs, not both"),
+        ('case = "b"', f'case = "{"b" * 61}"', r"line 11: case 'b+' must be named by"),
+        ('case = "b"', "case = 3.5", r"line 11: case = 3\.5: "),
         ('"cross-entropy"', '"cross-entropy"\npublished.is = "good"', r"line 13: published.is.* = 'good'"),
     ],
 )
@@ -136,6 +141,12 @@ def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, before: str, 
     path.write_text(GOOD.replace(before, after, 1), encoding="utf-8")
     with Store.open(tmp_path / "registry.db") as store, pytest.raises(SnganError, match=message):
         plan(load(str(path)), (), (), (), store)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert [case.name for case in load(str(path)).cases] == ["a", "b"]
 
 
 def test_cases_may_be_written_inline() -> None:

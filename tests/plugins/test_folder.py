@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import shutil
 import struct
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -377,6 +379,18 @@ def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
         DataError, match=r"a\.zip is neither a folder nor a zip or tar archive that can be read: File is not"
     ):
         opened(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("kept", [40, 300])
+def test_a_download_that_was_cut_off(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "a.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo("x/1.png")
+        entry.size = 100_000
+        archive.addfile(entry, io.BytesIO(random.Random(0).randbytes(entry.size)))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"a\.tgz cannot be (read|unpacked)"):
+        Folder().open(path, tmp_path / "unpacked")
 
 
 def test_a_truncated_archive(tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ def open_files(root: Path, unpack_to: Path) -> Files:
         return _InFolder(root, unpack_to)
     try:
         tar = not zipfile.is_zipfile(root) and tarfile.is_tarfile(root)
-    except OSError as error:
-        raise DataError(f"The archive {root} cannot be read: {error.strerror or error}.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"The archive {root} cannot be read: {reason}. Download or pack it again.") from error
     return _InFolder(_unpacked(root, unpack_to), unpack_to) if tar else _InZip(root)
 
 
