@@ -63,7 +63,10 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
     )
     _check_networks(config, made)
     for metric in metrics.values():
-        metric.accumulator(config.eval_samples)  # says so where these are too few
+        try:
+            metric.accumulator(config.eval_samples)
+        except UsageError as error:
+            raise UsageError(f"{error} Their number is that of --eval-samples {config.eval_samples}.") from error
     composition = Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
     if config.size is not None:
         check_size(composition, config.size)

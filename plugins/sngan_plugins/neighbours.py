@@ -60,8 +60,8 @@ class NeighbourMetric(Metric):
         if images <= self.neighbours:
             name = type(self).__name__
             raise UsageError(
-                f"{name} by {self.neighbours} neighbours needs more {kind} images than {images}: raise --eval-samples, "
-                f"or lower --set metrics.{name.lower()}.neighbours."
+                f"{name} by {self.neighbours} neighbours needs more {kind} images than {images}: score more, or "
+                f"lower --set metrics.{name.lower()}.neighbours."
             )
 
 

@@ -64,7 +64,7 @@ def test_agrees_with_the_definition_in_float64() -> None:
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"in 10 splits needs at least as many images, not 9: raise --eval-samples"):
+    with pytest.raises(UsageError, match=r"in 10 splits needs at least as many images, not 9: score more of them"):
         InceptionScore().accumulator(9)
 
 

@@ -29,7 +29,7 @@ class Diversity(Metric, contract=1):
     def accumulator(self, images: int) -> SpreadBesideReal:
         """Start the distances between `images` generated pictures."""
         if images < 2:
-            raise UsageError(f"Diversity needs two images at least, not {images}: raise --eval-samples.")
+            raise UsageError(f"Diversity needs two images at least, not {images}: score more of them.")
         return SpreadBesideReal()
 
     def protocol(self) -> Mapping[str, int | float | str]:

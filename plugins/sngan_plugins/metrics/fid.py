@@ -41,7 +41,7 @@ class Moments:
 
     def __init__(self, images: int) -> None:
         if images < 2:
-            raise UsageError(f"A covariance needs two images at least, not {images}: raise --eval-samples.")
+            raise UsageError(f"A covariance needs two images at least, not {images}: score more of them.")
         self._images = images
         self._origin: Tensor | None = None
 

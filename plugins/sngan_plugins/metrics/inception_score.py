@@ -22,8 +22,8 @@ class InceptionScore(Metric, contract=1):
         """Start a score over `images` images."""
         if images < self.splits:
             raise UsageError(
-                f"An Inception Score in {self.splits} splits needs at least as many images, not {images}: raise "
-                "--eval-samples, or lower --set metrics.is.splits."
+                f"An Inception Score in {self.splits} splits needs at least as many images, not {images}: score "
+                "more of them, or lower --set metrics.is.splits."
             )
         return Splits(images, self.splits)
 

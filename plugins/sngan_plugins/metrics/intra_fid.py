@@ -30,7 +30,7 @@ class IntraFid(Metric, contract=1):
     def accumulator(self, images: int) -> ClassesBesideReal:
         """Start the moments of `images` generated images."""
         if images < 2:
-            raise UsageError(f"A covariance needs two images at least, not {images}: raise --eval-samples.")
+            raise UsageError(f"A covariance needs two images at least, not {images}: score more of them.")
         return ClassesBesideReal()
 
     def protocol(self) -> Mapping[str, int | float | str]:

@@ -46,8 +46,8 @@ class KernelInceptionDistance(Metric, contract=1):
     def _check(self, images: int, kind: str) -> None:
         if images < self.subset_size:
             raise UsageError(
-                f"A KID over subsets of {self.subset_size} needs at least as many {kind} images, not {images}: raise "
-                "--eval-samples, or lower --set metrics.kid.subset_size."
+                f"A KID over subsets of {self.subset_size} needs at least as many {kind} images, not {images}: score "
+                "more of them, or lower --set metrics.kid.subset_size."
             )
 
 
