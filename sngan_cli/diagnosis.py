@@ -448,12 +448,14 @@ def _on_disk(history: History) -> set[int]:
 def _calm(history: History) -> str:
     """What to do where losses blew up."""
     config = history.run.config
-    lower = [f"--{key.replace('_', '-')} {config[key] / 10:.2g}" for key in ("lr_d", "lr_g") if config.get(key)]
+    # A tenth of a rate, or where that is still beyond all that is in use the paper's own.
+    rates = {key: config[key] / 10 if config[key] < 0.1 else 2e-4 for key in ("lr_d", "lr_g") if config.get(key)}
+    lower = [f"--{key.replace('_', '-')} {rate:.2g}" for key, rate in rates.items()]
     norm = history.told("norm")
-    rates = f"Lower the rates ({_now(history, 'lr_d', 'lr_g')})"
+    told = f"Lower the rates ({_now(history, 'lr_d', 'lr_g')})"
     if norm == "spectral":
-        return f"{rates}: {_like(history, *lower)}."
-    return f"{rates}, and bound D, whose norm is {norm!r}: {_like(history, *lower, '--norm spectral')}."
+        return f"{told}: {_like(history, *lower)}."
+    return f"{told}, and bound D, whose norm is {norm!r}: {_like(history, *lower, '--norm spectral')}."
 
 
 def _strengthen(history: History) -> str:

@@ -154,7 +154,7 @@ def test_a_real_run_that_diverged() -> None:
     assert finding.step == 100
     assert finding.message.startswith("A loss or weight became NaN or infinite by step 100")
     assert finding.message.endswith("The last checkpoint from before it is that of step 50.")
-    assert "--lr-d 0.1 --lr-g 0.1 --norm spectral" in finding.remedy
+    assert "--lr-d 0.0002 --lr-g 0.0002 --norm spectral" in finding.remedy
 
 
 def test_a_real_run_whose_losses_grew_beyond_all_measure() -> None:
