@@ -1,0 +1,41 @@
+"""Accuracy of conditional images, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from sngan_cli.contracts import Features, UsageError
+from sngan_plugins.metrics.accuracy import Accuracy
+
+
+def seen(taken_for: list[int], labels: list[int] | None, classes: int = 3) -> Features:
+    logits = torch.nn.functional.one_hot(torch.tensor(taken_for), classes).float()
+    return Features(logits, logits, None if labels is None else torch.tensor(labels))
+
+
+def test_the_fraction_that_is_what_was_asked_for() -> None:
+    accumulator = Accuracy().accumulator(6)
+    accumulator.add(seen([0, 1, 2, 0], [0, 1, 2, 1]))
+    accumulator.add(seen([1, 1], [1, 2]))
+    assert accumulator.result() == (4 / 6, None)
+    assert accumulator.per_class() == pytest.approx([1, 2 / 3, 1 / 2])
+    assert accumulator.remark() is None
+
+
+def test_other_classes_are_remarked_upon() -> None:
+    accumulator = Accuracy().accumulator(2)
+    accumulator.add(seen([0, 1], [0, 1], classes=1000))
+    assert "tells 1000 classes apart, and 2 were asked for" in str(accumulator.remark())
+
+
+def test_images_without_classes_have_none() -> None:
+    accumulator = Accuracy().accumulator(2)
+    accumulator.add(seen([0, 1], None))
+    assert math.isnan(accumulator.result()[0])
+    assert accumulator.per_class() == []
+    assert accumulator.remark() == "the images have no classes"
+    with pytest.raises(UsageError, match="needs images, not 0"):
+        Accuracy().accumulator(0)
