@@ -1,0 +1,243 @@
+"""The rules, the worst first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from statistics import median
+
+from sngan_cli.diagnosis.curves import (
+    average,
+    blind_stretch,
+    loss_g_within,
+    running_means,
+    scores_within,
+    stretch_where,
+)
+from sngan_cli.diagnosis.history import Finding, History
+from sngan_cli.diagnosis.scores import best_of, checkpoint_to_use, is_better, steps_on_disk
+from sngan_cli.diagnosis.thresholds import (
+    ALIKE,
+    ENOUGH,
+    EXPLODED,
+    MOSTLY,
+    NAMED,
+    SEVERITY,
+    WON,
+)
+from sngan_cli.diagnosis.words import called, calm, number, strengthen, value_of, weaken
+from sngan_registry import Status
+
+
+def diagnose(history: History) -> list[Finding]:
+    """Say what is wrong with a run, the worst first; one finding `untold` or `healthy` where nothing is."""
+    exploded = _exploded(history)
+    if exploded is not None:
+        return [_diverged(history) or exploded]
+    rules = (_diverged, _pinned, _won, _collapsed)
+    found = [finding for rule in rules if (finding := rule(history)) is not None]
+    found += _falling(history)
+    if found:
+        return sorted(found, key=lambda f: SEVERITY.index("recovered" if f.is_over else f.kind))
+    return [_untold(history) or _healthy(history)]
+
+
+def not_looked_for(history: History) -> list[str]:
+    """Say in a line each what could not be looked for, and what would change that."""
+    notes = []
+    if history.blind is None or history.blind <= 0:
+        why = "cannot be computed here" if history.blind is None else "is not above 0 where D tells nothing apart"
+        notes.append(f"Whether D was pinned or won was not looked for: the loss {history.told('loss')!r} {why}.")
+    if not any(score.metric == "diversity" for score in history.scores):
+        whose = "Collapse of classes" if history.told("conditional") else "Collapse"
+        measure = f"`sngan evaluate {history.run.id} --metric diversity --protocol quick`"
+        notes.append(f"{whose} was not looked for: {measure} measures it.")
+    return notes
+
+
+def _diverged(history: History) -> Finding | None:
+    run, reason = history.run, history.run.reason or ""
+    if run.status is not Status.FAILED or not reason.startswith("Training diverged"):
+        return None
+    named, well = re.search(r"by step (\d+)", reason), re.search(r"all was well at step (\d+)", reason)
+    step = int(named[1]) if named else run.step
+    until = f"; all was well at step {well[1]}" if well else ""
+    saved = max(steps_on_disk(history), default=None)
+    before = f" The last checkpoint from before it is that of step {saved}." if saved else ""
+    return Finding(
+        "diverged",
+        step,
+        f"A loss or weight became NaN or infinite by step {step}{until}. Training cannot go on from there.{before}",
+        calm(history),
+        {"last_good_step": int(well[1]) if well else None, "checkpoint": saved},
+    )
+
+
+def _exploded(history: History) -> Finding | None:
+    beyond = EXPLODED * max(1.0, abs(history.blind or 0.0))
+    bad = [s for s in history.scalars if s.name in ("loss_d", "loss_g") and not abs(s.value) < beyond]
+    if not bad:
+        return None
+    first = min(bad, key=lambda s: s.step)
+    whose = "D" if first.name == "loss_d" else "G"
+    return Finding(
+        "diverged",
+        first.step,
+        f"{whose}'s loss was {number(first.value)} at step {first.step}: weights have grown beyond all measure, and no "
+        "loss or score from there on means anything.",
+        calm(history),
+        {first.name: first.value},
+    )
+
+
+def _pinned(history: History) -> Finding | None:
+    stretch = blind_stretch(history)
+    if stretch is None:
+        return None
+    learned, proof = scores_within(history, stretch)
+    if learned:
+        return None
+    last, mean = history.curve("loss_d")[-1][0], average(stretch.values)
+    is_over = stretch.until < last
+    figures = {
+        "loss_d": mean, "blind": history.blind, "recovered": stretch.until if is_over else None, "last_step": last,
+    }  # fmt: skip
+    stood = f"at {number(mean)} (where D tells nothing apart it is {number(history.blind or 0)}){proof}"
+    if is_over:
+        return Finding(
+            "pinned",
+            stretch.since,
+            f"From step {stretch.since} to step {stretch.until} D's loss stood {stood}. G was too strong for D, but D "
+            "has recovered since.",
+            f"Nothing needs to be done, unless it comes back. {strengthen(history)}",
+            figures,
+        )
+    return Finding(
+        "pinned",
+        stretch.since,
+        f"Since step {stretch.since}, and still at step {last}, D's loss has stood {stood}. G is too strong for D: D's "
+        "updates teach it nothing, and such a D teaches G nothing.",
+        strengthen(history),
+        figures,
+    )
+
+
+def _won(history: History) -> Finding | None:
+    curve, blind = history.curve("loss_d"), history.blind
+    if blind is None or blind <= 0 or len(curve) < ENOUGH:
+        return None
+    stretch = stretch_where(curve, lambda value: float(value < WON * blind), lambda part: part >= MOSTLY)
+    if stretch is None or stretch.until < curve[-1][0]:
+        return None
+    learned, proof = scores_within(history, stretch)
+    if learned is None:
+        learned, proof = loss_g_within(history, stretch)
+    if learned is not False:
+        return None
+    typical = median(stretch.values)
+    return Finding(
+        "won",
+        stretch.since,
+        f"Since step {stretch.since}, and still at step {stretch.until}, D's loss has stood near 0 (by median at "
+        f"{number(typical)}; where D tells nothing apart it is {number(blind)}){proof}. D tells every picture "
+        "apart, and G learns nothing from such a D.",
+        weaken(history),
+        {"loss_d": typical, "blind": blind, "last_step": stretch.until},
+    )
+
+
+def _collapsed(history: History) -> Finding | None:
+    series = [scores for scores in history.series() if scores[0].metric == "diversity"]
+    if not series:
+        return None
+    weights = history.run.config.get("weights")
+    last = max((s[-1] for s in series), key=lambda s: (s.step, s.evidence.get("generator_weights") == weights))
+    classes = last.evidence.get("classes")
+    remedy = (
+        "Look at the sheets of samples in the run's folder for an earlier checkpoint whose pictures differ more, and "
+        f"train anew with more images a batch or a stronger D. {strengthen(history)}"
+    )
+    if not isinstance(classes, Mapping):
+        if last.value >= ALIKE:
+            return None
+        message = (
+            f"At step {last.step} pictures of G differ from one another {number(last.value)} times as much as real "
+            "ones do: it draws a few, over and over."
+        )
+        return Finding("collapsed", last.step, message, remedy, {"diversity": last.value})
+    ill = {str(k): float(v) for k, v in classes.items() if isinstance(v, int | float) and v < ALIKE}
+    if not ill:
+        return None
+    lowest = dict(sorted(ill.items(), key=lambda item: item[1]))
+    named = ", ".join(f"{name} ({number(value)})" for name, value in list(lowest.items())[:NAMED])
+    more = f" and {len(lowest) - NAMED} more" if len(lowest) > NAMED else ""
+    return Finding(
+        "collapsed",
+        last.step,
+        f"At step {last.step} G draws a few pictures over and over in {len(lowest)} of {len(classes)} classes: "
+        f"{named}{more}. Each figure says how many times as much they differ as real ones do.",
+        remedy,
+        {"diversity": last.value, "classes": lowest},
+    )
+
+
+def _falling(history: History) -> list[Finding]:
+    found = []
+    for scores in history.qualities():
+        last, peak = scores[-1], best_of(scores)
+        if not is_better(peak, last):
+            continue
+        checkpoint, remedy = checkpoint_to_use(history, scores)
+        figures = {
+            "metric": last.metric, "protocol": last.protocol, "weights": last.evidence.get("generator_weights"),
+            "peak": peak.value, "last": last.value, "last_step": last.step, "checkpoint": checkpoint,
+        }  # fmt: skip
+        found.append(
+            Finding(
+                "falling",
+                peak.step,
+                f"{called(last)} was best at step {peak.step}, {value_of(peak)}, and has come to {value_of(last)} at "
+                f"step {last.step}: G drew better pictures then than it does now.",
+                remedy,
+                figures,
+            )
+        )
+    return found
+
+
+def _untold(history: History) -> Finding | None:
+    readings, step = len(history.curve("loss_d")), history.run.step
+    if readings >= ENOUGH:
+        return None
+    every = history.run.config.get("log_every") or 1
+    times = "once" if readings == 1 else f"{readings} times"
+    return Finding(
+        "untold",
+        step,
+        f"Too little is known to say anything: D's loss was recorded {times} up to step {step}; it takes {ENOUGH}.",
+        f"Train it for {ENOUGH * every} steps at least (`sngan train --resume {history.run.id} --steps "
+        f"{max(step, ENOUGH * every)}`), or have losses recorded more often: `--set log_every=1`.",
+        {"readings": readings},
+    )
+
+
+def _healthy(history: History) -> Finding:
+    means = running_means([value for _, value in history.curve("loss_d")])
+    low, high = min(means), max(means)
+    blind = "" if history.blind is None else f"; where it tells nothing apart it is {number(history.blind)}"
+    said = [f"Nothing ill was found. D's loss stayed between {number(low)} and {number(high)} (running mean{blind})."]
+    if blind_stretch(history) is not None:
+        said.append("D is hardly ahead of G, but scores rose meanwhile.")
+    told = []
+    for scores in history.qualities():
+        last, peak = scores[-1], best_of(scores)
+        best = "the best so far" if peak is last else f"after {value_of(peak)} at step {peak.step}"
+        said.append(f"{called(last)} is {value_of(last)} at step {last.step}, {best}.")
+        told.append(
+            {"metric": last.metric, "protocol": last.protocol, "weights": last.evidence.get("generator_weights"),
+             "peak": peak.value, "peak_step": peak.step, "last": last.value, "last_step": last.step}
+        )  # fmt: skip
+    if not told:
+        said.append("No score was recorded, so the losses alone speak for it.")
+    figures = {"loss_d_low": low, "loss_d_high": high, "blind": history.blind, "scores": told}
+    return Finding("healthy", history.run.step, " ".join(said), figures=figures)
