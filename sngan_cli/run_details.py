@@ -92,7 +92,14 @@ def _section(title: str, rows: Sequence[tuple[str | None, str | None]]) -> None:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key.replace("_", " "), text_of(value)) for key, value in values.items()]
+    return [(key.replace("_", " "), _evidence(value)) for key, value in values.items()]
+
+
+def _evidence(value: Any) -> str:
+    """A value, or one for each class."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner:.3f}" for name, inner in value.items())
+    return text_of(value)
 
 
 def _options(options: Mapping[str, Any]) -> str:
