@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -156,7 +157,8 @@ def score(
         if isinstance(accumulator, Remarking) and (remark := accumulator.remark()):
             more["remark"] = remark
         if class_names is not None and isinstance(accumulator, Classwise):
-            more["classes"] = dict(zip(class_names, accumulator.per_class(), strict=False))
+            values = zip(class_names, accumulator.per_class(), strict=False)
+            more["classes"] = {class_: value for class_, value in values if math.isfinite(value)}
         found.append(
             Scored(
                 step=step,
