@@ -96,7 +96,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
         )
         with blaming(entry):
             accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=audience.trained)
-        seconds = round(time.monotonic() - started, 1)
+        seconds = round(time.monotonic() - started, 3)
         manifest = Manifest(
             name=request.name,
             extractor={"name": entry.name, **_options(extractor)},
