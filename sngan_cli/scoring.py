@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -45,7 +46,7 @@ class Audience(Protocol):
 class Request:
     """What is to be measured and how: metrics with their options, on `device`, by a named protocol.
 
-    `extractor` and `data` are layers that say which extractor and data set, where it is not the run's own.
+    `extractor` and `data_dir` are given where they are not those of the run or the data set itself.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
@@ -76,41 +77,42 @@ class _Bench:
     audience: Audience
     extractor: LoadedExtractor
     groups: Sequence[_Group]
+    size: int | None
+    """Side that real images are brought to; the composition's, or the data set's own, where not given."""
     references: dict[tuple[int, int, bool], References] = field(default_factory=dict)
-    _data: DecodedPictures | None = None
 
     @property
     def label(self) -> str:
         """What scores call the extractor."""
         return self.composition.extractor.label(self.composition.config.extractor.name)
 
-    def data(self, size: int | None) -> DecodedPictures:
+    @cached_property
+    def data(self) -> DecodedPictures:
         """The real images, decoded."""
-        if self._data is None:
-            self._data = _decoded(self.composition, self.place, self.audience, size)
-        return self._data
+        with blaming(self.composition.entries["dataset"]):
+            _, pictures = open_data(self.composition, self.place)
+            side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
+            return prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
 
-    def real(self, group: _Group, size: int | None, *, conditional: bool) -> References:
+    def real(self, group: _Group, *, conditional: bool) -> References:
         """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
         key = (group.images, group.real, conditional)
         if key not in self.references:
             if all(metric.reference(10**9) is None for metric in group.metrics.values()):
                 self.references[key] = References(0, {})
             else:
-                data = self.data(size)
                 self.references[key] = evaluation.references(
                     group.metrics,
-                    lambda chosen: self._features(data, chosen),
-                    data.labels,
+                    self._features,
+                    self.data.labels,
                     conditional=conditional,
-                    count=group.real or len(data.images),
+                    count=group.real or len(self.data.images),
                 )
         return self.references[key]
 
-    def _features(self, data: DecodedPictures, chosen: np.ndarray) -> Iterator[Features]:
-        found = evaluation.features_of_real(self.extractor, data.images, chosen, self.watch("real images", len(chosen)))
-        path = features.path_of(self.place.cache / "features", data.data_sha256, self.extractor.weights_sha256, chosen)
-        return features.cached(path, found)
+    def _features(self, chosen: np.ndarray) -> Iterator[Features]:
+        watch, cache = self.watch("real images", len(chosen)), self.place.cache / "features"
+        return features.of_real(self.extractor, self.data, chosen, cache=cache, progress=watch)
 
     def watch(self, what: str, total: int) -> Callable[[int], bool]:
         """Tell the audience of progress."""
@@ -128,7 +130,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     Raises `NotFoundError` for a checkpoint that there is not, and `UsageError` for images too few for a metric.
     """
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
-    bench = _bench(compose(layers, Catalog.installed()), request, place, audience)
+    bench = _bench(compose(layers, Catalog.installed()), request, place, audience, size=None)
     command = shlex.join(["sngan", "evaluate", run.id])
     wanted = [str(step) for step in steps_of(place.store, run, place.runs)] if which == "all" else [which]
     device = str(resolve_device(request.device))
@@ -140,8 +142,8 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
         )
         names = trained.class_names
         for group in bench.groups:
-            real = bench.real(group, trained.config.size, conditional=names is not None)
-            if real.images and trained.data_sha256 != bench.data(None).data_sha256:
+            real = bench.real(group, conditional=names is not None)
+            if real.images and trained.data_sha256 != bench.data.data_sha256:
                 audience.warn(f"The data are not those that run {run.id} was trained on.")
             scores = evaluation.score(
                 evaluation.generated(trained.network, group.images, len(names) if names else None, seed),
@@ -173,9 +175,9 @@ def evaluate_images(
     data set's classes, metrics that look at classes do so.
     """
     layers = [read_recipe("paper"), dataset, *_chosen(request)]
-    bench = _bench(compose(layers, Catalog.installed()), request, place, audience)
+    bench = _bench(compose(layers, Catalog.installed()), request, place, audience, size=size)
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
-    data = bench.data(size)
+    data = bench.data
     made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
     names = made.class_names if made.class_names and made.class_names == data.class_names else None
     found = []
@@ -193,7 +195,7 @@ def evaluate_images(
             step=0,
             samples=count,
             class_names=names,
-            real=bench.real(group, size, conditional=names is not None),
+            real=bench.real(group, conditional=names is not None),
             evidence={
                 "pictures": str(folder),
                 "pictures_sha256": made.data_sha256,
@@ -214,11 +216,11 @@ def _chosen(request: Request) -> list[Layer]:
     return [Layer("the command line", values)]
 
 
-def _bench(composition: Composition, request: Request, place: Place, audience: Audience) -> _Bench:
+def _bench(composition: Composition, request: Request, place: Place, audience: Audience, *, size: int | None) -> _Bench:
     with blaming(composition.entries["extractor"]):
         extractor = composition.extractor.load(str(resolve_device(request.device)), place.cache / "weights")
         evaluation.try_extractor(extractor, composition.config.extractor.name)
-    return _Bench(composition, request, place, audience, extractor, list(_groups(request)))
+    return _Bench(composition, request, place, audience, extractor, list(_groups(request)), size)
 
 
 def _groups(request: Request) -> Iterable[_Group]:
@@ -232,11 +234,3 @@ def _groups(request: Request) -> Iterable[_Group]:
         for metric in metrics.values():
             metric.accumulator(images)  # says so where these are too few
         yield _Group(images, real, metrics)
-
-
-def _decoded(composition: Composition, place: Place, audience: Audience, size: int | None) -> DecodedPictures:
-    config = composition.config
-    with blaming(composition.entries["dataset"]):
-        _, pictures = open_data(composition, place)
-        side = size or config.size or composition.dataset.default_side(pictures)
-        return prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sngan_cli.contracts import Classwise, Comparison, Features, LoadedExtractor, Metric, Remarking
-from sngan_cli.engine import sampling
+from sngan_cli.engine import features, sampling
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
 
@@ -24,10 +24,6 @@ class References:
 
     images: int
     statistics: Mapping[str, Mapping[str, torch.Tensor]]
-
-
-class ScoringStoppedError(Exception):
-    """A score was given up because the run was asked to stop."""
 
 
 def try_extractor(extractor: LoadedExtractor, name: str) -> None:
@@ -62,27 +58,12 @@ def references(
         return References(0, {})
     chosen = _evenly(labels if conditional else np.zeros_like(labels), count)
     seen = 0
-    for features in features_of(chosen):
-        y = torch.from_numpy(labels[chosen[seen : seen + len(features.pooled)]]) if conditional else None
-        seen += len(features.pooled)
+    for found in features_of(chosen):
+        y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
+        seen += len(found.pooled)
         for reference in started.values():
-            reference.add(replace(features, labels=y))
+            reference.add(replace(found, labels=y))
     return References(count, {name: reference.result() for name, reference in started.items()})
-
-
-def features_of_real(
-    extractor: LoadedExtractor, images: np.ndarray, chosen: np.ndarray, progress: Callable[[int], bool]
-) -> Iterator[Features]:
-    """Extract the features of images (N, side, side, 3) uint8, those that are `chosen`, batch by batch.
-
-    `progress` is told how many are done, and answers whether to go on.
-    """
-    for start in range(0, len(chosen), sampling.BATCH):
-        index = chosen[start : start + sampling.BATCH]
-        with torch.no_grad():
-            yield extractor(torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous())
-        if not progress(start + len(index)):
-            raise ScoringStoppedError
 
 
 def generated(
@@ -106,10 +87,8 @@ def pictures(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     """Take `count` of images (N, side, side, 3) uint8 and their labels (N,), evenly from all classes, in batches."""
     chosen = _evenly(np.zeros(len(images), dtype=np.int64) if labels is None else labels, count)
-    for start in range(0, count, sampling.BATCH):
-        index = chosen[start : start + sampling.BATCH]
-        y = None if labels is None else torch.from_numpy(labels[index])
-        yield torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous(), y
+    for index, batch in features.batches(images, chosen):
+        yield batch, None if labels is None else torch.from_numpy(labels[index])
 
 
 def origin(weights: str, class_names: Sequence[str] | None, seed: int) -> dict[str, str | int]:
@@ -138,12 +117,12 @@ def score(
     done = 0
     for images, y in batches:
         with torch.no_grad():
-            features = replace(extractor(images), labels=y)
+            seen = replace(extractor(images), labels=y)
         for accumulator in accumulators.values():
-            accumulator.add(features)
+            accumulator.add(seen)
         done += len(images)
         if not progress(done):
-            raise ScoringStoppedError
+            raise features.ScoringStoppedError
     digest = extractor.weights_sha256
     found = []
     for name, metric in metrics.items():

@@ -4,26 +4,72 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sngan_cli.contracts import Features
+from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine.sampling import BATCH
 
 
-def path_of(folder: Path, data_sha256: str, weights_sha256: str, chosen: np.ndarray) -> Path:
-    """Where the features are kept that an extractor with these weights sees in the images `chosen` of a data set."""
-    key = f"{data_sha256} {weights_sha256} {hashlib.sha256(chosen.tobytes()).hexdigest()}"
-    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+class ScoringStoppedError(Exception):
+    """A score was given up because the run was asked to stop."""
 
 
-def cached(path: Path, extracted: Iterator[Features]) -> Iterator[Features]:
+class RealImages(Protocol):
+    """A prepared data set: images (N, side, side, 3) uint8, and what identifies it."""
+
+    @property
+    def images(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def data_sha256(self) -> str: ...  # noqa: D102
+
+
+def of_real(
+    extractor: LoadedExtractor,
+    data: RealImages,
+    chosen: np.ndarray,
+    *,
+    cache: Path | None,
+    progress: Callable[[int], bool],
+) -> Iterator[Features]:
+    """Features of the images `chosen` of a data set, batch by batch: those in the folder `cache`, or extracted.
+
+    `progress` is told how many are extracted, and answers whether to go on; `ScoringStoppedError` where not.
+    """
+    extracted = _extracted(extractor, data.images, chosen, progress)
+    if cache is None:
+        return extracted
+    key = f"{data.data_sha256} {extractor.weights_sha256} {hashlib.sha256(chosen.tobytes()).hexdigest()}"
+    return _cached(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors", extracted)
+
+
+def batches(images: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """The images `chosen` of (N, side, side, 3) uint8 in batches: their indices, and (B, 3, side, side)."""
+    for start in range(0, len(chosen), BATCH):
+        index = chosen[start : start + BATCH]
+        yield index, torch.from_numpy(images[index]).permute(0, 3, 1, 2).contiguous()
+
+
+def _extracted(
+    extractor: LoadedExtractor, images: np.ndarray, chosen: np.ndarray, progress: Callable[[int], bool]
+) -> Iterator[Features]:
+    done = 0
+    for index, batch in batches(images, chosen):
+        with torch.no_grad():
+            yield extractor(batch)
+        done += len(index)
+        if not progress(done):
+            raise ScoringStoppedError
+
+
+def _cached(path: Path, extracted: Iterator[Features]) -> Iterator[Features]:
     """Read features from `path`, or extract them and leave them there; batch by batch either way.
 
     A file that cannot be read is made again, and one that cannot be written is done without.

@@ -168,12 +168,9 @@ class Training:
             return not self._stopping
 
         def features_of_real(chosen: np.ndarray) -> Iterator[Features]:
-            count, images = len(chosen), self.data.images
-            found = evaluation.features_of_real(extractor, images, chosen, lambda done: report(done, count))
-            if self._cache is None:
-                return found
-            return features.cached(
-                features.path_of(self._cache, self.data.data_sha256, extractor.weights_sha256, chosen), found
+            count = len(chosen)
+            return features.of_real(
+                extractor, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
             )
 
         try:
@@ -198,7 +195,7 @@ class Training:
                 evidence=evaluation.origin(self.config.weights, class_names, seed),
                 progress=report,
             )
-        except evaluation.ScoringStoppedError:
+        except features.ScoringStoppedError:
             self._observe(Noticed(step, "unscored", f"Step {step} is not scored: the run was asked to stop."))
             return
         for scored in scores:
