@@ -9,6 +9,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 
 from sngan_cli import console
 
+QUIET = 30.0
+"""Seconds between lines of progress where there is no terminal."""
+
 
 class Bars:
     """One bar for each thing that is under way, and warnings above them; only warnings where there is no terminal.

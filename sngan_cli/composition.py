@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 from sngan_cli import contracts, trained_extractors
@@ -30,6 +31,10 @@ class Composition:
     def with_config(self, config: RunConfig) -> Composition:
         """Copy with another configuration of the same components."""
         return replace(self, config=config)
+
+    def open_data(self, downloads: Path) -> tuple[Path | None, contracts.Pictures]:
+        """Open the data set; returns where it was looked for, and its pictures."""
+        return open_data(self.dataset, self.config.dataset.name, self.config.data_dir, downloads)
 
 
 def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
@@ -79,6 +84,16 @@ def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> d
         name: cast("contracts.Metric", catalog.make("metric", name, options, f"metrics.{name}"))
         for name, options in tables.items()
     }
+
+
+def open_data(
+    dataset: contracts.Dataset, name: str, data_dir: str | Path | None, downloads: Path
+) -> tuple[Path | None, contracts.Pictures]:
+    """Open a data set, called `name` in messages; returns where it was looked for, and its pictures."""
+    root = None if data_dir is None else Path(data_dir).expanduser().resolve()
+    if root is not None and not dataset.needs_data_dir:
+        raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
+    return root, dataset.open(root, downloads)
 
 
 def check_size(composition: Composition, size: int) -> None:

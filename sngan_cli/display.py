@@ -11,13 +11,10 @@ from rich.progress import TaskID
 from rich.text import Text
 
 from sngan_cli import console
-from sngan_cli.bars import Bars
+from sngan_cli.bars import QUIET, Bars
 from sngan_cli.config import RunConfig
 from sngan_cli.engine.loop import Result
 from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
-
-QUIET = 30.0
-"""Seconds between lines where there is no terminal."""
 
 
 class Display(Bars):

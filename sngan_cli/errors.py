@@ -49,6 +49,15 @@ class DivergedError(SnganError):
     exit_code = 5
 
 
+DIVERGED = "Training diverged"
+"""How the message of a run's `DivergedError` begins, which the registry keeps as the reason of its failure."""
+
+
+def is_divergence(reason: str | None) -> bool:
+    """Whether a run's recorded reason to fail is that it diverged."""
+    return (reason or "").startswith(DIVERGED)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Say which known words are near `word`, or list them all where none is; starts with a space."""
     candidates = sorted(set(known))

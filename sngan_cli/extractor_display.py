@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 from rich.progress import TaskID, TextColumn
 
 from sngan_cli import console
-from sngan_cli.bars import Bars
+from sngan_cli.bars import QUIET, Bars
 
 if TYPE_CHECKING:
     from sngan_cli.engine.classifier import Trained
-
-QUIET = 30.0
-"""Seconds between lines where there is no terminal."""
 
 
 class ExtractorDisplay(Bars):

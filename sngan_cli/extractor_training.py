@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from sngan_cli import paths, trained_extractors
 from sngan_cli.catalog import Catalog, Entry, blaming
+from sngan_cli.composition import open_data
 from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
 from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import DecodedPictures, prepare
@@ -147,12 +148,9 @@ def _data(
 ) -> tuple[Path | None, DecodedPictures, int]:
     """The pictures, decoded: where they lie, what they are, and their side."""
     name = request.dataset[0]
-    root = None if request.data_dir is None else request.data_dir.expanduser().resolve()
-    if root is not None and not dataset.needs_data_dir:
-        raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
     cache = paths.cache_folder()
     with blaming(catalog.load("dataset", name).entry):
-        pictures = dataset.open(root, cache / "downloads")
+        root, pictures = open_data(dataset, name, request.data_dir, cache / "downloads")
         _check_classes(name, pictures)
         side = request.size or dataset.default_side(pictures)
         extractor.network(side, len(pictures.class_names or ()))  # says so where it cannot be, before hours of decoding

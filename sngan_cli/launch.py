@@ -10,7 +10,7 @@ from typing import Protocol
 from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
-from sngan_cli.contracts import LoadedExtractor, Pictures
+from sngan_cli.contracts import LoadedExtractor
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
@@ -246,7 +246,7 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
         )
     check_folder(place.runs)
     with blaming(composition.entries["dataset"]):
-        root, pictures = open_data(composition, place)
+        root, pictures = composition.open_data(place.cache / "downloads")
         size = config.size or composition.dataset.default_side(pictures)
     check_size(composition, size)
     if config.conditional and not pictures.class_names:
@@ -273,15 +273,6 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
         others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
         audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
     return Prepared(resolved, data, extractor, unscored)
-
-
-def open_data(composition: Composition, place: Place) -> tuple[Path | None, Pictures]:
-    """Open the data set of a composition; returns where it was looked for, and its pictures."""
-    config = composition.config
-    root = None if config.data_dir is None else Path(config.data_dir).expanduser().resolve()
-    if root is not None and not composition.dataset.needs_data_dir:
-        raise UsageError(f"The data set {config.dataset.name!r} is not read from files: leave --data-dir out.")
-    return root, composition.dataset.open(root, place.cache / "downloads")
 
 
 def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:

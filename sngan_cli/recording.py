@@ -23,7 +23,7 @@ from typing import Self
 from sngan_cli.catalog import Entry
 from sngan_cli.config import RunConfig
 from sngan_cli.console import without_nan
-from sngan_cli.errors import DivergedError, UsageError
+from sngan_cli.errors import UsageError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -142,8 +142,6 @@ class Recorder:
         if error is not None:
             status = Status.INTERRUPTED if isinstance(error, StopAtOnceError) else Status.FAILED
             reason = str(error) or type(error).__name__
-        if isinstance(error, DivergedError):
-            self.tell("diverged", str(error), self._step)
         try:
             self._finish()
         finally:

@@ -23,7 +23,7 @@ from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.evaluation import References
 from sngan_cli.events import Scored
-from sngan_cli.launch import Place, open_data
+from sngan_cli.launch import Place
 from sngan_cli.recording import describe_folder, score_of
 from sngan_cli.trained import load_generator, steps_of
 from sngan_registry import Event, Run
@@ -90,7 +90,7 @@ class _Bench:
     def data(self) -> DecodedPictures:
         """The real images, decoded."""
         with blaming(self.composition.entries["dataset"]):
-            _, pictures = open_data(self.composition, self.place)
+            _, pictures = self.composition.open_data(self.place.cache / "downloads")
             side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
             return prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
 

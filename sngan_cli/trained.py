@@ -153,4 +153,4 @@ def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int |
     """The one of `steps` that `--checkpoint best` means: the best by the run's first metric; None if none is scored."""
     first = next(iter(run.config["metrics"]), None)
     scored = [s for s in scores if s.metric == first and s.step in steps]
-    return max(scored, key=lambda s: s.value if s.higher_is_better else -s.value).step if scored else None
+    return max(scored, key=lambda s: s.merit).step if scored else None

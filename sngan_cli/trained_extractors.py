@@ -8,7 +8,6 @@ $SNGAN_HOME/extractors/NAME/
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sngan_cli.catalog import Catalog
+from sngan_cli.disk import flush
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError, did_you_mean
 from sngan_cli.home import extractors_folder, trash_folder
 from sngan_cli.stopping import StopSignal
@@ -158,7 +158,7 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False)
     (partial / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
     for path in (partial / WEIGHTS, partial / MANIFEST, partial):
-        _flush(path)
+        flush(path)
     target = folder_of(manifest.name)
     with StopSignal():  # a signal between the two moves would leave neither extractor in its place
         old = discard(manifest.name) if replace and target.exists() else None
@@ -171,7 +171,7 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
                 f"The extractor could not be moved to {target}: {error.strerror}. Is another one trained under that "
                 "name?"
             ) from error
-    _flush(target.parent)
+    flush(target.parent)
     return old
 
 
@@ -187,11 +187,3 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
     """A manifest as plain values, with its folder."""
     values = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     return {**values, "path": str(folder_of(manifest.name))}
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -127,5 +127,4 @@ def _most_used_first(scores: Sequence[Score]) -> list[str]:
 
 def _badness(score: Score, reverse: bool) -> tuple[bool, float]:
     """Key that puts the best score first (or last, in reverse), and NaN behind all."""
-    sign = -1.0 if score.higher_is_better != reverse else 1.0
-    return math.isnan(score.value), sign * score.value
+    return math.isnan(score.value), score.merit if reverse else -score.merit

@@ -120,6 +120,11 @@ class Score:
     evidence: Mapping[str, Any]
     created: datetime | None = None
 
+    @property
+    def merit(self) -> float:
+        """The value, or where less is better its negative: of two comparable scores the better one has more."""
+        return self.value if self.higher_is_better else -self.value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:

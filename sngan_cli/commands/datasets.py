@@ -72,25 +72,23 @@ def preview(
     if other is not None:
         raise UsageError(f"--set dataset.name={other}: the data set to preview is {dataset!r}, given without a flag.")
     component = cast("Dataset", Catalog.installed().make("dataset", dataset, chosen_options))
-    chosen, columns = _choose(component, data_dir, size, images, seed)
+    chosen, columns = _choose(dataset, component, data_dir, size=size, images=images, seed=seed)
     pictures.save(pictures.grid(chosen, columns), output)
     typer.echo(str(output))
 
 
 def _choose(
-    component: Dataset, data_dir: Path | None, size: int | None, images: int, seed: int
+    dataset: str, component: Dataset, data_dir: Path | None, *, size: int | None, images: int, seed: int
 ) -> tuple[np.ndarray, int]:
     """Pictures in rows, and how many make a row."""
     import math
 
     import numpy as np
 
+    from sngan_cli.composition import open_data
     from sngan_cli.engine.cache import prepare
-    from sngan_cli.errors import UsageError
 
-    if data_dir is not None and not component.needs_data_dir:
-        raise UsageError("This data set is not read from files: leave --data-dir out.")
-    pictures = component.open(data_dir, paths.cache_folder() / "downloads")
+    _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
     side = size or component.default_side(pictures)
     with console.progress("preparing pictures") as progress:
         decoded = prepare(pictures, side, paths.cache_folder() / "pictures", progress)

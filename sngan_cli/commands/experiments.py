@@ -124,7 +124,7 @@ def run(
     """
     from sngan_cli.errors import DivergedError
     from sngan_cli.experiments.experiment import load
-    from sngan_cli.experiments.plan import alike, plan
+    from sngan_cli.experiments.plan import alike, plan, refreshed
 
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
@@ -141,7 +141,7 @@ def run(
             console.warn(f"Cases {one} and {other} have the same settings, and would be trained alike.")
         place = Place(store, paths.runs_folder(), paths.cache_folder())
         ended = train_missing(experiment, planned, overrides, place)
-        now = plan(experiment, case or (), seed or (), overrides, store)
+        now = refreshed(planned, store)
         _print_outcome(experiment, now, store)
     diverged = DivergedError.exit_code if any(item.state == "diverged" for item in now) else 0
     raise typer.Exit(ended.exit_code or diverged)

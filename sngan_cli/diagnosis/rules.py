@@ -26,6 +26,7 @@ from sngan_cli.diagnosis.thresholds import (
     WON,
 )
 from sngan_cli.diagnosis.words import called, calm, number, strengthen, value_of, weaken
+from sngan_cli.errors import is_divergence
 from sngan_registry import Status
 
 
@@ -57,7 +58,7 @@ def not_looked_for(history: History) -> list[str]:
 
 def _diverged(history: History) -> Finding | None:
     run, reason = history.run, history.run.reason or ""
-    if run.status is not Status.FAILED or not reason.startswith("Training diverged"):
+    if run.status is not Status.FAILED or not is_divergence(reason):
         return None
     named, well = re.search(r"by step (\d+)", reason), re.search(r"all was well at step (\d+)", reason)
     step = int(named[1]) if named else run.step

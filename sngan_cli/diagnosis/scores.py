@@ -12,12 +12,12 @@ from sngan_registry import Score
 
 def best_of(scores: Sequence[Score]) -> Score:
     """The best of comparable scores, the later of two equal ones."""
-    return max(scores, key=lambda s: (s.value if s.higher_is_better else -s.value, s.step))
+    return max(scores, key=lambda s: (s.merit, s.step))
 
 
 def is_better(one: Score, other: Score) -> bool:
     """Whether a score is better than another by more than their spread, and by more than a margin."""
-    gain = one.value - other.value if one.higher_is_better else other.value - one.value
+    gain = one.merit - other.merit
     spread = (one.std or 0.0) + (other.std or 0.0)
     return gain > max(spread, MARGIN * max(abs(one.value), abs(other.value)))
 

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sngan_cli.disk import flush
 from sngan_cli.errors import CheckpointError
 
 FORMAT = 1
@@ -90,7 +91,7 @@ def write(checkpoints: Path, progress: Progress, state: Mapping[str, Mapping[str
         manifest = {p.name: {"size": p.stat().st_size, "sha256": _sha256(p)} for p in sorted(partial.iterdir())}
         _write_json(partial / "manifest.json", manifest)
         for path in [*partial.iterdir(), partial]:
-            _flush(path)
+            flush(path)
         _replace(partial, target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -183,19 +184,11 @@ def _replace(partial: Path, target: Path) -> None:
     if target.exists():
         remove(target.parent, int(target.name.removeprefix("step-")))
     partial.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
 def _write_json(path: Path, values: object) -> None:
     path.write_text(json.dumps(values, indent=1), encoding="utf-8")
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import Losses, blind_loss, iteration
-from sngan_cli.errors import DivergedError, SnganError
+from sngan_cli.errors import DIVERGED, DivergedError, SnganError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -315,4 +315,4 @@ class _Watch:
 
     def _diverged(self, what: str) -> DivergedError:
         since = f"; all was well at step {self._good_until}" if self._good_until else ""
-        return DivergedError(f"Training diverged: {what}{since}. Try a smaller --lr-d and --lr-g, or --norm spectral.")
+        return DivergedError(f"{DIVERGED}: {what}{since}. Try a smaller --lr-d and --lr-g, or --norm spectral.")

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sngan_cli.config import Layer, flat
 from sngan_cli.config import recipe as read_recipe
 from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
-from sngan_cli.run_table import text_of
 
 
 class _Table(BaseModel):
@@ -48,12 +47,6 @@ class Case:
     settings: Layer
     published: Mapping[str, float]
     note: str
-
-    @property
-    def conditions(self) -> str:
-        """What changes in this case, in words."""
-        own = flat(self.settings.values)
-        return ", ".join(f"{key} {text_of(value)}" for key, value in own.items()) or "the fixed conditions"
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, compose
 from sngan_cli.config import Layer, flat, united
-from sngan_cli.errors import ComponentError, SnganError, UsageError
+from sngan_cli.errors import ComponentError, SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Case, Experiment, place
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
@@ -69,6 +69,12 @@ def plan(
     return planned
 
 
+def refreshed(planned: Sequence[Planned], store: Store) -> list[Planned]:
+    """The same, with the runs that there are by now."""
+    found = [(item, *look_up(store, item.tags, item.composition)) for item in planned]
+    return [replace(item, run=run, state=state) for item, run, state in found]
+
+
 def alike(planned: Sequence[Planned]) -> list[tuple[str, str]]:
     """Pairs of cases that overrides, or the experiment itself, have given the same settings."""
     found: dict[str, str] = {}
@@ -103,7 +109,7 @@ def _state(store: Store, run: Run) -> State:
         return "finished"
     if run.status is Status.RUNNING:
         return "running"
-    if run.status is Status.FAILED and any(event.kind == "diverged" for event in store.events(run.id)):
+    if run.status is Status.FAILED and is_divergence(run.reason):
         return "diverged"
     # A run that stopped before its first checkpoint holds nothing to go on from.
     return "interrupted" if any(c.deleted is None for c in store.checkpoints(run.id)) else "new"

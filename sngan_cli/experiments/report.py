@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from sngan_cli.config import flat, united
+from sngan_cli.config import flat, shared_name, united
 from sngan_cli.engine import figures, pictures
-from sngan_cli.errors import SnganError, UsageError
+from sngan_cli.errors import SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.results import Result, best_of, conditions_of, mean_and_deviation, metrics_of
 from sngan_cli.plots import LOSSES, plot, title_of
@@ -53,20 +53,20 @@ def write(
     except OSError as error:
         raise UsageError(f"The folder {str(folder)!r} cannot be made: {error.strerror}. Choose one with -o.") from error
     trained = [result for result in results if result.runs]
+    conditions = conditions_of(experiment, results)
     curves = [
-        *_curves(experiment, results, metrics_of(_runs(results), _scores(results)), folder, "Scores"),
-        *_curves(experiment, results, LOSSES, folder, "Losses"),
+        *_curves(results, conditions, metrics_of(_runs(results), _scores(results)), folder, "Scores"),
+        *_curves(results, conditions, LOSSES, folder, "Losses"),
     ]
     sections = []
-    conditions = conditions_of(experiment, results)
     for number, result in enumerate(trained):
         progress(number, len(trained))
         sections += _section(result, conditions, store, runs_folder, folder)
     progress(len(trained), len(trained))
     lines = [
         *_head(experiment, results),
-        *_fixed(experiment, results),
-        *_changing(experiment, results),
+        *_fixed(results, conditions),
+        *_changing(experiment, results, conditions),
         *curves,
         "## Samples and interpolations",
         "",
@@ -96,11 +96,11 @@ def _head(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     ]  # fmt: skip
 
 
-def _fixed(experiment: Experiment, results: Sequence[Result]) -> list[str]:
+def _fixed(results: Sequence[Result], conditions: Sequence[str]) -> list[str]:
     """What all runs agree on, beside what the experiment itself says where that is something else."""
     actual = [flat(run.config) for run in _runs(results)]
     agreed = united({k: v for k, v in actual[0].items() if all(k in other and other[k] == v for other in actual)})
-    changing = {name for key in conditions_of(experiment, results) for name in _names_of(key)}
+    changing = {name for key in conditions for name in _names_of(key)}
     rows = []
     for key in sorted(agreed.keys() - changing - {"device", "data_dir"}, key=_place_of):
         value = agreed[key]
@@ -114,12 +114,11 @@ def _fixed(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     return ["## Fixed conditions", "", *table, ""]
 
 
-def _changing(experiment: Experiment, results: Sequence[Result]) -> list[str]:
+def _changing(experiment: Experiment, results: Sequence[Result], conditions: Sequence[str]) -> list[str]:
     metrics = metrics_of(_runs(results), _scores(results))
     published = list(dict.fromkeys(metric for case in experiment.cases for metric in case.published))
     shown = [*metrics, *(metric for metric in published if metric not in metrics)]
     protocols = {m: list(dict.fromkeys(s.protocol for s in _scores(results) if s.metric == m)) for m in metrics}
-    conditions = conditions_of(experiment, results)
     headings = ["case", *(f"`{key}`" for key in conditions)]
     for metric in shown:
         headings += [f"{title_of(metric)}, best", "last"] if metric in metrics else []
@@ -163,11 +162,10 @@ def _measured(experiment: Experiment, results: Sequence[Result], protocols: Mapp
 
 
 def _curves(
-    experiment: Experiment, results: Sequence[Result], names: Sequence[str], folder: Path, title: str
+    results: Sequence[Result], conditions: Sequence[str], names: Sequence[str], folder: Path, title: str
 ) -> list[str]:
     """Plot each of `names` for all runs that have it; returns the section that shows the plots."""
     lines = []
-    conditions = conditions_of(experiment, results)
     for name in names:
         having = [(result, curves) for result in results for curves in result.runs if curves.named(name)]
         if not having:
@@ -217,9 +215,7 @@ def _cell(scores: Sequence[Score], protocols: Sequence[str]) -> str:
 
 
 def _state(run: Run) -> str:
-    how = (
-        "diverged" if run.status is Status.FAILED and (run.reason or "").startswith("Training diverged") else run.status
-    )
+    how = "diverged" if run.status is Status.FAILED and is_divergence(run.reason) else run.status
     where = f"{run.step}" if run.step == run.steps else f"{run.step} of {run.steps}"
     return f"`{run.id}`" + ("" if run.status is Status.FINISHED else f" {how} at step {where}")
 
@@ -232,11 +228,12 @@ def _in_words(result: Result, conditions: Sequence[str]) -> str:
     return ", ".join(f"{key} {text_of(result.setting(key))}" for key in conditions) or "the fixed conditions"
 
 
-def _names_of(key: str) -> tuple[str, ...]:
+def _names_of(key: str) -> set[str]:
     """All names of a setting that networks may share: `lr` is `lr_g` and `lr_d`, too."""
     role, dot, option = key.partition(".")
-    shared = role.removesuffix("_g").removesuffix("_d")
-    return (key, *(f"{shared}{end}{dot}{option}" for end in ("", "_g", "_d"))) if shared in ("arch", "lr") else (key,)
+    of_g = f"{role.removesuffix('_g').removesuffix('_d')}_g{dot}{option}"
+    names = shared_name(of_g)
+    return {key} if names is None else {of_g, *names}
 
 
 def _place_of(key: str) -> tuple[int, str]:

@@ -49,7 +49,7 @@ def conditions_of(experiment: Experiment, results: Sequence[Result]) -> list[str
 
 def best_of(scores: Sequence[Score]) -> Score:
     """The best of scores of one metric."""
-    return max(scores, key=lambda score: score.value if score.higher_is_better else -score.value)
+    return max(scores, key=lambda score: score.merit)
 
 
 def mean_and_deviation(scores: Sequence[Score]) -> tuple[float, float | None]:

@@ -46,7 +46,11 @@ def train_missing(
                 continue
             display.say(f"{head}: {item.conditions(experiment)}")
             try:
-                result = _resumed(run, item, overrides, place, display, stop) if state == "interrupted" else None
+                result = (
+                    _resumed(run, item, overrides, place, display=display, stop=stop)
+                    if state == "interrupted"
+                    else None
+                )
                 if result is None:
                     result = _trained_anew(item, _name(experiment, item), place, display, stop)
             except TrainedElsewhereError as error:
@@ -65,8 +69,8 @@ def train_missing(
     return Ended(max((error.exit_code for error in failed.values()), default=0), failed)
 
 
-def _resumed(  # noqa: PLR0917
-    run: Run | None, item: Planned, overrides: Sequence[Layer], place: Place, display: Display, stop: StopSignal
+def _resumed(
+    run: Run | None, item: Planned, overrides: Sequence[Layer], place: Place, *, display: Display, stop: StopSignal
 ) -> Result | None:
     """Go on with an interrupted run; None where none of its checkpoints can be read."""
     assert run is not None

@@ -69,7 +69,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_flush", full)
+    monkeypatch.setattr(checkpoint, "flush", full)
     with pytest.raises(CheckpointError, match=r"step 8 .*No space left on device; the checkpoint of step 4 stays"):
         checkpoint.write(tmp_path, progress(8), STATE)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000004"]

@@ -33,6 +33,12 @@ class FrechetInceptionDistance(Metric, contract=1):
         return {}
 
 
+def check_images(images: int) -> None:
+    """Raise `UsageError` where a covariance cannot be had of so few images."""
+    if images < 2:
+        raise UsageError(f"A covariance needs two images at least, not {images}: score more of them.")
+
+
 class Moments:
     """Sums of features and of their products, in float64: enough for mean and covariance, whatever the batches were.
 
@@ -40,8 +46,7 @@ class Moments:
     """
 
     def __init__(self, images: int) -> None:
-        if images < 2:
-            raise UsageError(f"A covariance needs two images at least, not {images}: score more of them.")
+        check_images(images)
         self._images = images
         self._origin: Tensor | None = None
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sngan_cli.contracts import Metric, UsageError
+from sngan_cli.contracts import Metric
 from sngan_plugins.collected import Collected
-from sngan_plugins.metrics.fid import frechet_distance, moments_of
+from sngan_plugins.metrics.fid import check_images, frechet_distance, moments_of
 
 
 class IntraFid(Metric, contract=1):
@@ -29,8 +29,7 @@ class IntraFid(Metric, contract=1):
 
     def accumulator(self, images: int) -> ClassesBesideReal:
         """Start the moments of `images` generated images."""
-        if images < 2:
-            raise UsageError(f"A covariance needs two images at least, not {images}: score more of them.")
+        check_images(images)
         return ClassesBesideReal()
 
     def protocol(self) -> Mapping[str, int | float | str]:
