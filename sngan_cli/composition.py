@@ -57,7 +57,7 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         options = _options(layers, role, name, catalog)
         if role == "extractor":
             name, found = trained_extractors.resolve(name, catalog)
-            options = found | options
+            options = trained_extractors.found_again(found | options)
         made[role] = catalog.make(kind, name, options, role)
         entries[role] = catalog.load(kind, name).entry
         tables[role] = {"name": name, **made[role].model_dump(mode="json")}
@@ -67,7 +67,9 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         merge_scalars(layers) | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
     )
     _check_networks(config, made)
-    for metric in metrics.values():
+    for name, metric in metrics.items():
+        if metric.needs_classes and not config.conditional:
+            raise UsageError(f"The metric {name!r} needs classes: give --conditional, or leave it out.")
         try:
             metric.accumulator(config.eval_samples)
         except UsageError as error:

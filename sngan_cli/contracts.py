@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
     "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape",
-    "Normalization", "Pictures", "Reference", "Remarking", "TrainableExtractor", "UnreadablePictureError", "UsageError",
-    "WeightConstraint",
-    "WeightsUnavailableError",
+    "Normalization", "OfOneSide", "Pictures", "Reference", "Remarking", "TrainableExtractor",
+    "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
 ]  # fmt: skip
 
 CONTRACT = 1
@@ -226,6 +225,14 @@ class LoadedExtractor(Protocol):
         """Extract from uint8 images (N, 3, H, W) of any size."""
 
 
+@runtime_checkable
+class OfOneSide(Protocol):
+    """What a loaded extractor offers besides when it was trained for one side alone: it is said where images differ."""
+
+    side: int
+    """The side in pixels that it brings images to."""
+
+
 class Extractor(Component, ABC):
     """A pretrained network that images are scored with."""
 
@@ -315,6 +322,8 @@ class Metric(Component, ABC):
     """A score computed from an extractor's features."""
 
     higher_is_better: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
+    """True where the metric means nothing without labels: it is refused for what is unconditional."""
 
     def reference(self, images: int) -> Reference | None:
         """Start the statistics of exactly `images` real images; raises `UsageError` where they are too few.

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sngan_cli import trained_extractors
 from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import Composition, check_size, compose
 from sngan_cli.config import Layer, RunConfig
-from sngan_cli.contracts import LoadedExtractor
+from sngan_cli.contracts import LoadedExtractor, OfOneSide
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
-from sngan_cli.engine.evaluation import try_extractor
+from sngan_cli.engine.extraction import try_extractor
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
 from sngan_cli.errors import SnganError, UsageError, WeightsUnavailableError
@@ -140,6 +141,7 @@ def train_on(
     composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
     config = composition.config
     before, after = recorded.to_dict(), config.to_dict()
+    before["extractor"] = trained_extractors.found_again(before["extractor"])
     changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
     if "epochs" in changed:
         raise UsageError(f"Run {run.id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
@@ -264,6 +266,11 @@ def _prepare(composition: Composition, place: Place, audience: Audience) -> Prep
     extractor, unscored = _extractor(composition, str(device), place)
     if unscored is not None:
         audience.warn(unscored)
+    if isinstance(extractor, OfOneSide) and extractor.side != size:
+        audience.warn(
+            f"Images of {size} px are scored as {extractor.side} px, which the extractor was trained for: one for "
+            "their own size sees more."
+        )
     with blaming(composition.entries["dataset"]):
         data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     for metric in composition.metrics.values():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from sngan_cli.composition import Composition, compose, make_metrics
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.config import recipe as read_recipe
 from sngan_cli.config.protocols import ScoringProtocol
-from sngan_cli.contracts import Features, LoadedExtractor, Metric
-from sngan_cli.engine import evaluation, features
+from sngan_cli.contracts import Features, Metric
+from sngan_cli.engine import evaluation, features, sampling
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import resolve_device
-from sngan_cli.engine.evaluation import References
+from sngan_cli.engine.device import resolve_device, set_precision
+from sngan_cli.engine.evaluation import Drawing, References
+from sngan_cli.engine.extraction import Extraction, Precision, try_extractor
+from sngan_cli.errors import UsageError
 from sngan_cli.events import Scored
 from sngan_cli.launch import Place
 from sngan_cli.recording import describe_folder, score_of
@@ -46,7 +48,8 @@ class Audience(Protocol):
 class Request:
     """What is to be measured and how: metrics with their options, on `device`, by a named protocol.
 
-    `extractor` and `data_dir` are given where they are not those of the run or the data set itself.
+    `extractor` and `data_dir` are given where they are not those of the run or the data set itself; `precision` is the
+    extractor's. How images are drawn is said as in `evaluation.Drawing`.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
@@ -56,6 +59,10 @@ class Request:
     data_dir: str | None = None
     weights: str | None = None
     seed: int | None = None
+    labels: Literal["even", "data"] = "even"
+    truncation: float | None = None
+    standing: bool = False
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -75,16 +82,11 @@ class _Bench:
     request: Request
     place: Place
     audience: Audience
-    extractor: LoadedExtractor
+    extraction: Extraction
     groups: Sequence[_Group]
     size: int | None
     """Side that real images are brought to; the composition's, or the data set's own, where not given."""
     references: dict[tuple[int, int, bool], References] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """What scores call the extractor."""
-        return self.composition.extractor.label(self.composition.config.extractor.name)
 
     @cached_property
     def data(self) -> DecodedPictures:
@@ -99,20 +101,42 @@ class _Bench:
         key = (group.images, group.real, conditional)
         if key not in self.references:
             if all(metric.reference(10**9) is None for metric in group.metrics.values()):
-                self.references[key] = References(0, {})
+                self.references[key] = References()
             else:
                 self.references[key] = evaluation.references(
                     group.metrics,
                     self._features,
                     self.data.labels,
+                    self.data.data_sha256,
                     conditional=conditional,
                     count=group.real or len(self.data.images),
+                    evenly=self.request.labels == "even",
                 )
         return self.references[key]
 
     def _features(self, chosen: np.ndarray) -> Iterator[Features]:
         watch, cache = self.watch("real images", len(chosen)), self.place.cache / "features"
-        return features.of_real(self.extractor, self.data, chosen, cache=cache, progress=watch)
+        return features.of_real(self.extraction, self.data, chosen, cache=cache, progress=watch)
+
+    def frequencies(self, names: Sequence[str] | None) -> list[float] | None:
+        """How often each class is drawn, as a part: that of the data, where the request wants it."""
+        if names is None:
+            return None
+        if self.request.labels == "even":
+            return [1 / len(names)] * len(names)
+        if self.data.class_names != tuple(names):
+            raise UsageError(
+                "The classes of the data are not those of the run, so that labels cannot be drawn as often as there: "
+                "give --labels even, or with --data-dir the data that it was trained on."
+            )
+        return list(np.bincount(self.data.labels, minlength=len(names)) / len(self.data.labels))
+
+    def mention_resizing(self) -> None:
+        """Tell the audience where the extractor was shown another size than it was trained for."""
+        if self.extraction.resized:
+            self.audience.warn(
+                f"The extractor was trained for another size: images are resized, {self.extraction.resized}."
+            )
 
     def watch(self, what: str, total: int) -> Callable[[int], bool]:
         """Tell the audience of progress."""
@@ -135,31 +159,40 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     wanted = [str(step) for step in steps_of(place.store, run, place.runs)] if which == "all" else [which]
     device = str(resolve_device(request.device))
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
+    conditional = bool(run.config["conditional"])
+    _check_classes(bench.groups, conditional, f"run {run.id} is unconditional")
     found = []
     for checkpoint in wanted:
         trained = load_generator(
             place.store, run, place.runs, checkpoint, weights=request.weights, device=device, command=command
         )
         names = trained.class_names
+        drawing = Drawing(trained.weights, request.labels, request.truncation, request.standing, seed)
+        if request.standing:
+            sampling.standing_statistics(
+                trained.network, len(names) if names else None, seed=seed, truncation=request.truncation
+            )
         for group in bench.groups:
-            real = bench.real(group, conditional=names is not None)
+            real = bench.real(group, conditional=conditional)
             if real.images and trained.data_sha256 != bench.data.data_sha256:
                 audience.warn(f"The data are not those that run {run.id} was trained on.")
             scores = evaluation.score(
-                evaluation.generated(trained.network, group.images, len(names) if names else None, seed),
+                evaluation.generated(trained.network, group.images, bench.frequencies(names), drawing),
                 group.metrics,
-                bench.extractor,
-                bench.label,
+                bench.extraction,
                 step=trained.step,
                 samples=group.images,
                 class_names=names,
                 real=real,
-                evidence={**evaluation.origin(trained.weights, names, seed), "protocol name": request.protocol.name},
+                settings=drawing.settings(conditional=conditional),
+                evidence={**drawing.evidence(conditional=conditional), "checkpoint": which},
                 progress=bench.watch(f"step {trained.step}", group.images),
+                protocol=request.protocol.name,
             )
             for scored in scores:
                 place.store.add_score(run.id, score_of(scored))
             found += scores
+    bench.mention_resizing()
     told = ", ".join(dict.fromkeys(scored.metric for scored in found))
     place.store.add_event(run.id, Event(kind="evaluated", message=f"Scored after training: {told}.", step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
@@ -180,6 +213,7 @@ def evaluate_images(
     data = bench.data
     made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
     names = made.class_names if made.class_names and made.class_names == data.class_names else None
+    _check_classes(bench.groups, names is not None, f"{folder} has no folders that are named as the data's classes")
     found = []
     for group in bench.groups:
         count = min(group.images, len(made.images))
@@ -190,19 +224,17 @@ def evaluate_images(
         found += evaluation.score(
             evaluation.pictures(made.images, made.labels if names else None, count),
             group.metrics,
-            bench.extractor,
-            bench.label,
+            bench.extraction,
             step=0,
             samples=count,
             class_names=names,
             real=bench.real(group, conditional=names is not None),
-            evidence={
-                "pictures": str(folder),
-                "pictures_sha256": made.data_sha256,
-                "protocol name": request.protocol.name,
-            },
+            settings={},
+            evidence={"pictures": str(folder), "pictures_sha256": made.data_sha256},
             progress=bench.watch(str(folder), count),
+            protocol=request.protocol.name,
         )
+    bench.mention_resizing()
     return found
 
 
@@ -217,10 +249,22 @@ def _chosen(request: Request) -> list[Layer]:
 
 
 def _bench(composition: Composition, request: Request, place: Place, audience: Audience, *, size: int | None) -> _Bench:
+    device = resolve_device(request.device)
+    set_precision(request.precision, device)
+    name = composition.config.extractor.name
     with blaming(composition.entries["extractor"]):
-        extractor = composition.extractor.load(str(resolve_device(request.device)), place.cache / "weights")
-        evaluation.try_extractor(extractor, composition.config.extractor.name)
-    return _Bench(composition, request, place, audience, extractor, list(_groups(request)), size)
+        loaded = composition.extractor.load(str(device), place.cache / "weights")
+        try_extractor(loaded, name)
+    extraction = Extraction(loaded, composition.extractor.label(name), device, request.precision)
+    return _Bench(composition, request, place, audience, extraction, list(_groups(request)), size)
+
+
+def _check_classes(groups: Sequence[_Group], conditional: bool, why: str) -> None:
+    """Raise `UsageError` where a metric asks for classes and there are none."""
+    for group in groups:
+        for name, metric in group.metrics.items():
+            if metric.needs_classes and not conditional:
+                raise UsageError(f"The metric {name!r} needs classes, and {why}: leave it out.")
 
 
 def _groups(request: Request) -> Iterable[_Group]:

@@ -113,6 +113,19 @@ def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
     return str(manifest.extractor["name"]), {**options, **weights}
 
 
+def found_again(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a trained extractor, led to its weights where they lie now: they may have moved since a run's start.
+
+    Only a file under the same name and with the same SHA-256 in its manifest takes the place of one that is gone.
+    """
+    name, weights = options.get("trained"), options.get("weights")
+    if weights is None or Path(weights).exists() or name not in names():
+        return dict(options)
+    if read(name).weights_sha256 != options.get("sha256"):
+        return dict(options)
+    return {**options, "weights": str(folder_of(name) / WEIGHTS)}
+
+
 def check_name(name: str, catalog: Catalog, *, replace: bool) -> None:
     """Raise `UsageError` where a new extractor cannot be called `name`."""
     bad = [letter for letter in name if letter in "/\\" or not letter.isprintable()]

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.sample import Device, WhichWeights
+from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sngan_cli.events import Scored
     from sngan_cli.scoring import Request
+
+
+class Labels(StrEnum):
+    """How often each class is drawn."""
+
+    EVEN = "even"
+    DATA = "data"
+
+
+class Precision(StrEnum):
+    """Arithmetic of an extractor's convolutions and matrix products."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    BF16 = "bf16"
 
 
 def evaluate(
@@ -43,6 +59,14 @@ def evaluate(
     ] = None,
     weights: WhichWeights = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the latents (default: the run's).")] = None,
+    labels: Annotated[
+        Labels | None, typer.Option(help="Classes that are drawn: each as often (even), or as often as in the data.")
+    ] = None,
+    truncation: Truncation = None,
+    standing: Standing = False,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of the extractor; what bf16 changes is recorded.")
+    ] = Precision.FP32,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores with their evidence as JSON.")] = False,
 ) -> None:
@@ -60,6 +84,11 @@ def evaluate(
         raise UsageError("--images needs --against DATASET: the pictures that they are to be like.")
     if run_id is not None and (against is not None or size is not None):
         raise UsageError("--against and --size go with --images: a run is compared with its own data.")
+    if images is not None and (weights or labels or truncation or standing or seed is not None):
+        raise UsageError(
+            "--weights, --labels, --truncation, --standing and --seed say how a run draws: leave them out beside "
+            "--images."
+        )
     request = Request(
         metrics=_metrics(metric, set_ or (), run_id),
         protocol=find(protocol),
@@ -68,6 +97,10 @@ def evaluate(
         data_dir=None if data_dir is None else str(data_dir.expanduser().absolute()),
         weights=weights,
         seed=seed,
+        labels=(labels or Labels.EVEN).value,
+        truncation=truncation,
+        standing=standing,
+        precision=precision.value,
     )
     _print(_of_run(run_id, checkpoint, request) if run_id else _of_pictures(images, against, request, size), as_json)
 

@@ -35,7 +35,7 @@ def train(
     size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Side that pictures are brought to (default: the data set's).")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the pictures.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the pictures.")] = 12,
     batch_size: Annotated[int, typer.Option(min=2, max=65_536, help="Pictures in a step.")] = 128,
     lr: Annotated[float, typer.Option(min=1e-8, max=100, help="Peak of the learning rate.")] = 0.1,
     width: Annotated[

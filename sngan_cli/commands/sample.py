@@ -33,6 +33,14 @@ WhichWeights = Annotated[
     typer.Option("--weights", help="Raw or averaged weights of G (default: those the run is scored with)."),
 ]
 
+Truncation = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=10, metavar="T", help="Cut latents off at +-T: finer images, and less varied ones."),
+]
+Standing = Annotated[
+    bool, typer.Option("--standing", help="Give G's batch norms the statistics of 10000 of its own images.")
+]
+
 
 def sample(
     run_id: Run,
@@ -54,6 +62,8 @@ def sample(
     seed: Seed = 0,
     checkpoint: WhichCheckpoint = "last",
     weights: WhichWeights = None,
+    truncation: Truncation = None,
+    standing: Standing = False,
     device: Device = "auto",
 ) -> None:
     """Draw samples of a run; prints the path of the picture on stdout."""
@@ -69,7 +79,9 @@ def sample(
     width = columns or sampling.columns_of(count, min(rows_of, 10) if rows_of and images is None else rows_of)
     if rows_of and columns is None and count > rows_of:
         count = width * (rows_of if images else min(rows_of, 10))  # no class is left out
-    z = sampling.latents(trained.network, count, seed, "sample")
+    if standing:
+        sampling.standing_statistics(trained.network, classes, seed=seed, truncation=truncation)
+    z = sampling.latents(trained.network, count, seed, "sample", truncation)
     y = sampling.sheet_labels(classes, chosen, count, width)
     drawn = sampling.images(trained.network, z, y)
     pictures.save(pictures.grid(sampling.to_arrays(drawn), width, scale), output)

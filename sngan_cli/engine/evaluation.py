@@ -4,77 +4,111 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from sngan_cli.contracts import Classwise, Comparison, Features, LoadedExtractor, Metric, Remarking
+from sngan_cli.config.protocols import name_of
+from sngan_cli.contracts import Classwise, Comparison, Features, Metric, Remarking
 from sngan_cli.engine import features, sampling
-from sngan_cli.errors import ComponentError
+from sngan_cli.engine.extraction import Extraction
 from sngan_cli.events import Scored
 
 
 @dataclass(frozen=True)
 class References:
-    """What metrics made of `images` real images, by metric."""
+    """What metrics made of `images` real images of a data set, by metric."""
 
-    images: int
-    statistics: Mapping[str, Mapping[str, torch.Tensor]]
+    images: int = 0
+    whole: bool = False
+    """Whether these are all images of the data set."""
+    data_sha256: str = ""
+    statistics: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
 
 
-def try_extractor(extractor: LoadedExtractor, name: str) -> None:
-    """Show two images to an extractor; raises `ComponentError` where it gives no features of them."""
-    with torch.no_grad():
-        found = extractor(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
-    shapes = [getattr(getattr(found, part, None), "shape", None) for part in ("pooled", "logits")]
-    if not all(shape is not None and len(shape) == 2 and shape[0] == 2 for shape in shapes):
-        raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
-    if not isinstance(getattr(extractor, "weights_sha256", None), str):
-        raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
+@dataclass(frozen=True)
+class Drawing:
+    """How images are drawn from a generator for a score.
+
+    `weights` are those of G that are given: raw or averaged. `labels` are spread over the classes evenly, or drawn at
+    random as often as the data have them. `truncation` is the largest absolute value in a latent (Brock et al., 2019,
+    section 3.1). `standing`: batch norms have the statistics of `sampling.standing_statistics`.
+    """
+
+    weights: str = "raw"
+    labels: Literal["even", "data"] = "even"
+    truncation: float | None = None
+    standing: bool = False
+    seed: int = 0
+
+    def settings(self, *, conditional: bool) -> dict[str, int | float | str]:
+        """What makes scores incomparable with those of images that are drawn as usual."""
+        found: dict[str, int | float | str] = {}
+        if conditional and self.labels != "even":
+            found["labels"] = self.labels
+        if self.truncation is not None:
+            found["truncation"] = self.truncation
+        return found
+
+    def evidence(self, *, conditional: bool) -> dict[str, str | int | float]:
+        """What a score rests on, as far as it is this."""
+        return {
+            "generator_weights": self.weights + (", standing statistics" if self.standing else ""),
+            "labels": self.labels if conditional else "none",
+            "truncation": "none" if self.truncation is None else self.truncation,
+            "seed": self.seed,
+        }
 
 
 def references(
     metrics: Mapping[str, Metric],
     features_of: Callable[[np.ndarray], Iterator[Features]],
     labels: np.ndarray,
+    data_sha256: str,
     *,
     conditional: bool,
     count: int,
+    evenly: bool = True,
 ) -> References:
     """Measure `count` real images (all, where there are fewer) for every metric that compares with some.
 
-    `labels` (N,) are those of the data; unless `conditional` all images count as one class. Which images are taken
-    depends on the data alone: evenly from all classes, as far as these go. `features_of` gives the features of chosen
-    ones, in order.
+    `labels` (N,) are those of the data, whose content `data_sha256` names; unless `conditional` all images count as one
+    class. Which images are taken depends on the data alone: `evenly` from all classes, as far as these go, or at random
+    from all. `features_of` gives the features of chosen ones, in order.
     """
     count = min(count, len(labels))
     made = {name: metric.reference(count) for name, metric in metrics.items()}
     started = {name: reference for name, reference in made.items() if reference is not None}
     if not started:
-        return References(0, {})
-    chosen = _evenly(labels if conditional else np.zeros_like(labels), count)
+        return References()
+    chosen = _evenly(labels if conditional and evenly else np.zeros_like(labels), count)
     seen = 0
     for found in features_of(chosen):
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
         seen += len(found.pooled)
         for reference in started.values():
             reference.add(replace(found, labels=y))
-    return References(count, {name: reference.result() for name, reference in started.items()})
+    return References(
+        count, count == len(labels), data_sha256, {name: reference.result() for name, reference in started.items()}
+    )
 
 
 def generated(
-    generator: nn.Module, samples: int, classes: int | None, seed: int
+    generator: nn.Module, samples: int, frequencies: Sequence[float] | None, drawing: Drawing
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Draw `samples` uint8 images (N, 3, H, W) and their labels (evenly over the classes), batch by batch.
+    """Draw `samples` uint8 images (N, 3, H, W) and their labels, batch by batch.
 
-    No random state outside is touched.
+    `frequencies` (K,) are those of the classes in the data, None where the generator is unconditional. No random state
+    outside is touched.
     """
-    z = sampling.latents(generator, samples, seed, "scores")
-    y = None if classes is None else torch.arange(samples) % classes
+    z = sampling.latents(generator, samples, drawing.seed, "scores", drawing.truncation)
+    y = None
+    if frequencies is not None:
+        y = sampling.labels(samples, len(frequencies), frequencies if drawing.labels == "data" else None, drawing.seed)
     for start in range(0, samples, sampling.BATCH):
         part = slice(start, start + sampling.BATCH)
         labels = None if y is None else y[part]
@@ -91,46 +125,47 @@ def pictures(
         yield batch, None if labels is None else torch.from_numpy(labels[index])
 
 
-def origin(weights: str, class_names: Sequence[str] | None, seed: int) -> dict[str, str | int]:
-    """The evidence of a score that tells how its images were drawn."""
-    return {"generator_weights": weights, "labels": "none" if class_names is None else "even", "seed": seed}
-
-
 def score(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
     metrics: Mapping[str, Metric],
-    extractor: LoadedExtractor,
-    extractor_name: str,
+    extraction: Extraction,
     *,
     step: int,
     samples: int,
     class_names: Sequence[str] | None,
     real: References,
-    evidence: Mapping[str, str | int],
+    settings: Mapping[str, int | float | str],
+    evidence: Mapping[str, str | int | float],
     progress: Callable[[int], bool],
+    protocol: str | None = None,
 ) -> list[Scored]:
     """Score `samples` images, uint8 (N, 3, H, W) and labels (N,) in batches, by every metric.
 
-    `evidence` says where the images come from. `progress` is told how many are done, and answers whether to go on.
+    `settings` and `evidence` say how the images were made: what makes scores of them incomparable with others, and
+    everything. A score names the protocol that it follows, `protocol` where it is one of several. `progress` is told
+    how many are done, and answers whether to go on.
     """
     accumulators = {name: metric.accumulator(samples) for name, metric in metrics.items()}
     done = 0
     for images, y in batches:
-        with torch.no_grad():
-            seen = replace(extractor(images), labels=y)
+        seen = replace(extraction(images), labels=y)
         for accumulator in accumulators.values():
             accumulator.add(seen)
         done += len(images)
         if not progress(done):
             raise features.ScoringStoppedError
-    digest = extractor.weights_sha256
     found = []
     for name, metric in metrics.items():
         accumulator = accumulators[name]
-        settings: dict[str, int | float | str] = {**metric.protocol()}
+        unusual = {**extraction.settings(), **settings}
+        own: dict[str, int | float | str] = {**metric.protocol(), **unusual}
+        known: dict[str, int | float | str] = {"images": samples, **metric.protocol()}
         if name in real.statistics:
             cast("Comparison", accumulator).against(real.statistics[name])
-            settings["real"] = real.images
+            own["real"] = f"{real.images}@{real.data_sha256[:8]}"
+            known |= {"real": real.images, "real_sha256": real.data_sha256}
+        compared = real.images if name in real.statistics else None
+        named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
         value, std = accumulator.result()
         more: dict[str, str | Mapping[str, float]] = {}
         if isinstance(accumulator, Remarking) and (remark := accumulator.remark()):
@@ -145,12 +180,11 @@ def score(
                 value=value,
                 std=std,
                 higher_is_better=metric.higher_is_better,
-                protocol=_protocol(extractor_name, digest, samples, settings),
+                protocol=_protocol(extraction.label, samples, own),
                 evidence={
-                    "extractor": extractor_name,
-                    "weights_sha256": digest,
-                    "images": samples,
-                    **settings,
+                    **extraction.evidence(),
+                    **({} if named is None else {"protocol name": named}),
+                    **known,
                     **evidence,
                     "sngan": version("sngan"),
                     "torch": torch.__version__,
@@ -174,6 +208,6 @@ def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
     return order[np.argsort(rounds[order], kind="stable")][:count]
 
 
-def _protocol(extractor: str, digest: str, images: int, settings: Mapping[str, object]) -> str:
+def _protocol(extractor: str, images: int, settings: Mapping[str, object]) -> str:
     """Identity of a way of measuring: values under different ones are not to be compared."""
-    return " ".join([f"{extractor}@{digest[:8]}", f"n={images}", *(f"{k}={v}" for k, v in sorted(settings.items()))])
+    return " ".join([extractor, f"n={images}", *(f"{k}={v}" for k, v in sorted(settings.items()))])

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sngan_cli.contracts import Features, LoadedExtractor
+from sngan_cli.contracts import Features
+from sngan_cli.engine.extraction import Extraction
 from sngan_cli.engine.sampling import BATCH
 
 
@@ -32,7 +33,7 @@ class RealImages(Protocol):
 
 
 def of_real(
-    extractor: LoadedExtractor,
+    extraction: Extraction,
     data: RealImages,
     chosen: np.ndarray,
     *,
@@ -43,10 +44,10 @@ def of_real(
 
     `progress` is told how many are extracted, and answers whether to go on; `ScoringStoppedError` where not.
     """
-    extracted = _extracted(extractor, data.images, chosen, progress)
+    extracted = _extracted(extraction, data.images, chosen, progress)
     if cache is None:
         return extracted
-    key = f"{data.data_sha256} {extractor.weights_sha256} {hashlib.sha256(chosen.tobytes()).hexdigest()}"
+    key = f"{data.data_sha256} {extraction.identity} {hashlib.sha256(chosen.tobytes()).hexdigest()}"
     return _cached(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors", extracted)
 
 
@@ -58,12 +59,11 @@ def batches(images: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray
 
 
 def _extracted(
-    extractor: LoadedExtractor, images: np.ndarray, chosen: np.ndarray, progress: Callable[[int], bool]
+    extraction: Extraction, images: np.ndarray, chosen: np.ndarray, progress: Callable[[int], bool]
 ) -> Iterator[Features]:
     done = 0
     for index, batch in batches(images, chosen):
-        with torch.no_grad():
-            yield extractor(batch)
+        yield extraction(batch)
         done += len(index)
         if not progress(done):
             raise ScoringStoppedError

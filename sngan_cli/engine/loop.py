@@ -18,6 +18,8 @@ from sngan_cli.engine import checkpoint, evaluation, features, pictures, samplin
 from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
+from sngan_cli.engine.evaluation import Drawing
+from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import Losses, blind_loss, iteration
 from sngan_cli.errors import DIVERGED, DivergedError, SnganError
@@ -89,7 +91,13 @@ class Training:
         self.progress = Progress(
             step=0, drawn=0, data_sha256=data.data_sha256, class_names=data.class_names if classes else None
         )
-        self._folder, self._observe, self._extractor, self._stop = folder, observer, extractor, stop
+        self._folder, self._observe, self._stop = folder, observer, stop
+        self._extraction: Extraction | None = None
+        if extractor is not None:
+            name = composition.extractor.label(config.extractor.name)
+            # G draws and the extractor looks in full precision, but for what a GPU does to every product in tf32.
+            precision: Precision = "tf32" if config.precision == "tf32" else "fp32"
+            self._extraction = Extraction(extractor, name, device, precision)
         self._stopping, self._cache = False, cache
         self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"
@@ -154,13 +162,16 @@ class Training:
 
     def _owes_score(self) -> bool:
         return (
-            self._extractor is not None and self._is_time_to_score() and self.progress.scored_step != self.progress.step
+            self._extraction is not None
+            and self._is_time_to_score()
+            and self.progress.scored_step != self.progress.step
         )
 
     def _score(self, step: int) -> None:
-        assert self._extractor is not None
-        extractor, total = self._extractor, self.config.eval_samples
+        assert self._extraction is not None
+        extraction, total = self._extraction, self.config.eval_samples
         class_names = self.data.class_names if self.gan.classes else None
+        drawing = Drawing(weights=self.config.weights, seed=self.config.seed)
 
         def report(done: int, of: int = total) -> bool:
             self._observe(Scoring(step, done, of))
@@ -170,7 +181,7 @@ class Training:
         def features_of_real(chosen: np.ndarray) -> Iterator[Features]:
             count = len(chosen)
             return features.of_real(
-                extractor, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
+                extraction, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
             )
 
         try:
@@ -179,20 +190,21 @@ class Training:
                     self.composition.metrics,
                     features_of_real,
                     self.data.labels,
+                    self.data.data_sha256,
                     conditional=class_names is not None,
                     count=total,
                 )
-            generator, seed = self.gan.drawing(self.config.weights), self.config.seed
+            even = [1.0] * len(class_names) if class_names else None
             scores = evaluation.score(
-                evaluation.generated(generator, total, self.gan.classes, seed),
+                evaluation.generated(self.gan.drawing(self.config.weights), total, even, drawing),
                 self.composition.metrics,
-                extractor,
-                self.composition.extractor.label(self.config.extractor.name),
+                extraction,
                 step=step,
                 samples=total,
                 class_names=class_names,
                 real=self._real,
-                evidence=evaluation.origin(self.config.weights, class_names, seed),
+                settings=drawing.settings(conditional=class_names is not None),
+                evidence={**drawing.evidence(conditional=class_names is not None), "checkpoint": "while training"},
                 progress=report,
             )
         except features.ScoringStoppedError:

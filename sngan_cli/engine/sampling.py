@@ -3,25 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.gan import latent_dim
 from sngan_cli.errors import UsageError
 
 BATCH = 100
+STANDING = 100
+"""Batches that standing statistics are taken over."""
 
 
-def latents(generator: nn.Module, images: int, seed: int, purpose: str) -> Tensor:
-    """Draw z ~ N(0, I) of shape (images, latent_dim) on the CPU, the same on every device."""
+def latents(generator: nn.Module, images: int, seed: int, purpose: str, truncation: float | None = None) -> Tensor:
+    """Draw z ~ N(0, I) of shape (images, latent_dim) on the CPU, the same on every device.
+
+    With a `truncation` the normal distribution is cut off there on both sides (Brock et al., 2019, section 3.1).
+    """
     random = torch.Generator().manual_seed(derived_seed(seed, purpose))
-    return torch.randn(images, latent_dim(generator), generator=random)
+    if truncation is None:
+        return torch.randn(images, latent_dim(generator), generator=random)
+    z = torch.empty(images, latent_dim(generator))
+    return nn.init.trunc_normal_(z, a=-truncation, b=truncation, generator=random)
+
+
+def labels(images: int, classes: int, frequencies: Sequence[float] | None, seed: int) -> Tensor:
+    """Labels (images,): each of `classes` in turn, or drawn at random in proportion to `frequencies` (classes,)."""
+    if frequencies is None:
+        return torch.arange(images) % classes
+    random = torch.Generator().manual_seed(derived_seed(seed, "labels"))
+    return torch.multinomial(torch.tensor(frequencies, dtype=torch.float64), images, True, generator=random)
+
+
+@torch.no_grad()
+def standing_statistics(
+    generator: nn.Module, classes: int | None, *, seed: int, truncation: float | None = None
+) -> None:
+    """Give the batch norms of a generator the mean statistics of many batches of its own (Brock et al., 2019, 3.1).
+
+    They replace the running statistics, which trail behind the weights and are those of untruncated latents. Raises
+    `UsageError` where no batch norm keeps any.
+    """
+    norms = [module for module in generator.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    if not norms:
+        raise UsageError(
+            f"The generator {type(generator).__name__} has no batch norm: standing statistics are for those."
+        )
+    device = next(generator.parameters()).device
+    z = latents(generator, STANDING * BATCH, seed, "standing statistics", truncation)
+    y = None if classes is None else labels(len(z), classes, None, seed)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # the mean of all batches, each as heavy as the others
+    for part, chosen in _batches(z, y):
+        generator(part.to(device), None if chosen is None else chosen.to(device))
+    for norm in norms:
+        norm.eval()
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     shown = sngan("runs", "show", trained, "--json").json
     added = {s["metric"]: s for s in shown["scores"] if s["evidence"].get("protocol name") == "quick"}
     assert added["is"]["protocol"].endswith("n=60 splits=3")
-    assert added["fid"]["protocol"].endswith("n=40 real=12")
+    assert re.search(r" n=40 real=12@[0-9a-f]{8}$", added["fid"]["protocol"])
     assert added["fid"]["evidence"]["generator_weights"] == "raw"
     assert "40 images for 128 features" in added["fid"]["evidence"]["remark"]
     # Of twelve real images two classes have two each: the others have no distance to compare with.
@@ -119,6 +120,9 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         (["tiny", "--extractor", "shape-cnn"], 2, "There is no extractor 'shape-cnn'. Did you mean 'shapes-cnn'"),
         (["tiny", "--data-dir", "x"], 2, "'shapes' is not read from files: leave --data-dir out"),
         (["--images", "nowhere", "--against", "shapes"], 1, "nowhere"),
+        (["--images", "x", "--against", "shapes", "--truncation", "0.5"], 2, "say how a run draws: leave them out"),
+        (["tiny", "--truncation", "0"], 2, "greater than or equal to 0.01"),
+        (["tiny", "--precision", "tf32"], 2, "'tf32' exists on CUDA devices only"),
     ],
 )
 def test_mistakes_are_named(
@@ -145,3 +149,37 @@ def test_the_protocols_are_those_of_the_papers(monkeypatch: pytest.MonkeyPatch) 
     assert found["sngan-2018"].of("is") == (50_000, 5_000, {"splits": 10})
     assert found["sngan-2018"].of("fid") == (10_000, 5_000, {})
     assert found["article"].of("is") == (10_000, 10_000, {"splits": 1})
+
+
+def test_how_images_are_drawn_is_an_option_and_recorded(sngan: Any, trained: str) -> None:
+    plain = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
+    drawn = ("--labels", "data", "--truncation", "0.5", "--standing", "--precision", "bf16", "--checkpoint", "best")
+    usual, other = sngan(*plain).json[0], sngan(*plain, *drawn).json[0]
+    assert usual["evidence"]["checkpoint"] == "last"
+    assert usual["evidence"]["protocol name"] == "quick"
+    assert other["value"] != usual["value"]
+    assert " labels=data precision=bf16 real=12@" in other["protocol"]
+    assert other["protocol"].endswith(" truncation=0.5")
+    evidence = other["evidence"]
+    assert "protocol name" not in evidence
+    assert evidence["generator_weights"] == "raw, standing statistics"
+    assert 0 < evidence["difference of features from fp32"] < 0.05
+    assert evidence["checkpoint"] == "best"
+    assert len(sngan("runs", "show", trained, "--json").json["scores"]) == 4
+    shown = sngan("runs", "show", trained).out
+    assert "standing statistics" in shown
+
+
+def test_metrics_of_classes_are_refused_where_there_are_none(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    run = sngan("train", *tiny, "--steps", 1).out.strip()
+    refused = sngan("evaluate", run, "--protocol", "quick", "--metric", "accuracy", "--device", "cpu")
+    assert refused.code == 2
+    assert f"The metric 'accuracy' needs classes, and run {run} is unconditional" in refused.err
+    pictures = drawn(tmp_path / "plain", 60, labelled=False)
+    refused = sngan("evaluate", "--images", pictures, "--against", "shapes", "--size", 8, "--protocol", "quick",
+                    "--metric", "accuracy", "--device", "cpu")  # fmt: skip
+    assert refused.code == 2
+    assert "has no folders that are named as the data's classes" in refused.err
+    refused = sngan("train", *tiny, "--steps", 1, "--set", "metrics.accuracy={}")
+    assert refused.code == 2
+    assert "The metric 'accuracy' needs classes: give --conditional" in refused.err

@@ -89,17 +89,39 @@ def test_its_name_scores_a_run_of_another_size_and_the_run_names_the_weights(
         "name": "classifier", "width": 4, "trained": "mine", "weights": str(mine / "weights.safetensors"),
         "sha256": manifest["weights_sha256"],
     }  # fmt: skip
-    run_id = sngan("train", *arguments, "--steps", 2).out.strip()
+    done = sngan("train", *arguments, "--steps", 2)
+    assert "Images of 16 px are scored as 8 px, which the extractor was trained for" in done.err
+    run_id = done.out.strip()
     run = sngan("runs", "show", run_id, "--json").json
     (score,) = run["scores"]
     assert score["protocol"].startswith(f"mine@{manifest['weights_sha256'][:8]} n=20")
     assert score["evidence"]["extractor"] == "mine"
     assert score["evidence"]["weights_sha256"] == manifest["weights_sha256"]
+    assert score["evidence"]["resized"] == "16 px to 8 px"
     assert run["config"]["extractor"] == table
     assert 1 <= score["value"] <= 10
     resumed = sngan("train", "--resume", run_id, "--extractor", "mine", "--steps", 3)
     assert resumed.code == 0, resumed.err
     assert len(sngan("runs", "show", run_id, "--json").json["scores"]) == 2
+
+
+def test_weights_that_have_moved_are_found_again(
+    sngan: Any, tiny: list[str], home: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = sngan("train", *tiny, "--steps", 1, "--extractor", "mine").out.strip()
+    moved = home.with_name("moved")
+    home.rename(moved)
+    monkeypatch.setenv("SNGAN_HOME", str(moved))
+    resumed = sngan("train", "--resume", run_id, "--steps", 2)
+    assert resumed.code == 0, resumed.err
+    used = sngan("runs", "show", run_id, "--json").json["config"]["extractor"]["weights"]
+    assert used == str(moved / "extractors" / "mine" / "weights.safetensors")
+    manifest = moved / "extractors" / "mine" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
+    (moved / "extractors" / "mine").rename(moved / "extractors" / "other")
+    refused = sngan("train", "--resume", run_id, "--steps", 3)
+    assert refused.code == 1
+    assert f"The classifier's weights {used} cannot be read" in refused.err
 
 
 def test_a_configuration_that_names_it_means_the_same_again(

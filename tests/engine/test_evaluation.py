@@ -1,10 +1,71 @@
-"""Which real images a score looks at."""
+"""What scores look at: real images, generated ones, and an extractor at work."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from sngan_cli.engine.evaluation import _evenly
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sngan_cli.contracts import Features
+from sngan_cli.engine import evaluation
+from sngan_cli.engine.evaluation import Drawing, References, _evenly
+from sngan_cli.engine.extraction import Extraction
+
+CPU = torch.device("cpu")
+
+
+class Plain(nn.Module):
+    """Draws every latent as a picture of one colour."""
+
+    latent_dim = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
+        return (z * self.weight).view(-1, 3, 1, 1).expand(-1, 3, 2, 2) / 8
+
+
+class Linear:
+    """Features by a matrix product, in whatever arithmetic is asked for."""
+
+    weights_sha256 = "cd" * 32
+    side = 4
+
+    def __init__(self) -> None:
+        self._weight = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+
+    def __call__(self, images: Tensor) -> Features:
+        found = (images.float() / 255).mean((2, 3)) @ self._weight
+        return Features(found, found)
+
+
+def scored(drawing: Drawing, extraction: Extraction, frequencies: list[float] | None) -> Any:
+    from sngan_plugins.metrics.inception_score import InceptionScore
+
+    names = None if frequencies is None else [str(k) for k in range(len(frequencies))]
+    (found,) = evaluation.score(
+        evaluation.generated(Plain(), 250, frequencies, drawing),
+        {"is": InceptionScore(splits=2)},
+        extraction,
+        step=0,
+        samples=250,
+        class_names=names,
+        real=References(),
+        settings=drawing.settings(conditional=names is not None),
+        evidence=drawing.evidence(conditional=names is not None),
+        progress=lambda _: True,
+    )
+    return found
+
+
+def labels_of(drawing: Drawing, frequencies: list[float]) -> list[int]:
+    drawn = evaluation.generated(Plain(), 2000, frequencies, drawing)
+    return torch.cat([y for _, y in drawn if y is not None]).tolist()
 
 
 def test_real_images_are_taken_evenly_from_the_classes() -> None:
@@ -15,3 +76,76 @@ def test_real_images_are_taken_evenly_from_the_classes() -> None:
     assert chosen.tolist() == _evenly(labels, 12).tolist()
     assert sorted(_evenly(labels, 1000).tolist()) == list(range(58))
     assert sorted(labels[chosen[:3]].tolist()) == [0, 1, 2]
+
+
+def test_labels_are_drawn_evenly_or_as_often_as_in_the_data() -> None:
+    frequencies = [0.7, 0.0, 0.3]
+    assert np.bincount(labels_of(Drawing(), frequencies)).tolist() == [667, 667, 666]
+    drawn = labels_of(Drawing(labels="data"), frequencies)
+    counts = np.bincount(drawn, minlength=3)
+    assert counts[1] == 0
+    assert counts[0] / 2000 == pytest.approx(0.7, abs=0.04)  # four standard deviations of the mean
+    assert drawn == labels_of(Drawing(labels="data"), frequencies)
+    assert drawn != labels_of(Drawing(labels="data", seed=1), frequencies)
+    assert sorted(drawn) != drawn
+
+
+def test_what_is_unusual_makes_a_protocol_of_its_own() -> None:
+    usual = scored(Drawing(), Extraction(Linear(), "linear", CPU), None)
+    assert usual.protocol == "linear@cdcdcdcd n=250 splits=2"
+    assert (usual.evidence["labels"], usual.evidence["truncation"], usual.evidence["precision"]) == (
+        "none",
+        "none",
+        "fp32",
+    )
+    assert scored(Drawing(labels="data"), Extraction(Linear(), "linear", CPU), None).protocol == usual.protocol
+    other = scored(
+        Drawing(labels="data", truncation=0.5, standing=True), Extraction(Linear(), "linear", CPU, "bf16"), [0.5, 0.5]
+    )
+    assert other.protocol == "linear@cdcdcdcd n=250 labels=data precision=bf16 splits=2 truncation=0.5"
+    assert other.evidence["labels"] == "data"
+    assert other.evidence["truncation"] == 0.5
+    assert other.evidence["generator_weights"] == "raw, standing statistics"
+
+
+def test_a_score_names_the_protocol_that_it_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sngan_cli.config import protocols
+    from sngan_cli.config.protocols import ScoringProtocol, name_of
+    from sngan_plugins.metrics.fid import FrechetInceptionDistance
+    from sngan_plugins.metrics.inception_score import InceptionScore
+
+    tables = {
+        "first": ScoringProtocol("first", "", 250, 0, {"is": {"splits": 2}}),
+        "second": ScoringProtocol("second", "", 250, 90, {"is": {"splits": 2}}),
+    }
+    monkeypatch.setattr(protocols, "protocols", lambda: tables)
+    assert scored(Drawing(), Extraction(Linear(), "linear", CPU), None).evidence["protocol name"] == "first"
+    unusual = scored(Drawing(truncation=1.0), Extraction(Linear(), "linear", CPU), None)
+    assert "protocol name" not in unusual.evidence
+    halves, tenths, fid = InceptionScore(splits=2), InceptionScore(), FrechetInceptionDistance()
+    assert name_of("is", halves, 250, None, whole=False, preferred="second") == "second"
+    assert name_of("is", tenths, 250, None, whole=False) is None
+    assert name_of("is", halves, 249, None, whole=False) is None
+    assert name_of("fid", fid, 250, 90, whole=False, preferred="first") == "second"
+    assert name_of("fid", fid, 250, 1000, whole=True) == "first"
+    assert name_of("fid", fid, 250, 1000, whole=False) is None
+
+
+def test_in_bf16_the_difference_is_measured() -> None:
+    extraction = Extraction(Linear(), "linear", CPU, "bf16")
+    images = torch.randint(0, 256, (50, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    found, exact = extraction(images).pooled, Linear()(images).pooled
+    assert found.dtype == torch.float32
+    expected = ((found - exact).norm() / exact.norm()).item()
+    assert 1e-4 < expected < 2e-2
+    assert extraction.evidence()["difference of features from fp32"] == pytest.approx(expected)
+    assert extraction.identity != Extraction(Linear(), "linear", CPU).identity
+    assert "difference of features from fp32" not in Extraction(Linear(), "linear", CPU).evidence()
+
+
+def test_resizing_is_said() -> None:
+    extraction = Extraction(Linear(), "linear", CPU)
+    extraction(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+    assert "resized" not in extraction.evidence()
+    extraction(torch.zeros(1, 3, 9, 9, dtype=torch.uint8))
+    assert extraction.evidence()["resized"] == "9 px to 4 px"

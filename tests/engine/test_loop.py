@@ -149,7 +149,7 @@ def test_metrics_that_compare_are_given_the_data(
     Training(composition, data, tmp_path, listener, extractor=extractor).run()
     scored = [event for event in listener.of(Scored) if event.metric == "diversity"]
     assert [event.step for event in scored] == [1, 2]
-    assert scored[0].protocol == "shapes-cnn@abababab n=20 distance=euclidean real=10"
+    assert scored[0].protocol == "shapes-cnn@abababab n=20 distance=euclidean real=10@00000000"
     assert scored[0].evidence["real"] == 10
     classes = scored[0].evidence["classes"]
     assert list(classes) == ["ant", "bee", "cat"]

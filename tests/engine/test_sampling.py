@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -100,3 +101,46 @@ def test_sheet_labels() -> None:
     chosen = sampling.sheet_labels(5, 3, 2, 2)
     assert chosen is not None
     assert chosen.tolist() == [3, 3]
+
+
+def test_truncated_latents_stay_within_and_follow_the_normal_distribution() -> None:
+    z = sampling.latents(Echo(), 20_000, 0, "test", truncation=0.8)
+    assert z.abs().max() <= 0.8
+    # Variance of a normal distribution cut off at +-t: 1 - 2 t pdf(t) / (2 cdf(t) - 1); 0.19 for t = 0.8.
+    density, within = math.exp(-0.32) / math.sqrt(2 * math.pi), math.erf(0.8 / math.sqrt(2))
+    assert z.var().item() == pytest.approx(1 - 2 * 0.8 * density / within, rel=0.01)
+    assert torch.equal(z, sampling.latents(Echo(), 20_000, 0, "test", truncation=0.8))
+
+
+class Scaled(nn.Module):
+    """Normalises latents, scaled by the class; the weight has outgrown the norm's running statistics."""
+
+    latent_dim = 2
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.scale, self.norm = nn.Parameter(torch.tensor([3.0, 4.0])), norm
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.dropout((z * self.scale[y].unsqueeze(1)).view(-1, 2, 1, 1)))
+
+
+def test_standing_statistics_are_those_of_generated_images() -> None:
+    norm = nn.BatchNorm2d(2)
+    generator = Scaled(norm).eval()
+    sampling.standing_statistics(generator, 2, seed=0)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    # Half of the latents have a variance of 9, half of 16.
+    torch.testing.assert_close(norm.running_mean, torch.zeros(2), rtol=0, atol=0.15)
+    torch.testing.assert_close(norm.running_var, torch.full((2,), 12.5), rtol=0.05, atol=0)
+    assert not norm.training
+    before = norm.running_var.clone()
+    sampling.standing_statistics(generator, 2, seed=0, truncation=0.8)
+    assert (norm.running_var < before / 4).all()
+
+
+def test_standing_statistics_need_a_batch_norm() -> None:
+    with pytest.raises(UsageError, match="Scaled has no batch norm"):
+        sampling.standing_statistics(Scaled(nn.Identity()), 2, seed=0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
@@ -31,11 +29,6 @@ def test_other_classes_are_remarked_upon() -> None:
     assert "tells 1000 classes apart, and 2 were asked for" in str(accumulator.remark())
 
 
-def test_images_without_classes_have_none() -> None:
-    accumulator = Accuracy().accumulator(2)
-    accumulator.add(seen([0, 1], None))
-    assert math.isnan(accumulator.result()[0])
-    assert accumulator.per_class() == []
-    assert accumulator.remark() == "the images have no classes"
+def test_too_few_images_are_refused() -> None:
     with pytest.raises(UsageError, match="needs images, not 0"):
         Accuracy().accumulator(0)

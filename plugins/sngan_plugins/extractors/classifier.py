@@ -32,7 +32,7 @@ class Classifier(TrainableExtractor, contract=1):
     "How to train your ResNet" (2018).
     """
 
-    width: Annotated[int, Field(ge=4, le=1024, multiple_of=2)] = 64
+    width: Annotated[int, Field(ge=4, le=1024, multiple_of=2)] = 32
     """Channels of the first stage, w; pooled features have 4w."""
 
     def network(self, side: int, classes: int) -> ResidualClassifier:
@@ -70,13 +70,13 @@ class LoadedClassifier:
 
     def __init__(self, network: ResidualClassifier, sha256: str):
         self._network, self.weights_sha256 = network, sha256
-        self._side = int(network.side)
+        self.side = int(network.side)
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images (N, 3, H, W), resized to the side that the classifier was trained for."""
         x = images.to(self._network.side.device).float() / 127.5 - 1
-        if x.shape[-2:] != (self._side, self._side):
-            x = F.interpolate(x, (self._side, self._side), mode="bilinear", antialias=True)
+        if x.shape[-2:] != (self.side, self.side):
+            x = F.interpolate(x, (self.side, self.side), mode="bilinear", antialias=True)
         with torch.no_grad():
             pooled = self._network.pooled(x.contiguous(memory_format=torch.channels_last))
             return Features(pooled, self._network.classifier(pooled))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,8 +15,10 @@ class Accuracy(Metric, contract=1):
     """Fraction of images that the extractor takes to be of the class that was asked for.
 
     The extractor must have been trained on the same classes in the same order, as `sngan extractors train` does on the
-    run's own data set. The score of an unconditional run is NaN.
+    run's own data set.
     """
+
+    needs_classes: ClassVar[bool] = True
 
     def accumulator(self, images: int) -> Agreement:
         """Start counting over `images` images."""
@@ -38,27 +41,23 @@ class Agreement:
 
     def add(self, features: Features) -> None:
         """Take in logits (N, K) and labels (N,)."""
+        assert features.labels is not None  # as this metric needs classes
+        labels = features.labels.cpu()
         self._classes = features.logits.shape[1]
-        if features.labels is not None:
-            labels = features.labels.cpu()
-            self._right.append(features.logits.argmax(1).cpu() == labels)
-            self._labels.append(labels)
+        self._right.append(features.logits.argmax(1).cpu() == labels)
+        self._labels.append(labels)
 
     def result(self) -> tuple[float, float | None]:
         """The fraction."""
-        return (torch.cat(self._right).double().mean().item() if self._right else torch.nan), None
+        return torch.cat(self._right).double().mean().item(), None
 
     def per_class(self) -> Sequence[float]:
         """The fraction within each class."""
-        if not self._right:
-            return []
         right, labels = torch.cat(self._right).double(), torch.cat(self._labels)
         return [right[labels == k].mean().item() for k in range(int(labels.max()) + 1)]
 
     def remark(self) -> str | None:
         """Say where the extractor cannot know all of the classes."""
-        if not self._labels:
-            return "the images have no classes"
         asked = int(torch.cat(self._labels).max()) + 1
         if asked == self._classes:
             return None

@@ -1,0 +1,84 @@
+"""An extractor at work: which one, in which arithmetic, and what scores have to say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
+from sngan_cli.errors import ComponentError
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+@dataclass
+class Extraction:
+    """Features of images by the extractor that scores call `name`, computed on `device`.
+
+    In bf16 its convolutions and matrix products run in bfloat16, and the first batch is looked at in float32 as well:
+    `difference` is how far the pooled features are from those, as a part of their norm. `resized` says from which side
+    to which images are brought, where the extractor was trained for one side and was shown another.
+    """
+
+    loaded: LoadedExtractor
+    name: str
+    device: torch.device
+    precision: Precision = "fp32"
+    difference: float | None = None
+    resized: str | None = None
+
+    def __call__(self, images: Tensor) -> Features:
+        """Extract from uint8 images (N, 3, H, W)."""
+        if isinstance(self.loaded, OfOneSide) and images.shape[-1] != self.loaded.side:
+            self.resized = f"{images.shape[-1]} px to {self.loaded.side} px"
+        with torch.no_grad():
+            if self.precision != "bf16":
+                return self.loaded(images)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                found = self.loaded(images)
+            found = Features(found.pooled.float(), found.logits.float())
+            if self.difference is None:
+                exact = self.loaded(images).pooled
+                self.difference = ((found.pooled - exact).norm() / exact.norm()).item()
+            return found
+
+    @property
+    def identity(self) -> str:
+        """Names what features are, whoever asks for them: the weights and the arithmetic."""
+        return f"{self.loaded.weights_sha256} {self.precision}"
+
+    @property
+    def label(self) -> str:
+        """What the protocol of a score calls it."""
+        return f"{self.name}@{self.loaded.weights_sha256[:8]}"
+
+    def settings(self) -> dict[str, str]:
+        """What makes scores incomparable with those in full precision."""
+        return {} if self.precision == "fp32" else {"precision": self.precision}
+
+    def evidence(self) -> dict[str, str | float]:
+        """What a score rests on, as far as it is this extractor."""
+        found: dict[str, str | float] = {
+            "extractor": self.name,
+            "weights_sha256": self.loaded.weights_sha256,
+            "precision": self.precision,
+        }
+        if self.difference is not None:
+            found["difference of features from fp32"] = self.difference
+        if self.resized is not None:
+            found["resized"] = self.resized
+        return found
+
+
+def try_extractor(loaded: LoadedExtractor, name: str) -> None:
+    """Show two images to an extractor; raises `ComponentError` where it gives no features of them."""
+    with torch.no_grad():
+        found = loaded(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    shapes = [getattr(getattr(found, part, None), "shape", None) for part in ("pooled", "logits")]
+    if not all(shape is not None and len(shape) == 2 and shape[0] == 2 for shape in shapes):
+        raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
+    if not isinstance(getattr(loaded, "weights_sha256", None), str):
+        raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
