@@ -187,17 +187,21 @@ class Store:
 
     def add_scalars(self, run_id: str, scalars: Iterable[Scalar]) -> None:
         """Record points of curves; a point replaces the one of the same name and step."""
-        self._replace(run_id, tables.scalars, [vars(scalar) for scalar in scalars])
+        rows = [vars(scalar) for scalar in scalars]
+        if rows:
+            with self._writing(run_id) as connection:
+                _replace(connection, run_id, tables.scalars, rows)
 
     def add_score(self, run_id: str, score: Score) -> None:
         """Record a score; it replaces one of the same metric, protocol, step and generator weights."""
         weights = str(score.evidence.get("generator_weights", ""))
-        self._replace(run_id, tables.scores, [{**_dated(score), "generator_weights": weights}])
+        with self._writing(run_id) as connection:
+            _replace(connection, run_id, tables.scores, [{**_dated(score), "generator_weights": weights}])
 
     def add_checkpoint(self, run_id: str, checkpoint: Checkpoint) -> None:
         """Record a checkpoint, to whose step the run has come; it replaces the one of the same step."""
-        self._replace(run_id, tables.checkpoints, [_dated(checkpoint)])
         with self._writing(run_id) as connection:
+            _replace(connection, run_id, tables.checkpoints, [_dated(checkpoint)])
             behind = (tables.runs.c.id == run_id, tables.runs.c.step < checkpoint.step)
             connection.execute(update(tables.runs).where(*behind).values(step=checkpoint.step))
 
@@ -209,7 +213,8 @@ class Store:
 
     def add_artifact(self, run_id: str, artifact: Artifact) -> None:
         """Record a file; it replaces the one of the same path."""
-        self._replace(run_id, tables.artifacts, [_dated(artifact)])
+        with self._writing(run_id) as connection:
+            _replace(connection, run_id, tables.artifacts, [_dated(artifact)])
 
     def add_event(self, run_id: str, event: Event) -> None:
         """Record something worth telling."""
@@ -291,20 +296,6 @@ class Store:
                 raise RunTakenError(run_id, host, pid)
             yield connection
 
-    def _replace(self, run_id: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Insert rows in place of those with the same key; of two such rows the later counts."""
-        keys = [column.name for column in table.primary_key]
-        by_key = {tuple(row[key] for key in keys): row for row in ({"run_id": run_id, **row} for row in rows)}
-        if not by_key:
-            return
-        same_key = [table.c[key] == bindparam(f"the_{key}") for key in keys]
-        with self._writing(run_id) as connection:
-            connection.execute(
-                delete(table).where(*same_key),
-                [{f"the_{key}": row[key] for key in keys} for row in by_key.values()],
-            )
-            connection.execute(insert(table), list(by_key.values()))
-
     def _records(
         self, run_id: str, kind: type[Record], table: Table, where: Iterable[ColumnElement[bool]] = ()
     ) -> tuple[Record, ...]:
@@ -317,6 +308,17 @@ class Store:
 
 def _set(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
     connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(values))
+
+
+def _replace(connection: Connection, run_id: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows of a run, one at least, in place of those with the same key; of two such rows the later counts."""
+    keys = [column.name for column in table.primary_key]
+    by_key = {tuple(row[key] for key in keys): row for row in ({"run_id": run_id, **row} for row in rows)}
+    same_key = [table.c[key] == bindparam(f"the_{key}") for key in keys]
+    connection.execute(
+        delete(table).where(*same_key), [{f"the_{key}": row[key] for key in keys} for row in by_key.values()]
+    )
+    connection.execute(insert(table), list(by_key.values()))
 
 
 def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:

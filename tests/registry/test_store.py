@@ -247,6 +247,18 @@ def test_checkpoints_are_replaced_by_step_and_dropped(store: Store, new_run: Any
     assert len(store.checkpoints(run_id)) == 2
 
 
+def test_a_checkpoint_and_the_step_of_its_run_are_recorded_together_or_not_at_all(
+    store: Store, new_run: Any, execute: Any, url: str
+) -> None:
+    if not url.startswith("sqlite"):
+        pytest.skip("the trigger is written for SQLite")
+    run_id = store.create_run(new_run()).id
+    execute("CREATE TRIGGER t BEFORE UPDATE OF step ON runs BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(RegistryError):
+        store.add_checkpoint(run_id, Checkpoint(step=10, path="10", size=1, sha256="ab"))
+    assert (store.checkpoints(run_id), store.run(run_id).step) == ((), 0)
+
+
 def test_artifacts_are_replaced_by_path(store: Store, new_run: Any) -> None:
     run_id = store.create_run(new_run()).id
     made = datetime(2026, 1, 2, tzinfo=UTC)
