@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sngan_cli import console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sngan_registry import Run, RunSummary, Score
+
+
+OF_SCORES = ("protocol", "protocol.name")
+"""What a column can say of a score beside its value, such as `is.protocol`."""
 
 
 class RunTable:
@@ -18,9 +22,11 @@ class RunTable:
     DEFAULT = ("id", "name", "dataset", "arch", "loss", "cond", "step", "status")
     NUMBERS = frozenset({"step", "steps", "seed"})
 
-    def __init__(self, summaries: Sequence[RunSummary], leading: Mapping[str, str], columns: str | None):
-        self._summaries, self._leading = summaries, leading
-        self._marked: set[str] = set()
+    def __init__(
+        self, summaries: Sequence[RunSummary], protocols: Mapping[str, Sequence[str]], columns: str | None
+    ) -> None:
+        """`protocols` has those of each metric: scores of the first go unmarked."""
+        self._summaries, self._protocols = summaries, protocols
         self.columns = self._choose(columns)
 
     def rows(self, *, plain: bool = False) -> list[list[str]]:
@@ -28,43 +34,59 @@ class RunTable:
         return [self._row(summary, plain) for summary in self._summaries]
 
     def with_protocols(self) -> RunTable:
-        """The same table with a column that names the protocol behind each of scores: for a file, without marks."""
+        """The same table with columns that say by which protocol a score is, and what that is called: for a file."""
         wide = [
             c
             for column in self.columns
-            for c in ((column, f"{column}.protocol") if column in self._metrics else (column,))
+            for c in (column, *(f"{column}.{what}" for what in OF_SCORES if column in self._metrics))
         ]
-        return RunTable(self._summaries, self._leading, ",".join(wide))
+        return RunTable(self._summaries, self._protocols, ",".join(wide))
 
     def print(self) -> None:
-        """Print the table, and under it what the scores are."""
+        """Print the table, and what its scores are."""
         right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
         console.print_table(
             self.columns,
             self.rows(),
-            styles=_STYLES,
+            styles=STYLES,
             right=right,
             whole={*right, "id", "status", "age"},
             cut={"name", "dataset", "arch"},
         )
+        self.explain()
+
+    def explain(self, *, plain: bool = False) -> None:
+        """Say by which protocol the scores are, and whether some are by another one: by a mark, unless `plain`."""
+        best = [score for summary in self._summaries for score in summary.best]
+        others = set[str]()
         for metric in self.columns:
-            if self._leading.get(metric):
-                console.note(f"{metric}: best of the run, by {self._leading[metric]}")
-        if self._marked:
+            if self._protocols.get(metric):
+                protocol = protocol_in_words(self._protocols[metric][0], (s for s in best if s.metric == metric))
+                console.note(f"{metric}: best of the run, by {protocol}")
+                others |= {
+                    metric for s in self._summaries if (score := self._score_of(s, metric)) and self._is_other(score)
+                }
+        if others and not plain:
             console.note("* measured by another protocol, not comparable: see `sngan runs show RUN_ID`")
+        for metric in sorted(others if plain else ()):
+            if f"{metric}.protocol" not in self.columns:
+                console.note(
+                    f"{metric}: some are by another protocol, not comparable: add {metric}.protocol to --columns"
+                )
 
     @property
     def _metrics(self) -> set[str]:
-        return {*self._leading, "is"}
+        return {*self._protocols, "is"}
 
     def _choose(self, columns: str | None) -> tuple[str, ...]:
         from sngan_cli.errors import UsageError, did_you_mean
         from sngan_registry import facts_of
 
         if columns is None:
-            return (*self.DEFAULT, *(self._leading or ("is",)), "age")
+            return (*self.DEFAULT, *(self._protocols or ("is",)), "age")
         chosen = tuple(column.strip() for column in columns.split(",") if column.strip())
-        usual = {*self.DEFAULT, *self._metrics, *(f"{metric}.protocol" for metric in self._metrics), "age"}
+        usual = {*self.DEFAULT, *self._metrics, "age"}
+        usual |= {f"{metric}.{what}" for metric in self._metrics for what in OF_SCORES}
         for column in chosen:
             # Without runs nobody knows which settings there are.
             if column in usual or not self._summaries or any(column in facts_of(s) for s in self._summaries):
@@ -86,7 +108,7 @@ class RunTable:
         metric, _, what = column.partition(".")
         if metric in self._metrics:
             score = self._score_of(summary, metric)
-            return self._score(score, plain) if not what or score is None else score.protocol
+            return "" if score is None else self._of_score(score, what, plain)
         values: list[Any]
         match column:  # the usual columns are quick, for a table of a thousand runs
             case "id" | "name" | "status":
@@ -106,21 +128,33 @@ class RunTable:
         return ",".join(map(text_of, values))
 
     def _score_of(self, summary: RunSummary, metric: str) -> Score | None:
+        """The run's best score by the first of the metric's protocols that it was measured by."""
         scores = {score.protocol: score for score in summary.best if score.metric == metric}
-        return scores.get(self._leading.get(metric, "")) or next(iter(scores.values()), None)
+        return next((scores[protocol] for protocol in self._protocols.get(metric, ()) if protocol in scores), None)
 
-    def _score(self, score: Score | None, plain: bool) -> str:
-        if score is None:
-            return ""
-        if plain:
-            return repr(score.value)
-        mark = "" if score.protocol == self._leading.get(score.metric, "") else "*"
-        if mark:
-            self._marked.add(score.metric)
-        return f"{score.value:.3f}{mark}"
+    def _of_score(self, score: Score, what: str, plain: bool) -> str:
+        if what == "protocol":
+            return score.protocol
+        if what == "protocol.name":
+            return "".join(names_of([score]))
+        return repr(score.value) if plain else f"{score.value:.3f}{'*' if self._is_other(score) else ''}"
+
+    def _is_other(self, score: Score) -> bool:
+        return score.protocol != self._protocols[score.metric][0]
 
 
-_STYLES = {"running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow", "finished": "green"}
+STYLES = {"running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow", "finished": "green"}
+
+
+def names_of(scores: Iterable[Score]) -> list[str]:
+    """Names of the protocols by which `sngan evaluate` measured scores."""
+    return list(dict.fromkeys(str(s.evidence["protocol name"]) for s in scores if s.evidence.get("protocol name")))
+
+
+def protocol_in_words(protocol: str, scores: Iterable[Score]) -> str:
+    """A protocol, behind the names, if any, by which some of these scores were measured so."""
+    names = names_of(score for score in scores if score.protocol == protocol)
+    return f"{' or '.join(names)} ({protocol})" if names else protocol
 
 
 def text_of(value: object) -> str:

@@ -17,7 +17,7 @@ from sngan_registry.errors import (
     RunTakenError,
     SchemaError,
 )
-from sngan_registry.queries import Sorted, facts_of, filter_summaries, sort_summaries
+from sngan_registry.queries import Sorted, best_of, facts_of, filter_summaries, most_used_first, sort_summaries
 from sngan_registry.records import (
     LOST_AFTER,
     Artifact,
@@ -40,7 +40,7 @@ __all__ = [
     "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment",
     "Event", "NewRun", "QueryError", "RegistryError", "Run", "RunBusyError", "RunChangedError", "RunNotFoundError",
     "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
-    "facts_of", "filter_summaries", "sort_summaries",
+    "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
 ]  # fmt: skip
 
 

@@ -19,10 +19,10 @@ Facts = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Sorted:
-    """Runs in order. Where that is one of scores, `protocol` is how those of the leading runs were measured."""
+    """Runs in order. Where that is one of scores, `protocols` are those of the scores, the leading runs' first."""
 
     summaries: tuple[RunSummary, ...]
-    protocol: str | None = None
+    protocols: tuple[str, ...] = ()
 
 
 def facts_of(summary: RunSummary) -> Facts:
@@ -58,15 +58,16 @@ def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) 
     """Keep the runs that have every value asked for, by the keys of `facts_of`.
 
     Numbers are compared as numbers: `lr=2e-4` finds 0.0002; yes, true and 1 are the same, as are no, false and 0.
-    Raises `QueryError` for a key that none of the runs has.
+    Raises `QueryError` for a key that none of the runs has, and for a value that it cannot have.
     """
     facts = [(summary, facts_of(summary)) for summary in summaries]
     known = set[str]().union(*(keys for _, keys in facts))
-    for key in where:
+    for key, text in where.items():
         if known and key not in known:
             near = get_close_matches(key, sorted(known), n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
             raise QueryError(f"No run has a setting {key!r}: {hint}")
+        _check_type(key, text, [value for _, values in facts for value in values.get(key, ())])
     return [
         summary
         for summary, values in facts
@@ -87,14 +88,30 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
         having = sorted((pair for pair in ranked if pair[0]), key=lambda pair: pair[0], reverse=reverse)
         return Sorted(tuple(summary for _, summary in (*having, *(pair for pair in ranked if not pair[0]))))
     scored = [(score, summary) for summary in summaries for score in summary.best if score.metric == key]
-    protocols = _most_used_first([score for score, _ in scored])
+    protocols = most_used_first((summary.run.id, score) for score, summary in scored)
     placed: dict[str, RunSummary] = {}
     for protocol in protocols:
         measured = [pair for pair in scored if pair[0].protocol == protocol]
         for _, summary in sorted(measured, key=lambda pair: _badness(pair[0], reverse)):
             placed.setdefault(summary.run.id, summary)
     rest = [summary for summary in summaries if summary.run.id not in placed]
-    return Sorted((*placed.values(), *rest), protocols[0] if protocols else None)
+    return Sorted((*placed.values(), *rest), tuple(protocols))
+
+
+def most_used_first(scores: Iterable[tuple[str, Score]]) -> list[str]:
+    """Protocols of scores, each with its run's id, by the number of runs and then by the time of the latest score."""
+    uses: dict[str, tuple[set[str], list[datetime]]] = {}
+    for run_id, score in scores:
+        if score.created is not None:
+            runs, times = uses.setdefault(score.protocol, (set(), []))
+            runs.add(run_id)
+            times.append(score.created)
+    return sorted(uses, key=lambda protocol: (len(uses[protocol][0]), max(uses[protocol][1])), reverse=True)
+
+
+def best_of(scores: Iterable[Score]) -> Score:
+    """The best of comparable scores, the earliest of equal ones; NaN only where there is nothing else."""
+    return min(scores, key=lambda score: (*_badness(score, False), score.step))
 
 
 def _rank(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:
@@ -103,26 +120,37 @@ def _rank(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:
     return tuple((isinstance(value, str), value) for value in known if isinstance(value, str | int | float))
 
 
+_TRUE, _FALSE, _NONE = ("yes", "true", "1"), ("no", "false", "0"), ("", "none")
+
+
 def _equals(value: Any, text: str) -> bool:
     if value is None:
-        return text.lower() in ("", "none")
+        return text.lower() in _NONE
     if isinstance(value, bool):
-        return text.lower() in (("yes", "true", "1") if value else ("no", "false", "0"))
+        return text.lower() in (_TRUE if value else _FALSE)
     if isinstance(value, int | float):
-        try:
-            return value == float(text)
-        except ValueError:
-            return False
+        return _is_number(text) and value == float(text)
     return str(value) == text
 
 
-def _most_used_first(scores: Sequence[Score]) -> list[str]:
-    """Protocols of scores, one a run, by the number of runs and then by the time of the latest."""
-    uses: dict[str, list[datetime]] = {}
-    for score in scores:
-        if score.created is not None:
-            uses.setdefault(score.protocol, []).append(score.created)
-    return sorted(uses, key=lambda protocol: (len(uses[protocol]), max(uses[protocol])), reverse=True)
+def _check_type(key: str, text: str, values: Iterable[Any]) -> None:
+    """Raise `QueryError` for a text that is no value of the one type that all known values have."""
+    known = [value for value in values if value is not None]
+    if not known or text.lower() in _NONE:
+        return
+    if all(isinstance(value, bool) for value in known):
+        if text.lower() not in (*_TRUE, *_FALSE):
+            raise QueryError(f"{key} = {text!r} cannot be asked for: {key} is yes or no.")
+    elif all(isinstance(value, int | float) for value in known) and not _is_number(text):
+        raise QueryError(f"{key} = {text!r} cannot be asked for: {key} is a number, such as {known[0]}.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _badness(score: Score, reverse: bool) -> tuple[bool, float]:

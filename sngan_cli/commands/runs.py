@@ -11,7 +11,7 @@ import typer
 from sngan_cli import console, paths
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.run_details import print_run
-from sngan_cli.run_table import RunTable
+from sngan_cli.run_table import OF_SCORES, RunTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ def list_runs(
         str | None,
         typer.Option(
             metavar="KEY",
-            help="A metric such as is (best first), or any column (default: newest first).",
+            help="A metric such as is (best first, protocol by protocol), or any column (default: newest first).",
         ),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order around.")] = False,
@@ -58,16 +58,17 @@ def list_runs(
     wanted = None if status is None else Status(status)
     with paths.open_store(create=False) as store:
         found = store.summaries(status=wanted, tags=tag or (), where=_conditions(where))
-    shown, leading = _ordered(found, sort, reverse)
+    shown, protocols = _ordered(found, sort, reverse)
     shown = shown[:limit]
     if as_json:
         console.print_json([_record(summary) for summary in shown])
         return
-    table = RunTable(shown, leading, columns)
+    table = RunTable(shown, protocols, columns)
     if as_csv:
         if columns is None:
             table = table.with_protocols()
         console.print_csv(table.columns, table.rows(plain=True))
+        table.explain(plain=True)
         return
     if not shown:
         start = f"There are no runs in {paths.registry_name()} yet: start one with `sngan train --dataset shapes`."
@@ -114,20 +115,23 @@ def _conditions(where: Iterable[str] | None) -> dict[str, str]:
 
 def _ordered(
     found: Sequence[RunSummary], sort: str | None, reverse: bool
-) -> tuple[Sequence[RunSummary], dict[str, str]]:
-    """The runs in order, and for each metric the protocol whose scores go unmarked."""
+) -> tuple[Sequence[RunSummary], dict[str, tuple[str, ...]]]:
+    """The runs in order, and the protocols of each metric: that whose scores go unmarked first."""
     from sngan_cli.errors import UsageError, did_you_mean
     from sngan_registry import facts_of, sort_summaries
 
     sort = {"age": "created", "cond": "conditional"}.get(sort, sort) if sort else sort
     metrics = dict.fromkeys(score.metric for summary in found for score in summary.best)
-    leading = {metric: sort_summaries(found, metric).protocol or "" for metric in metrics}
+    protocols = {metric: sort_summaries(found, metric).protocols for metric in metrics}
     if sort is None:
-        return (found[::-1] if reverse else found), leading
+        return (found[::-1] if reverse else found), protocols
+    metric, _, what = sort.partition(".")
+    if metric in {*metrics, "is"} and what in OF_SCORES:
+        sort = metric  # runs that are sorted by score have one protocol after the other
     if found and sort not in {*metrics, "is"} and not any(sort in facts_of(summary) for summary in found):
         known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
         raise UsageError(f"Runs cannot be sorted by {sort!r}.{did_you_mean(sort, known)}")
-    return sort_summaries(found, sort, reverse=reverse).summaries, leading
+    return sort_summaries(found, sort, reverse=reverse).summaries, protocols
 
 
 def _record(summary: RunSummary) -> dict[str, Any]:

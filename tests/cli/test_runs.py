@@ -22,7 +22,13 @@ ENVIRONMENT = Environment(
 
 
 def add_run(
-    store: Store, name: str | None = None, *, is_score: float | None = None, protocol: str = "a n=10", **settings: Any
+    store: Store,
+    name: str | None = None,
+    *,
+    is_score: float | None = None,
+    protocol: str = "a n=10",
+    protocol_name: str | None = None,
+    **settings: Any,
 ) -> str:
     tags = settings.pop("tags", ())
     config = {"n_dis": 5, "conditional": False, "size": 32, "metrics": {"is": {"splits": 10}}, **settings}
@@ -40,7 +46,8 @@ def add_run(
         store.add_score(
             run.id,
             Score(metric="is", step=100, value=is_score, std=0.25, higher_is_better=True, protocol=protocol,
-                  evidence={"extractor": "shapes-cnn", "weights_sha256": "f" * 64, "images": 10}),
+                  evidence={"extractor": "shapes-cnn", "weights_sha256": "f" * 64, "images": 10,
+                            **({"protocol name": protocol_name} if protocol_name else {})}),
         )  # fmt: skip
     store.close(run.id, Status.FINISHED, step=100)
     return run.id
@@ -84,6 +91,43 @@ def test_sorting_by_score_stays_within_one_protocol_and_marks_the_others(sngan: 
     assert [run["id"] for run in reverse][:2] == [low, high]
 
 
+def test_protocols_are_called_by_name(sngan: Any, store: Store) -> None:
+    run = add_run(store, is_score=2.0, protocol="a n=5000", protocol_name="quick")
+    assert "is: best of the run, by quick (a n=5000)\n" in sngan("runs", "list", "--sort", "is").err
+    (row,) = csv.DictReader(io.StringIO(sngan("runs", "list", "--csv").out))
+    assert (row["is.protocol"], row["is.protocol.name"]) == ("a n=5000", "quick")
+    assert "quick" in sngan("runs", "show", run).out
+
+
+def test_sorting_by_protocol_has_one_after_the_other(sngan: Any, store: Store) -> None:
+    low, none = add_run(store, is_score=2.0), add_run(store)
+    other, high = add_run(store, is_score=9.0, protocol="b n=99"), add_run(store, is_score=3.0)
+    for key in ("is.protocol", "is.protocol.name", "is"):
+        done = sngan("runs", "list", "--sort", key, "--columns", "id,is.protocol", "--csv")
+        assert done.out.split("\n")[1:-1] == [f"{high},a n=10", f"{low},a n=10", f"{other},b n=99", f"{none},"]
+
+
+def test_a_run_is_shown_with_the_score_that_it_is_placed_by(sngan: Any, store: Store) -> None:
+    for _ in range(4):
+        add_run(store, is_score=1.0, protocol="most used")
+    for value in (5.0, 6.0):
+        add_run(store, is_score=value, protocol="b second")
+    both = add_run(store, is_score=5.5, protocol="b second")
+    more = Score(metric="is", step=1, value=0.5, std=None, higher_is_better=True, protocol="a rare", evidence={})
+    store.add_score(both, more)
+    done = sngan("runs", "list", "--sort", "is", "--csv", "--columns", "is,is.protocol")
+    assert done.out.split("\n")[5:-1] == ["6.0,b second", "5.5,b second", "5.0,b second"]
+
+
+def test_csv_of_several_protocols_says_so(sngan: Any, store: Store) -> None:
+    add_run(store, is_score=2.0)
+    assert "another protocol" not in sngan("runs", "list", "--csv", "--columns", "id,is").err
+    add_run(store, is_score=9.0, protocol="b n=99")
+    said = "is: some are by another protocol, not comparable: add is.protocol to --columns"
+    assert said in sngan("runs", "list", "--csv", "--columns", "id,is").err
+    assert said not in sngan("runs", "list", "--csv", "--columns", "id,is,is.protocol").err
+
+
 def test_filters(sngan: Any, store: Store) -> None:
     one = add_run(store, n_dis=1, dataset="stl10", tags=("x", "y"))
     add_run(store)
@@ -102,6 +146,8 @@ def test_filters(sngan: Any, store: Store) -> None:
     [
         (["--where", "nonsense=1"], 2, "No run has a setting 'nonsense'"),
         (["--where", "n_dis=1", "--where", "n_dis=2"], 2, "--where n_dis is given twice"),
+        (["--where", "n_dis=many"], 2, "n_dis = 'many' cannot be asked for: n_dis is a number, such as 5"),
+        (["--where", "conditional=maybe"], 2, "conditional = 'maybe' cannot be asked for: conditional is yes or no"),
         (["--where", "n_dis"], 2, "--where 'n_dis' is not KEY=VALUE"),
         (["--sort", "colour"], 2, "Runs cannot be sorted by 'colour'"),
         (["--columns", "id,datset"], 2, "There is no column 'datset'. Did you mean 'dataset'"),

@@ -16,8 +16,10 @@ from sngan_registry import (
     RunSummary,
     Score,
     Status,
+    best_of,
     facts_of,
     filter_summaries,
+    most_used_first,
     sort_summaries,
 )
 
@@ -96,14 +98,14 @@ def ids(summaries: Any) -> str:
         ({"metrics.is": "is"}, "a"),
         ({"metrics.is.splits": "10"}, "a"),
         ({"n_dis": "5.0"}, "a"),
-        ({"n_dis": "five"}, ""),
+        ({"n_dis": "none"}, ""),
         ({"lr": "2e-4"}, "a b"),
+        ({"lr": "3e-4"}, ""),
         ({"conditional": "TRUE"}, "a"),
         ({"conditional": "false"}, "b"),
         ({"conditional": "1"}, "a"),
         ({"conditional": "yes"}, "a"),
         ({"conditional": "No"}, "b"),
-        ({"conditional": "perhaps"}, ""),
         ({"id": "b"}, "b"),
         ({"status": "finished"}, "a b"),
         ({"tag": "none"}, ""),
@@ -145,6 +147,34 @@ def test_where_with_a_key_that_no_run_has(environment: Environment, key: str, hi
     assert str(refused.value).startswith(f"No run has a setting {key!r}: {hint}")
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"lr": "abc"}, "lr = 'abc' cannot be asked for: lr is a number, such as 0.0002."),
+        ({"step": "x"}, "step = 'x' cannot be asked for: step is a number, such as 0."),
+        (
+            {"arch_g.width": "wide"},
+            "arch_g.width = 'wide' cannot be asked for: arch_g.width is a number, such as 0.25.",
+        ),
+        ({"conditional": "maybe"}, "conditional = 'maybe' cannot be asked for: conditional is yes or no."),
+        ({"conditional": "2"}, "conditional = '2' cannot be asked for: conditional is yes or no."),
+    ],
+)
+def test_where_with_a_value_that_a_setting_cannot_have(
+    environment: Environment, where: dict[str, str], message: str
+) -> None:
+    with pytest.raises(QueryError) as refused:
+        filter_summaries([summary(environment, "a")], where)
+    assert str(refused.value) == message
+
+
+def test_where_takes_any_word_for_a_setting_of_several_types(environment: Environment) -> None:
+    runs = [summary(environment, name, config={"steps_or_auto": value}) for name, value in (("a", 5), ("b", "auto"))]
+    assert ids(filter_summaries(runs, {"steps_or_auto": "5.0"})) == "a"
+    assert ids(filter_summaries(runs, {"steps_or_auto": "auto"})) == "b"
+    assert ids(filter_summaries(runs, {"steps_or_auto": "never"})) == ""
+
+
 def test_what_both_networks_share_has_a_name_of_its_own(environment: Environment) -> None:
     config = {"lr_g": 1e-4, "lr_d": 4e-4, "recipe": "paper"}
     apart = facts_of(summary(environment, "a", config=config))
@@ -176,7 +206,7 @@ def test_sort_by_what_a_run_is(environment: Environment, key: str, order: str, b
         summary(environment, "b", name="x", created=NOON + 2 * hour, status=Status.FAILED, step=8, seed=1),
     ]
     result = sort_summaries(runs, key)
-    assert (ids(result.summaries), result.protocol) == (order, None)
+    assert (ids(result.summaries), result.protocols) == (order, ())
     assert ids(sort_summaries(runs, key, reverse=True).summaries) == backwards
 
 
@@ -194,10 +224,10 @@ def test_sort_by_a_metric_within_one_protocol(environment: Environment) -> None:
     ]
     best_first = sort_summaries(runs, "is")
     assert ids(best_first.summaries) == "high middle low nan small-high small-low none other"
-    assert best_first.protocol == "n=50000"
+    assert best_first.protocols == ("n=50000", small)
     worst_first = sort_summaries(runs, "is", reverse=True)
     assert ids(worst_first.summaries) == "low middle high nan small-low small-high none other"
-    assert worst_first.protocol == "n=50000"
+    assert worst_first.protocols == ("n=50000", small)
 
 
 def test_the_lower_the_better(environment: Environment) -> None:
@@ -216,10 +246,24 @@ def test_of_equally_used_protocols_the_latest_leads(environment: Environment) ->
         summary(environment, "b", (score(1.0, "new", minute=2),)),
     ]
     assert ids(sort_summaries(runs, "is").summaries) == "b a"
-    assert sort_summaries(runs, "is").protocol == "new"
+    assert sort_summaries(runs, "is").protocols == ("new", "old")
+
+
+def test_a_protocol_is_used_as_often_as_runs_have_it(environment: Environment) -> None:
+    scores = [("a", score(1.0, "twice in one", minute=k, step=k)) for k in (5, 6)]
+    scores += [(run, score(1.0, "in two", minute=1)) for run in "ab"]
+    assert most_used_first(scores) == ["in two", "twice in one"]
+
+
+def test_the_best_of_scores() -> None:
+    early, late, nan = score(2.0, step=1), score(2.0, step=2), score(math.nan, step=3)
+    assert best_of([nan, score(1.0), late, early]) is early
+    assert best_of([nan]) is nan
+    less = [score(value, metric="fid", higher_is_better=False) for value in (math.nan, 30.0, 10.0)]
+    assert best_of(less).value == 10.0
 
 
 def test_a_metric_that_no_run_has_changes_nothing(environment: Environment) -> None:
     runs = [summary(environment, name) for name in "cab"]
     assert ids(sort_summaries(runs, "is").summaries) == "c a b"
-    assert sort_summaries(runs, "is").protocol is None
+    assert sort_summaries(runs, "is").protocols == ()
