@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from sngan_cli.config import flat, shared_name
+from sngan_cli.comparison import differing_settings
 from sngan_cli.errors import NotFoundError, SnganError
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Scalar, Score
@@ -84,15 +84,11 @@ def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str
 
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:
     """Name each run by the settings in which it differs from the others, else by its name or id."""
-    facts = {run.id: flat(run.config) for run in runs}
-    everywhere = set.intersection(*(set(values) for values in facts.values()))  # other options come with a component
-    keys = [key for key in facts[runs[0].id] if key in everywhere]
-    differing = [key for key in keys if len({repr(values[key]) for values in facts.values()}) > 1]
-    for of_g, (of_d, both) in {key: names for key in differing if (names := shared_name(key))}.items():
-        if of_d in differing and all(values[of_g] == values[of_d] for values in facts.values()):
-            differing = [both if key == of_g else key for key in differing if key != of_d]
-            facts = {run_id: {**values, both: values[of_g]} for run_id, values in facts.items()}
-    labels = {run.id: ", ".join(f"{key} {text_of(facts[run.id][key])}" for key in differing) for run in runs}
+    # Other options come with a component, which says enough.
+    differing = {key: values for key, values in differing_settings(runs).items() if len(values) == len(runs)}
+    labels = {
+        run.id: ", ".join(f"{key} {text_of(values[run.id])}" for key, values in differing.items()) for run in runs
+    }
     if len(set(labels.values())) == len(runs) > 1:
         return labels
     own = {run.id: run.name or run.id for run in runs}

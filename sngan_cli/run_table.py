@@ -67,7 +67,7 @@ class RunTable:
                     metric for s in self._summaries if (score := self._score_of(s, metric)) and self._is_other(score)
                 }
         if others and not plain:
-            console.note("* measured by another protocol, not comparable: see `sngan runs show RUN_ID`")
+            console.note("* measured by another protocol, not comparable: see `sngan runs compare`")
         for metric in sorted(others if plain else ()):
             if f"{metric}.protocol" not in self.columns:
                 console.note(

@@ -11,12 +11,13 @@ import typer
 from sngan_cli import console, paths
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.run_details import print_run
-from sngan_cli.run_table import OF_SCORES, RunTable
+from sngan_cli.run_table import OF_SCORES, RunTable, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sngan_registry import RunSummary
+    from sngan_cli.comparison import Compared
+    from sngan_registry import Run, RunSummary, Store
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
 app.command()(doctor)
@@ -136,6 +137,73 @@ def _ordered(
 
 def _record(summary: RunSummary) -> dict[str, Any]:
     return {**vars(summary.run), "components": summary.components, "best": summary.best, "last": summary.last}
+
+
+@app.command()
+def compare(
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID RUN_ID...", help="Ids (or unique prefixes), names, @last or @best.")
+    ],
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this metric; refused where the runs share no protocol.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print complete records as JSON.")] = False,
+) -> None:
+    """Compare runs: the settings and versions that differ, and best and last scores, within one protocol each.
+
+    Where a protocol measured some of the runs only, it is said which, and how to measure the others.
+    """
+    from sngan_cli.comparison import commands_to_measure, differing_settings, differing_versions, measured, metrics_of
+    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.run_comparison import no_common_protocol, print_comparison
+
+    if len(run_ids) < 2:
+        raise UsageError(f"There is nothing to compare {run_ids[0]!r} with: give two runs at least.")
+    with paths.open_store(create=False) as store:
+        compared = [_compared(store, run) for run in _different(store, run_ids)]
+    metrics = metrics_of((c.run for c in compared), (score for c in compared for score in c.scores))
+    if metric is not None:
+        if metric not in metrics:
+            known = did_you_mean(metric, metrics)
+            raise UsageError(f"None of these runs has a score {metric!r}.{known} `sngan evaluate` measures others.")
+        if all(block.missing for block in measured(compared, metric)):
+            raise UsageError(no_common_protocol(compared, metric))
+        metrics = [metric]
+    if not as_json:
+        print_comparison(compared, metrics)
+        return
+    console.print_json({
+        "runs": [{**vars(c.run), "components": c.components, "scores": c.scores} for c in compared],
+        "settings": differing_settings(c.run for c in compared),
+        "versions": differing_versions(compared),
+        "measured": [
+            {**vars(block), "names": names_of(block.scores), "commands": commands_to_measure(block, compared)}
+            for name in metrics
+            for block in measured(compared, name)
+        ],
+    })  # fmt: skip
+
+
+def _different(store: Store, refs: Sequence[str]) -> list[Run]:
+    """The runs that are meant, each once; raises `UsageError` where they are one."""
+    from sngan_cli.errors import UsageError
+
+    found = [(ref, store.get(ref)) for ref in refs]
+    runs = {run.id: run for _, run in found}
+    for id_ in runs:
+        names = [repr(ref) for ref, run in found if run.id == id_]
+        if len(runs) == 1:
+            raise UsageError(f"{' and '.join(names)} are one run, {id_}: give another to compare it with.")
+        if len(names) > 1:
+            console.note(f"{' and '.join(names)} are one run, {id_}, which is shown once.")
+    return list(runs.values())
+
+
+def _compared(store: Store, run: Run) -> Compared:
+    from sngan_cli.comparison import Compared
+
+    on_disk = any(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id))
+    return Compared(run, store.components(run.id), store.scores(run.id), on_disk)
 
 
 @app.command()

@@ -10,15 +10,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from sngan_cli.comparison import metrics_of
 from sngan_cli.config import flat, shared_name, united
 from sngan_cli.engine import figures, pictures
 from sngan_cli.errors import SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Experiment
-from sngan_cli.experiments.results import Result, best_of, conditions_of, mean_and_deviation, metrics_of
+from sngan_cli.experiments.results import Result, conditions_of, mean_and_deviation
 from sngan_cli.plots import LOSSES, plot, title_of
 from sngan_cli.run_table import text_of
 from sngan_cli.trained import load_generator
-from sngan_registry import Run, Score, Status, Store
+from sngan_registry import Run, Score, Status, Store, best_of
 
 FIXED = (
     "recipe", "dataset", "size", "conditional", "arch", "arch_g", "arch_d", "norm", "norm_g", "loss", "n_dis",

@@ -8,13 +8,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from sngan_cli.catalog import Catalog
+from sngan_cli.comparison import metrics_of
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, flat, united
 from sngan_cli.errors import NotFoundError
 from sngan_cli.experiments.experiment import Case, Experiment
 from sngan_cli.experiments.plan import conditions_of_run, series_tags
 from sngan_cli.plots import Curves
-from sngan_registry import Run, Score, Status, Store
+from sngan_registry import Run, Score, Status, Store, best_of
 
 _ORDER = (Status.FINISHED, Status.RUNNING, Status.INTERRUPTED, Status.LOST, Status.FAILED, Status.QUEUED)
 
@@ -47,11 +48,6 @@ def conditions_of(experiment: Experiment, results: Sequence[Result]) -> list[str
     return [key for key in keys if len({repr(result.setting(key)) for result in results}) > 1]
 
 
-def best_of(scores: Sequence[Score]) -> Score:
-    """The best of scores of one metric."""
-    return max(scores, key=lambda score: score.merit)
-
-
 def mean_and_deviation(scores: Sequence[Score]) -> tuple[float, float | None]:
     """Mean over runs, and their standard deviation (of the sample) where there are several."""
     values = [score.value for score in scores]
@@ -68,13 +64,6 @@ def scores_of(store: Store, run: Run, case: Case) -> list[str]:
         published = f", published {case.published[metric]:.3f}" if metric in case.published else ""
         said.append(f"{metric} {best.value:.3f} at best (step {best.step}), {last.value:.3f} at last{published}")
     return said
-
-
-def metrics_of(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:
-    """The metrics that there are scores of, in the order in which the runs' configurations name them."""
-    scored = {score.metric for score in scores}
-    named = dict.fromkeys(metric for run in runs for metric in run.config.get("metrics", {}))
-    return [metric for metric in (*named, *sorted(scored - set(named))) if metric in scored]
 
 
 def collect(experiment: Experiment, overrides: Sequence[Layer], store: Store) -> list[Result]:

@@ -70,5 +70,7 @@ def test_a_reader_that_has_left_is_met_in_silence(home: Path, monkeypatch: pytes
 
 
 def test_output_that_is_no_terminal_has_no_colour(sngan: Any, trained: str) -> None:
-    for arguments in (["runs", "list"], ["runs", "show", trained], ["plugins", "list"], ["datasets", "list"]):
+    assert sngan("train", "--like", trained, "--steps", 1, "--name", "other").code == 0
+    compare = ["runs", "compare", trained, "other"]
+    for arguments in (["runs", "list"], ["runs", "show", trained], compare, ["plugins", "list"], ["datasets", "list"]):
         assert "\x1b" not in sngan(*arguments).out

@@ -64,6 +64,8 @@ def test_every_command_runs(run: str, sngan: Any, tmp_path: Path, monkeypatch: p
             settings = ("arch.width=0.05", "size=8", "batch_size=4", "g_batch_size=4", "eval_samples=20", "device=cpu")
             few = [word for setting in settings for word in ("--set", setting)]
             assert sngan("experiments", "run", words[2], "--dataset", "shapes", "--steps", 1, *few).code == 0
+        if words[:2] == ["runs", "compare"]:
+            assert sngan("train", "--like", run, "--loss", "hinge", "--name", "other").code == 0
         if words[:2] == ["extractors", "train"]:
             words += ["--dataset", "shapes", "--set", "dataset.images=40", "--size", "8", "--width", "4",
                       "--epochs", "1", "--device", "cpu"]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,14 @@ def new_run() -> NewRun:
         (["runs", "doctor", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
         (["registry", "path"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
         (["runs", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["runs", "compare", "one", "other"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "list", "--json"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
     ],
 )
 def test_heavy_libraries_stay_away(home: Path, arguments: list[str], unwanted: set[str]) -> None:
     with Store.open(home / "registry.db") as store:
-        store.create_run(new_run())
+        for name in ("one", "other"):
+            store.create_run(replace(new_run(), name=name))
     found = imported(*arguments)
     assert "sngan_cli.app" in found
     assert not found & unwanted

@@ -1,0 +1,141 @@
+"""Runs beside one another, on a screen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sngan_cli import console
+from sngan_cli.comparison import (
+    Compared,
+    Measured,
+    commands_to_measure,
+    commands_to_share,
+    differing_classes,
+    differing_settings,
+    differing_versions,
+    measured,
+)
+from sngan_cli.run_table import STYLES, protocol_in_words, text_of
+from sngan_registry import Score
+
+_CLASSES = 10
+"""Classes that are shown of a score at most."""
+_LEADS = "▸ "
+
+
+def print_comparison(compared: Sequence[Compared], metrics: Sequence[str]) -> None:
+    """Print what differs between runs, and their scores by these metrics: a table for each protocol of each."""
+    _print_settings(compared)
+    if not metrics:
+        _say("\nNone of these runs has a score.")
+        _say_commands(
+            "To measure them by one protocol:", [f"sngan evaluate {c.run.id}" for c in compared if c.has_checkpoint]
+        )
+    for metric in metrics:
+        found = measured(compared, metric)
+        for block in found:
+            _print_scores(block, compared)
+        if all(block.missing and commands_to_measure(block, compared) is None for block in found):
+            _say_commands(f"To measure {metric} of all by one protocol:", commands_to_share(compared, metric))
+    if any(len(block.runs) > 1 for metric in metrics for block in measured(compared, metric)):
+        _say(f"\n{_LEADS}the best of these runs by that protocol")
+
+
+def no_common_protocol(compared: Sequence[Compared], metric: str) -> str:
+    """Say that runs share no protocol for a metric, which ones each has, and how to get a common one."""
+    lines = [f"These runs share no protocol for {metric!r}, and values of different ones cannot be compared."]
+    for each in compared:
+        own = [block for block in measured(compared, metric) if each.run.id in block.runs]
+        unmeasured = "not measured" if each.has_checkpoint else "not measured, and without a checkpoint that could be"
+        said = "; ".join(protocol_in_words(block.protocol, block.scores) for block in own) or unmeasured
+        lines.append(f"  {_called(each)}: {said}")
+    commands = commands_to_share(compared, metric)
+    return "\n".join([*lines, *(["To measure by one:", *(f"  {command}" for command in commands)] if commands else [])])
+
+
+def _print_settings(compared: Sequence[Compared]) -> None:
+    runs = [each.run for each in compared]
+    rows = [
+        ["name", *(run.name or "" for run in runs)],
+        ["status", *(run.status.value for run in runs)],
+        ["step", *(f"{run.step}" if run.step == run.steps else f"{run.step}/{run.steps}" for run in runs)],
+    ]
+    differing = [*differing_settings(runs).items(), *differing_versions(compared).items()]
+    rows += [[key, *(text_of(values.get(run.id)) for run in runs)] for key, values in differing]
+    console.print_table(("run", *(run.id for run in runs)), rows, styles=STYLES)
+    if not differing:
+        _say("They differ in no setting.")
+    for each in compared:
+        if each.run.reason:
+            _say(f"{_called(each)} {each.run.status.value}: {each.run.reason}")
+        if not each.has_checkpoint:
+            _say(f"{_called(each)} has no checkpoint that could be measured.")
+
+
+def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
+    called = {each.run.id: each.run.name or "" for each in compared}
+    better = "greater" if block.scores[0].higher_is_better else "less"
+    _say(f"\n{block.metric} by {protocol_in_words(block.protocol, block.scores)}, {better} is better", "bold")
+    both = any(entry.best is not entry.last for entry in block.entries)
+    rows = [
+        [entry.run_id, called[entry.run_id], entry.weights, *_cells(block, entry.best, last=False),
+         *(_cells(block, entry.last, last=True) if both else [])]
+        for entry in block.entries
+    ]  # fmt: skip
+    columns = ("run", "name", "weights", *(("best", "at step", "last", "at step") if both else ("value", "at step")))
+    numbers = set(columns[3:])
+    console.print_table(columns, rows, right=numbers, whole={*numbers, "run", "weights"}, cut={"name"})
+    for remark in dict.fromkeys(str(s.evidence["remark"]) for s in block.scores if s.evidence.get("remark")):
+        _say(remark, "dim")
+    _print_classes(block)
+    if block.missing:
+        _print_missing(block, compared)
+
+
+def _print_missing(block: Measured, compared: Sequence[Compared]) -> None:
+    if len(block.runs) == 1:
+        _say("Only this run was measured by this protocol: it compares with none of the others.")
+    else:
+        others = ", ".join(_called(each) for each in compared if each.run.id in block.missing)
+        _say(f"Not measured by this protocol, so not comparable with these: {others}.")
+    _say_commands("To measure by it:", commands_to_measure(block, compared) or ())
+
+
+def _print_classes(block: Measured) -> None:
+    """Print the values of single classes, as far as they differ most."""
+    classes, count = differing_classes(block, _CLASSES)
+    if classes:
+        several = len(block.runs) < len(block.entries)
+        heads = [f"{entry.run_id} {entry.weights}" if several else entry.run_id for entry in block.entries]
+        rows = [[name, *(f"{value:.3f}" for value in values)] for name, values in classes.items()]
+        console.print_table(("class", *heads), rows, right=set(heads))
+        if count > len(classes):
+            _say(f"The {len(classes)} of {count} classes that differ most; --json has all.", "dim")
+
+
+def _cells(block: Measured, score: Score, *, last: bool) -> list[str]:
+    deviation = "" if score.std is None else f" ± {score.std:.4f}"
+    mark = _LEADS if block.leads(score, last=last) else ""
+    return [f"{mark}{score.value:.4f}{deviation}", str(score.step)]
+
+
+def _called(each: Compared) -> str:
+    return each.run.id + (f" ({each.run.name})" if each.run.name else "")
+
+
+def _say_commands(heading: str, commands: Sequence[str]) -> None:
+    if commands:
+        _say(heading)
+        for command in commands:
+            _say(f"  {command}", "cyan", whole=True)
+
+
+def _say(text: str, style: str = "", *, whole: bool = False) -> None:
+    """Write a line; on a terminal in a style, and wrapped between words unless it is to be copied `whole`."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{text}\n")
+        return
+    from rich.text import Text
+
+    console.stdout().print(Text(text, style=style), soft_wrap=whole)

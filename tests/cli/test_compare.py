@@ -1,0 +1,323 @@
+"""`sngan runs compare`: what differs between runs, and no score beside one that was measured otherwise."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sngan_cli.config import protocols as named
+from sngan_registry import Checkpoint, Component, Environment, NewRun, Score, Status, Store
+
+ENVIRONMENT = Environment(
+    sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None,
+    command="sngan train --dataset shapes",
+)  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "recipe": "paper", "n_dis": 5, "lr_g": 2e-4, "lr_d": 2e-4, "ema": 0.999, "weights": "raw", "seed": 0,
+    "dataset": {"name": "shapes", "images": 4000}, "arch_g": {"name": "standard", "width": 1.0},
+    "arch_d": {"name": "standard", "width": 1.0}, "loss": {"name": "hinge"}, "extractor": {"name": "inception-v3"},
+    "metrics": {"is": {"splits": 10}, "fid": {}},
+}  # fmt: skip
+QUICK, TRAINING = "inception-v3@12345678 n=5000 splits=10", "inception-v3@12345678 n=1000 splits=10"
+
+
+@pytest.fixture
+def store(home: Path) -> Any:
+    with Store.open(home / "registry.db") as opened:
+        yield opened
+
+
+def add_run(
+    store: Store, name: str | None, *scores: Score, checkpoint: bool = True, versions: dict[str, str] | None = None,
+    packages: dict[str, str] | None = None, status: Status = Status.FINISHED, reason: str | None = None, **settings: Any
+) -> str:  # fmt: skip
+    components = tuple(
+        Component(role=f"role{k}", name="x", distribution=distribution, version=version, options={})
+        for k, (distribution, version) in enumerate((packages or {"sngan": "0.1.0"}).items())
+    )
+    environment = replace(ENVIRONMENT, **(versions or {}))
+    run = store.create_run(
+        NewRun(config=CONFIG | settings, components=components, environment=environment, seed=0, steps=100, name=name)
+    )
+    store.claim(run.id, environment)
+    for score in scores:
+        store.add_score(run.id, score)
+    if checkpoint:
+        store.add_checkpoint(run.id, Checkpoint(step=100, path="checkpoints/step-00000100", size=1, sha256="a" * 64))
+    store.close(run.id, status, step=100 if status is Status.FINISHED else 7, reason=reason)
+    return run.id
+
+
+def score(value: float, protocol: str = QUICK, *, metric: str = "is", step: int = 100, **evidence: Any) -> Score:
+    settings = dict(word.split("=") for word in protocol.split()[1:])
+    usual: dict[str, Any] = {
+        "extractor": protocol.partition("@")[0], "images": int(settings.pop("n")), "generator_weights": "raw",
+        **{key: int(number) for key, number in settings.items()},
+        **({"protocol name": "quick"} if "n=5000" in protocol else {}),
+    }  # fmt: skip
+    return Score(
+        metric=metric, step=step, value=value, std=None if metric == "fid" else 0.25, protocol=protocol,
+        higher_is_better=metric != "fid", evidence={**usual, **evidence},
+    )  # fmt: skip
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of every line, told apart by two spaces."""
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+def block(text: str, heading: str) -> str:
+    """The part of the output under a heading, up to an empty line."""
+    (found,) = [part for part in text.split("\n\n") if part.startswith(heading)]
+    return found
+
+
+def test_only_what_differs_is_shown(sngan: Any, store: Store) -> None:
+    add_run(store, "one", packages={"sngan": "0.1.0"})
+    add_run(
+        store, "other", packages={"sngan": "0.1.0", "sngan-example": "1.2"}, versions={"torch": "2.16"}, n_dis=1,
+        lr_g=1e-4, lr_d=1e-4, loss={"name": "least-squares", "target": 0.9, "unset": None},
+    )  # fmt: skip
+    settings = rows(sngan("runs", "compare", "one", "other").out.split("\n\n")[0])
+    assert settings[1:] == [
+        ["name", "one", "other"], ["status", "finished", "finished"], ["step", "100", "100"], ["n_dis", "5", "1"],
+        ["lr", "0.0002", "0.0001"], ["loss", "hinge", "least-squares"], ["loss.target", "0.9"],
+        ["torch", "2.15", "2.16"], ["sngan-example", "1.2"],
+    ]  # fmt: skip
+
+
+def test_both_networks_are_named_where_one_run_has_them_differ(sngan: Any, store: Store) -> None:
+    add_run(store, "one")
+    add_run(store, "other", lr_g=1e-4, arch_g={"name": "standard", "width": 0.5})
+    shown = sngan("runs", "compare", "one", "other").out
+    assert "lr_g          0.0002       0.0001" in shown
+    assert "arch_g.width  1.0          0.5" in shown
+    assert "lr_d" not in shown
+
+
+def test_runs_alike_are_said_to_be(sngan: Any, store: Store) -> None:
+    one, other = add_run(store, None), add_run(store, None)
+    assert "They differ in no setting." in sngan("runs", "compare", one, other).out
+
+
+def test_scores_stand_together_within_a_protocol_only(sngan: Any, store: Store) -> None:
+    one = add_run(store, "one", score(5.0), score(6.0, step=50), score(9.0, TRAINING))
+    other = add_run(store, "other", score(5.5))
+    done = sngan("runs", "compare", "one", "other")
+    assert (done.code, done.err) == (0, "")
+    shared = block(done.out, f"is by quick ({QUICK}), greater is better")
+    assert rows(shared)[1:] == [
+        ["run", "name", "weights", "best", "at step", "last", "at step"],
+        [one, "one", "raw", "▸ 6.0000 ± 0.2500", "50", "5.0000 ± 0.2500", "100"],
+        [other, "other", "raw", "5.5000 ± 0.2500", "100", "▸ 5.5000 ± 0.2500", "100"],
+    ]
+    alone = block(done.out, f"is by {TRAINING}")
+    assert rows(alone)[1:3] == [
+        ["run", "name", "weights", "value", "at step"], [one, "one", "raw", "9.0000 ± 0.2500", "100"],
+    ]  # fmt: skip
+    assert "Only this run was measured by this protocol: it compares with none of the others." in alone
+    assert "sngan evaluate" not in done.out  # no protocol has 1 000 images, and quick is shared already
+
+
+def test_less_is_better_where_it_is(sngan: Any, store: Store) -> None:
+    protocol = "inception-v3@12345678 n=5000 real=5000"
+    add_run(store, "one", score(20.0, protocol, metric="fid"))
+    add_run(store, "other", score(10.0, protocol, metric="fid"))
+    shown = block(sngan("runs", "compare", "one", "other").out, f"fid by quick ({protocol}), less is better")
+    assert [row[3] for row in rows(shown)[2:]] == ["20.0000", "▸ 10.0000"]
+
+
+def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0))
+    add_run(store, "two", score(4.0), score(6.0, step=50))
+    three = add_run(store, "three", score(9.0, TRAINING))
+    add_run(store, "four", checkpoint=False, status=Status.FAILED, reason="Training diverged: a loss became NaN.")
+    done = sngan("runs", "compare", "one", "two", "three", "four")
+    shared = block(done.out, "is by quick")
+    assert "9.0000" not in shared
+    assert re.search(r"not comparable with these: \w+ \(three\), \w+ \(four\)\.", shared)
+    commands = [line for line in shared.splitlines() if "sngan evaluate" in line]
+    assert commands == [f"  sngan evaluate {three} --metric is --protocol quick --checkpoint all"]
+    assert re.search(
+        r"\(four\) failed: Training diverged: a loss became NaN\.\n\w+ \(four\) has no checkpoint", done.out
+    )
+    assert ["step", "100", "100", "100", "7/100"] in rows(done.out)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metric", "evidence", "command"),
+    [
+        ("inception-v3@1 n=50000 splits=10", "is", {}, "--metric is --protocol standard"),
+        ("inception-v3@1 n=10000 splits=1", "is", {}, "--metric is --protocol article"),
+        ("inception-v3@1 n=10000 real=5000", "fid", {}, "--metric fid --protocol sngan-2018"),
+        ("inception-v3@1 n=50000 real=4000", "fid", {"protocol name": "standard"}, "--metric fid --protocol standard"),
+        ("inception-v3@1 n=5000 splits=5", "is", {}, "--metric is --protocol quick --set metrics.is.splits=5"),
+        ("inception-v3@1 n=5000 real=5000 subset_size=500", "kid", {},
+         "--metric kid --protocol quick --set metrics.kid.subset_size=500"),
+        ("mine@1 n=5000 splits=10", "is", {}, "--metric is --protocol quick --extractor mine"),
+    ],
+)  # fmt: skip
+def test_the_command_measures_by_the_same_protocol(
+    sngan: Any, store: Store, protocol: str, metric: str, evidence: dict[str, str], command: str
+) -> None:
+    add_run(store, "one", score(5.0, protocol, metric=metric, **evidence))
+    other = add_run(store, "other")
+    assert f"  sngan evaluate {other} {command}\n" in sngan("runs", "compare", "one", "other").out
+
+
+def test_where_no_protocol_by_name_fits_one_is_proposed_for_all(sngan: Any, store: Store) -> None:
+    one, other = add_run(store, "one", score(9.0, TRAINING)), add_run(store, "other")
+    shown = sngan("runs", "compare", "one", "other").out
+    assert shown.endswith(
+        "To measure is of all by one protocol:\n"
+        f"  sngan evaluate {one} --metric is\n  sngan evaluate {other} --metric is\n"
+    )
+
+
+def test_raw_and_averaged_weights_are_told_apart(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0), score(7.0, generator_weights="averaged"))
+    add_run(store, "other", score(6.0))
+    shown = block(sngan("runs", "compare", "one", "other").out, "is by quick")
+    assert [row[1:4] for row in rows(shown)[2:]] == [
+        ["one", "averaged", "▸ 7.0000 ± 0.2500"],
+        ["one", "raw", "5.0000 ± 0.2500"],
+        ["other", "raw", "6.0000 ± 0.2500"],
+    ]
+
+
+def test_scores_that_are_no_numbers_never_lead(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(float("nan")))
+    add_run(store, "other", score(1.0))
+    shown = block(sngan("runs", "compare", "one", "other").out, "is by quick")
+    assert [row[3] for row in rows(shown)[2:]] == ["nan ± 0.2500", "▸ 1.0000 ± 0.2500"]
+
+
+def test_classes_that_differ_most_are_shown(sngan: Any, store: Store) -> None:
+    names = [f"class{k}" for k in range(12)]
+    add_run(store, "one", score(5.0, classes=dict.fromkeys(names, 0.5) | {"only here": 0.1}))
+    add_run(store, "other", score(5.0, classes={name: 0.5 + k / 100 for k, name in enumerate(names)}))
+    shown = rows(block(sngan("runs", "compare", "one", "other").out, "is by quick"))
+    at = [row[0] for row in shown].index("class")
+    assert shown[at + 1 : at + 3] == [["class11", "0.500", "0.610"], ["class10", "0.500", "0.600"]]
+    assert [row[0] for row in shown[at + 1 : at + 11]] == names[:1:-1]
+    assert shown[at + 11] == ["The 10 of 12 classes that differ most; --json has all."]
+
+
+def test_one_metric_alone(sngan: Any, store: Store) -> None:
+    fid = score(20.0, "inception-v3@1 n=5000 real=5000", metric="fid")
+    add_run(store, "one", score(5.0), fid)
+    add_run(store, "other", score(6.0))
+    shown = sngan("runs", "compare", "one", "other", "--metric", "is").out
+    assert "is by quick" in shown
+    assert "fid" not in shown.split("\n\n", 1)[1]
+
+
+def test_one_metric_of_different_protocols_is_refused(sngan: Any, store: Store) -> None:
+    one, other = add_run(store, "one", score(5.0)), add_run(store, "other", score(9.0, TRAINING))
+    none = add_run(store, None, checkpoint=False)
+    done = sngan("runs", "compare", "one", "other", none, "--metric", "is")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        "error: These runs share no protocol for 'is', and values of different ones cannot be compared.",
+        f"  {one} (one): quick ({QUICK})",
+        f"  {other} (other): {TRAINING}",
+        f"  {none}: not measured, and without a checkpoint that could be",
+        "To measure by one:",
+        f"  sngan evaluate {other} --metric is --protocol quick",
+    ]
+
+
+def test_runs_without_scores(sngan: Any, store: Store) -> None:
+    one, other = add_run(store, "one"), add_run(store, "other", status=Status.INTERRUPTED, checkpoint=False)
+    shown = sngan("runs", "compare", "one", "other").out
+    assert "None of these runs has a score." in shown
+    assert shown.endswith(f"To measure them by one protocol:\n  sngan evaluate {one}\n")
+    assert ["status", "finished", "interrupted"] in rows(shown)
+    assert f"{other} (other) has no checkpoint that could be measured." in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["one"], 2, "There is nothing to compare 'one' with: give two runs at least."),
+        ([], 2, "RUN_ID"),
+        (["one", "one"], 2, "'one' and 'one' are one run, "),
+        (["one", "nobody"], 3, "There is no run 'nobody'"),
+        (["one", "other", "--metric", "iss"], 2, "None of these runs has a score 'iss'. Did you mean 'is'?"),
+    ],
+)
+def test_mistakes_are_named(sngan: Any, store: Store, arguments: list[str], code: int, message: str) -> None:
+    add_run(store, "one", score(5.0))
+    add_run(store, "other")
+    done = sngan("runs", "compare", *arguments)
+    assert (done.code, message in done.err) == (code, True), done.err
+
+
+def test_a_run_that_is_given_twice_is_shown_once(sngan: Any, store: Store) -> None:
+    add_run(store, "one")
+    other = add_run(store, "other")
+    done = sngan("runs", "compare", "one", other, "@last")
+    assert done.err == f"'{other}' and '@last' are one run, {other}, which is shown once.\n"
+    assert ["name", "one", "other"] in rows(done.out)
+
+
+def test_json_has_complete_records(sngan: Any, store: Store) -> None:
+    one = add_run(store, "one", score(5.0), score(float("nan"), step=50, classes={"cat": 0.5}))
+    other = add_run(store, "other", n_dis=1)
+    found = sngan("runs", "compare", "one", "other", "--json").json
+    assert [run["id"] for run in found["runs"]] == [one, other]
+    assert found["runs"][0]["scores"][0]["evidence"]["classes"] == {"cat": 0.5}
+    assert found["runs"][1]["config"]["loss"] == {"name": "hinge"}
+    assert found["settings"] == {"n_dis": {one: 5, other: 1}}
+    assert found["versions"] == {}
+    (measured,) = found["measured"]
+    assert (measured["metric"], measured["protocol"], measured["names"]) == ("is", QUICK, ["quick"])
+    assert [entry["best"]["value"] for entry in measured["entries"]] == [5.0]
+    assert measured["missing"] == [other]
+    assert measured["commands"] == [f"sngan evaluate {other} --metric is --protocol quick"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_tables_fit_a_terminal(store: Store, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    for k in range(4):
+        add_run(store, f"a long name {k} " * 3, score(5.0 + k), score(4.0, step=100_000), ema=k / 10)
+    ids = [summary.run.id for summary in store.summaries()]
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal, program_end = os.openpty()
+    command = [sys.executable, "-m", "sngan_cli", "runs", "compare", *ids]
+    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
+    os.close(program_end)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(any(id_ in line and "4.0000 ± 0.2500" in line for line in lines) for id_ in ids)
+
+
+def test_the_commands_that_it_gives_make_the_runs_comparable(
+    sngan: Any, trained: str, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = named.ScoringProtocol("quick", "for tests", 40, 12, {"is": {"images": 60, "splits": 3}})
+    monkeypatch.setattr(named, "protocols", lambda: {"quick": quick})
+    monkeypatch.setattr("sngan_cli.comparison.protocols", named.protocols)
+    assert sngan("train", *tiny, "--steps", 2, "--eval-samples", 40, "--name", "other").code == 0
+    assert sngan("evaluate", trained, "--metric", "is", "--protocol", "quick", "--set", "metrics.is.splits=2",
+                 "--device", "cpu").code == 0  # fmt: skip
+    refused = sngan("runs", "compare", trained, "other", "--metric", "is")
+    assert refused.code == 2
+    (command,) = [line.strip() for line in refused.err.splitlines() if "sngan evaluate" in line]
+    assert sngan(*shlex.split(command)[1:], "--device", "cpu").code == 0
+    compared = sngan("runs", "compare", trained, "other", "--metric", "is")
+    assert compared.code == 0, compared.err
+    shared = block(compared.out, "is by quick (shapes-cnn@")
+    assert "n=60 splits=2" in shared
+    assert [row[1] for row in rows(shared)[2:]] == ["tiny", "other"]
