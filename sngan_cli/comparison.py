@@ -12,6 +12,9 @@ from sngan_cli.config.protocols import ScoringProtocol, protocols
 from sngan_cli.run_table import names_of
 from sngan_registry import Component, Run, Score, best_of, most_used_first
 
+_UNUSUAL = ("labels", "truncation", "precision")
+"""Parts of a protocol that are options of `sngan evaluate`, not of a metric."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -138,7 +141,17 @@ def commands_to_measure(block: Measured, compared: Iterable[Compared]) -> list[s
     which = ["--checkpoint", "all"] if any(entry.best is not entry.last for entry in block.entries) else []
     options = [word for key, value in own.items() for word in ("--set", f"metrics.{block.metric}.{key}={value}")]
     return [
-        _command(each.run, "--metric", block.metric, "--protocol", name, *which, *options, *_extractor(block, each.run))
+        _command(
+            each.run,
+            "--metric",
+            block.metric,
+            "--protocol",
+            name,
+            *which,
+            *options,
+            *_unusual(block),
+            *_extractor(block, each.run),
+        )
         for each in compared
         if each.run.id in block.missing and each.has_checkpoint
     ]
@@ -188,6 +201,12 @@ def _extractor(block: Measured, run: Run) -> list[str]:
     return [] if wanted in (None, own.get("trained"), own.get("name")) else ["--extractor", str(wanted)]
 
 
+def _unusual(block: Measured) -> list[str]:
+    """The options of `sngan evaluate` that made a protocol of its own: how images were drawn and looked at."""
+    words = dict(word.split("=", 1) for word in block.protocol.split()[1:])
+    return [part for key in _UNUSUAL if key in words for part in (f"--{key}", words[key])]
+
+
 def _own_settings(block: Measured, named: ScoringProtocol) -> dict[str, str]:
     """The metric's settings behind the scores that are numbers, and are not those of the protocol."""
     evidence, (_, _, options) = block.scores[0].evidence, named.of(block.metric)
@@ -196,5 +215,7 @@ def _own_settings(block: Measured, named: ScoringProtocol) -> dict[str, str]:
     return {
         key: str(evidence[key]).lower()
         for key in keys
-        if key not in ("n", "real") and isinstance(evidence.get(key), int | float) and evidence[key] != options.get(key)
+        if key not in ("n", "real", *_UNUSUAL)
+        and isinstance(evidence.get(key), int | float)
+        and evidence[key] != options.get(key)
     }

@@ -60,7 +60,7 @@ def score(value: float, protocol: str = QUICK, *, metric: str = "is", step: int 
     settings = dict(word.split("=") for word in protocol.split()[1:])
     usual: dict[str, Any] = {
         "extractor": protocol.partition("@")[0], "images": int(settings.pop("n")), "generator_weights": "raw",
-        **{key: int(number) for key, number in settings.items()},
+        **{key: int(value) if value.isdigit() else value for key, value in settings.items()},
         **({"protocol name": "quick"} if "n=5000" in protocol else {}),
     }  # fmt: skip
     return Score(
@@ -163,6 +163,8 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
         ("inception-v3@1 n=5000 real=5000 subset_size=500", "kid", {},
          "--metric kid --protocol quick --set metrics.kid.subset_size=500"),
         ("mine@1 n=5000 splits=10", "is", {}, "--metric is --protocol quick --extractor mine"),
+        ("inception-v3@1 labels=data n=5000 precision=bf16 splits=10 truncation=0.5", "is", {},
+         "--metric is --protocol quick --labels data --truncation 0.5 --precision bf16"),
     ],
 )  # fmt: skip
 def test_the_command_measures_by_the_same_protocol(
@@ -318,6 +320,9 @@ def test_the_commands_that_it_gives_make_the_runs_comparable(
     assert sngan(*shlex.split(command)[1:], "--device", "cpu").code == 0
     compared = sngan("runs", "compare", trained, "other", "--metric", "is")
     assert compared.code == 0, compared.err
-    shared = block(compared.out, "is by quick (shapes-cnn@")
+    (protocol,) = {
+        s["protocol"] for s in sngan("runs", "show", "other", "--json").json["scores"] if "n=60" in s["protocol"]
+    }
+    shared = block(compared.out, f"is by {protocol}")
     assert "n=60 splits=2" in shared
     assert [row[1] for row in rows(shared)[2:]] == ["tiny", "other"]
