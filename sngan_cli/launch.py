@@ -14,7 +14,14 @@ from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor, OfOneSide
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
+from sngan_cli.engine.device import (
+    describe,
+    fastest_precision,
+    keep_freed_memory,
+    resolve_device,
+    set_precision,
+    versions,
+)
 from sngan_cli.engine.extraction import try_extractor
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
@@ -239,8 +246,8 @@ def _warn_of_other_versions(recorded: Iterable[Component], composition: Composit
 
 
 def _prepare(composition: Composition, place: Place, audience: Audience) -> Prepared:
-    config = composition.config
-    device = resolve_device(config.device)
+    device = resolve_device(composition.config.device)
+    config = composition.config.changed(precision=composition.config.precision or fastest_precision(device))
     set_precision(config.precision, device)
     if device.type == "cpu" and keep_freed_memory():
         audience.debug(

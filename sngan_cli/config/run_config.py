@@ -108,8 +108,8 @@ class RunConfig(BaseModel):
     """Seed of everything random in the run."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of convolutions and matrix products."""
+    precision: Literal["fp32", "tf32", "bf16"] | None = None
+    """Arithmetic of convolutions and matrix products; where not given bf16 on a device with units for it, else fp32."""
     eval_every: CountOrNone
     """Score every so many steps; 0 scores at the end only."""
     eval_samples: Count

@@ -116,9 +116,12 @@ def _state(store: Store, run: Run) -> State:
 
 
 def _same(recorded: Mapping[str, Any], composition: Composition) -> bool:
-    """Whether a run was made with these settings; size and steps may be known only once its data were opened."""
+    """Whether a run was made with these settings; some may be known only once data and device are."""
     wanted = composition.config.to_dict()
-    open_ = {key for key in ("size", "steps", "epochs") if key not in wanted} | {"epochs", *_OF_THE_MACHINE}
+    open_ = {key for key in ("size", "steps", "epochs", "precision") if key not in wanted} | {
+        "epochs",
+        *_OF_THE_MACHINE,
+    }
     data_dir = wanted.get("data_dir")
     if data_dir is not None and recorded.get("data_dir") != str(Path(data_dir).expanduser().resolve()):
         return False
