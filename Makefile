@@ -9,7 +9,7 @@ help:
 	@echo "make install   sngan in $(VENV)"
 	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (about five minutes on 2 cores)"
 	@echo "make test      the tests that need neither a GPU nor the network"
-	@echo "make bench     the training step beside others' (for some minutes, best with nothing else running)"
+	@echo "make bench     the training step beside others' (half an hour on 2 cores, best with nothing else running)"
 	@echo "make check     formatting, lint, types, import rules"
 
 $(BIN)/python:
@@ -39,7 +39,8 @@ check: $(VENV)/.installed-dev
 
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-mimicry==0.1.16
-	for arch in resnet-preact standard; do $(BIN)/python benchmarks/step.py --arch $$arch; done
+	for part in step memory ceiling overhead; do $(BIN)/python benchmarks/$$part.py --save $(BENCH) || exit 1; done
+	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/resampling.py
 	$(BIN)/python benchmarks/startup.py
 

@@ -110,8 +110,9 @@ class GeneratorBlock(nn.Module):
 
     def __init__(self, i: int, o: int, classes: int | None):
         super().__init__()
-        self.norm1, self.norm2 = Norm(i, classes), Norm(o, classes)
+        self.norm1 = Norm(i, classes)
         self.conv1 = initialised(nn.Conv2d(i, o, 3, padding=1), 2**0.5)
+        self.norm2 = Norm(o, classes)
         self.conv2 = initialised(nn.Conv2d(o, o, 3, padding=1), 2**0.5)
         self.shortcut = initialised(nn.Conv2d(i, o, 1))
 

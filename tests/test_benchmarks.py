@@ -1,0 +1,109 @@
+"""The plain step that sngan's speed is measured against trains the same losses as ours."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import compose
+from sngan_cli.config import Layer, RunConfig, recipe
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.step import iteration
+
+CPU = torch.device("cpu")
+BATCH, N_DIS, CLASSES = 2, 2, 3
+
+
+class Drawn:
+    """Real batches and latents, the same for whoever begins anew."""
+
+    def __init__(self, side: int, classes: int | None) -> None:
+        self.side, self.classes = side, classes
+        self.of_real, self.of_latents = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
+
+    def next(self, images: int, _: object = None) -> tuple[Tensor, Tensor]:
+        x = 2 * torch.rand(images, 3, self.side, self.side, generator=self.of_real) - 1
+        return x, torch.randint(CLASSES, (images,), generator=self.of_real)
+
+    def latents(self, images: int) -> tuple[Tensor, Tensor | None]:
+        z = torch.randn(images, 128, generator=self.of_latents)
+        return z, None if self.classes is None else torch.randint(CLASSES, (images,), generator=self.of_latents)
+
+
+def build(arch: str, side: int, classes: int | None) -> tuple[Gan, RunConfig]:
+    values = {
+        "dataset": "shapes", "size": side, "arch": {"name": arch}, "conditional": classes is not None, "device": "cpu",
+        "batch_size": BATCH, "g_batch_size": BATCH, "n_dis": N_DIS,
+    }  # fmt: skip
+    composition = compose([recipe("paper"), Layer("test", values)], Catalog.installed())
+    return Gan.build(composition, classes, CPU), composition.config
+
+
+def settle(ours: nn.Module, plain: nn.Module) -> None:
+    """Set u and v of every spectral norm to the first singular vectors of its weight.
+
+    One power iteration an update (ours) and one a pass (torch's) then find the same sigma, up to second order.
+    """
+    for mine, theirs in zip(constrained(ours), constrained(plain), strict=True):
+        (norm,), (other,) = mine.parametrizations.weight, theirs.parametrizations.weight
+        matrix = norm._matrix(mine.parametrizations.weight.original.detach())
+        u = torch.linalg.eigh((matrix @ matrix.T).double()).eigenvectors[:, -1].float()
+        for vector in (norm.u, other._u):
+            vector.copy_(u)
+        norm.v.copy_(F.normalize(matrix.T @ u, dim=0))
+        matrix = other._reshape_weight_to_matrix(theirs.parametrizations.weight.original.detach())
+        other._v.copy_(F.normalize(matrix.T @ u, dim=0))
+
+
+def constrained(network: nn.Module) -> list[Any]:
+    return [layer for layer in network.modules() if parametrize.is_parametrized(layer, "weight")]
+
+
+@pytest.mark.parametrize(
+    ("arch", "side", "classes", "rate"),
+    [
+        ("standard", 32, None, 0.03),
+        ("standard", 32, CLASSES, 0.03),
+        ("standard", 48, CLASSES, 0.03),
+        ("resnet-preact", 32, None, 1e-3),
+        ("resnet-preact", 32, CLASSES, 1e-3),
+        ("resnet-preact", 48, None, 1e-2),
+    ],
+)
+def test_the_plain_step_trains_the_same_losses(
+    arch: str, side: int, classes: int | None, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    torch.manual_seed(0)
+    plain = importlib.import_module("plain").Plain(arch, side, classes, CPU)
+    ours, config = build(arch, side, classes)
+    for mine, theirs in ((ours.generator, plain.generator), (ours.discriminator, plain.discriminator)):
+        for parameter, same in zip(mine.parameters(), theirs.parameters(), strict=True):
+            with torch.no_grad():
+                parameter.copy_(same)
+        settle(mine, theirs)
+    for mine, theirs in ((ours.optimizer_g, plain.optimizer_g), (ours.optimizer_d, plain.optimizer_d)):
+        for setting in ("lr", "betas", "eps", "weight_decay", "amsgrad"):
+            assert mine.param_groups[0][setting] == theirs.param_groups[0][setting]
+        # Adam's first updates are signs of gradients, which round-off turns: with a large eps they are smooth.
+        for optimizer in (mine, theirs):
+            optimizer.param_groups[0].update(eps=1.0, lr=rate)
+    for_ours, for_plain = Drawn(side, classes), Drawn(side, classes)
+    monkeypatch.setattr(ours, "latents", for_ours.latents)
+    monkeypatch.setattr(plain, "latents", for_plain.latents)
+    found, expected = [], []
+    for step in range(1, 3):
+        losses = iteration(ours, for_ours, config, step)
+        found += [losses.discriminator.item(), losses.generator.item()]
+        theirs = plain.iteration([for_plain.next(BATCH) for _ in range(N_DIS)], BATCH)
+        expected += [loss.item() for loss in theirs]
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert abs(found[2] - found[0]) > 2e-3  # they have moved by much more
