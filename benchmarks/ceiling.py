@@ -71,8 +71,8 @@ def main() -> None:
             found = measured(step, settings, options.rounds)
             achieved, ceiling = found["flop"] / found["median"], found["flop_of_convolutions"] / found["convolutions"]
             print(
-                f"  {name:14s} {found['flop'] / 1e9:.1f} GFLOP in {found['median']:.3f} s: {achieved / 1e9:.1f} GFLOP/s, "
-                f"{achieved / ceiling:.1%} of its convolutions' {ceiling / 1e9:.1f} GFLOP/s",
+                f"  {name:14s} {found['flop'] / 1e9:.1f} GFLOP in {found['median']:.3f} s, {achieved / 1e9:.1f}/s: "
+                f"{achieved / ceiling:.1%} of the {ceiling / 1e9:.1f}/s of its convolutions alone",
                 flush=True,
             )
             save(options, settings, "ceiling", row, contestant=name, achieved=achieved, ceiling=ceiling, **found)

@@ -9,7 +9,6 @@ the networks were made (Python, torch and its libraries); on a GPU it is what to
 from __future__ import annotations
 
 import multiprocessing
-import resource
 from pathlib import Path
 
 import torch
@@ -43,7 +42,7 @@ def main() -> None:
 def peak_of(name: str, row: Row, settings: Settings) -> dict[str, float] | None:
     """Bytes at the peak, in this process."""
     keep_freed_memory()
-    before = resident()
+    before = resident("VmRSS")
     step = enter(name, row, settings)
     if step is None:
         return None
@@ -51,7 +50,7 @@ def peak_of(name: str, row: Row, settings: Settings) -> dict[str, float] | None:
     step()
     if settings.device.type == "cuda":
         return {"allocated": torch.cuda.max_memory_allocated(settings.device)}
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resident("VmHWM")
     return {"process": peak, "training": peak - before}
 
 
@@ -60,10 +59,13 @@ def net(peak: dict[str, float]) -> float:
     return list(peak.values())[-1]
 
 
-def resident() -> int:
-    """Bytes of this process that lie in memory."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
+def resident(what: str) -> int:
+    """Bytes of this process that lie in memory now (VmRSS) or did at most (VmHWM).
+
+    getrusage's peak will not do: it counts what the parent had when it started this process.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
 
 
 if __name__ == "__main__":
