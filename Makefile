@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+BENCH ?=
 
 .PHONY: help install demo test check bench format clean
 
@@ -9,7 +10,8 @@ help:
 	@echo "make install   sngan in $(VENV)"
 	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (about five minutes on 2 cores)"
 	@echo "make test      the tests that need neither a GPU nor the network"
-	@echo "make bench     the training step beside others' (half an hour on 2 cores, best with nothing else running)"
+	@echo "make bench     the training step beside others' (half an hour on 2 cores, best with nothing else running;"
+	@echo "               one row: make bench BENCH='--rows resnet-preact-32')"
 	@echo "make check     formatting, lint, types, import rules"
 
 $(BIN)/python:

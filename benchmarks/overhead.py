@@ -38,6 +38,7 @@ STDERR = "stderr"
 def main() -> None:
     """Measure row by row."""
     parser = arguments(__doc__, rows=("standard-32",))
+    parser.set_defaults(rounds=20)  # the losses are recorded every tenth step
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
     options, settings, rows = parsed(parser)
     keep_freed_memory()
