@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
     options, settings, rows = parsed(parser)
     keep_freed_memory()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no stopped process is to be left behind
     for row in rows:
         bare = enter(f"ours-{options.precision}", row, settings)
         assert bare is not None
