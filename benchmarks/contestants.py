@@ -23,6 +23,7 @@ from sngan_cli.composition import compose
 from sngan_cli.config import Layer, recipe
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.device import set_precision
+from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import iteration
 
@@ -38,7 +39,7 @@ def ours(row: Row, settings: Settings, precision: str) -> Step:
         settings.batch, "n_dis": settings.n_dis,
     }  # fmt: skip
     composition = compose([recipe("paper"), Layer("benchmark", values)], Catalog.installed())
-    gan = Gan.build(composition, row.classes, settings.device)
+    gan = Gan.build(composition, row.classes, World(settings.device))
     stream = ImageStream(*pictures(row), device=settings.device, seed=0, flip=False, dequantize=True)
     steps = iter(range(1, 10**9))
 

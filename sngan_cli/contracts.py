@@ -154,7 +154,8 @@ class Normalization(Component, ABC):
 
     A forward pass never changes the state of a weight constraint: see `WeightConstraint`. A feature normalisation
     whose output for one image depends on the other images of the batch sets `batch_statistics = True` on its module
-    (torch's own batch norms are recognised), so that real and fake images are never normalised together.
+    (torch's own batch norms are recognised), so that real and fake images are never normalised together. Where several
+    devices share a batch, torch's batch norms see all of it, and anything else its device's share.
     """
 
     def constrain(self, layer: Module) -> Module:

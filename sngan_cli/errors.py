@@ -43,6 +43,10 @@ class CheckpointError(SnganError):
     """A checkpoint cannot be written or read back intact (exit code 1)."""
 
 
+class LostProcessError(SnganError):
+    """One of the processes that train a run together is gone (exit code 1)."""
+
+
 class DivergedError(SnganError):
     """Training produced NaN or infinity (exit code 5)."""
 

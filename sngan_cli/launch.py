@@ -14,17 +14,12 @@ from sngan_cli.config import Layer, RunConfig
 from sngan_cli.contracts import LoadedExtractor, OfOneSide
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import (
-    describe,
-    fastest_precision,
-    keep_freed_memory,
-    resolve_device,
-    set_precision,
-    versions,
-)
+from sngan_cli.engine.device import describe, fastest_precision, keep_freed_memory, set_precision, versions
+from sngan_cli.engine.distributed import World
 from sngan_cli.engine.extraction import try_extractor
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
+from sngan_cli.engine.processes import Order, leading
 from sngan_cli.errors import SnganError, UsageError, WeightsUnavailableError
 from sngan_cli.events import Event
 from sngan_cli.recording import Recorder, check_folder, environment, provenance
@@ -104,26 +99,27 @@ def train_new(
 
     `is_taken` is asked right before the run is recorded; raises `TrainedElsewhereError` where it answers yes.
     """
-    prepared = _prepare(composition, place, audience)
-    if is_taken():
-        raise TrainedElsewhereError("another process has begun it meanwhile")
-    config = prepared.composition.config
-    made_on = _environment(config)
-    run = place.store.create_run(
-        NewRun(
-            config=config.to_dict(),
-            components=provenance(config, prepared.composition.entries),
-            environment=made_on,
-            seed=config.seed,
-            steps=config.steps or 0,
-            name=labels.name,
-            note=labels.note,
-            tags=labels.tags,
-            parent=parent,
+    with leading(composition.config.devices, composition.config.device) as world:
+        prepared = _prepare(composition, place, audience, world)
+        if is_taken():
+            raise TrainedElsewhereError("another process has begun it meanwhile")
+        config = prepared.composition.config
+        made_on = _environment(world)
+        run = place.store.create_run(
+            NewRun(
+                config=config.to_dict(),
+                components=provenance(config, prepared.composition.entries),
+                environment=made_on,
+                seed=config.seed,
+                steps=config.steps or 0,
+                name=labels.name,
+                note=labels.note,
+                tags=labels.tags,
+                parent=parent,
+            )
         )
-    )
-    claimed = place.store.claim(run.id, made_on)
-    return _train(prepared, claimed, place, audience, stop=stop, checkpoint_folder=None)
+        claimed = place.store.claim(run.id, made_on)
+        return _train(prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=None)
 
 
 def train_on(
@@ -152,6 +148,12 @@ def train_on(
     changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
     if "epochs" in changed:
         raise UsageError(f"Run {run.id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
+    if "devices" in changed:
+        raise UsageError(
+            f"Run {run.id} was trained on {recorded.devices} devices and cannot go on with {config.devices}: resume it "
+            f"with --devices {recorded.devices}, or start a new run from it with "
+            f"`sngan train --like {run.id} --devices {config.devices}`."
+        )
     if changed:
         raise UsageError(
             f"Run {run.id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
@@ -164,21 +166,22 @@ def train_on(
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )
-    prepared = _prepare(composition, place, audience)
-    checkpoint.check_data(chosen.folder, prepared.data.data_sha256)
-    _warn_of_other_versions(place.store.components(run.id), composition, audience)
-    _warn_of_other_rates(recorded, config, chosen.step, audience)
-    claimed = place.store.claim(run.id, _environment(config), seen=run)
-    place.store.rewind(run.id, chosen.step)
-    place.store.update(
-        run.id,
-        config=prepared.composition.config.to_dict(),
-        steps=total,
-        name=labels.name,
-        note=labels.note,
-        add_tags=labels.tags,
-    )
-    return _train(prepared, claimed, place, audience, stop=stop, checkpoint_folder=chosen.folder)
+    with leading(config.devices, config.device) as world:
+        prepared = _prepare(composition, place, audience, world)
+        checkpoint.check_data(chosen.folder, prepared.data.data_sha256)
+        _warn_of_other_versions(place.store.components(run.id), composition, audience)
+        _warn_of_other_rates(recorded, config, chosen.step, audience)
+        claimed = place.store.claim(run.id, _environment(world), seen=run)
+        place.store.rewind(run.id, chosen.step)
+        place.store.update(
+            run.id,
+            config=prepared.composition.config.to_dict(),
+            steps=total,
+            name=labels.name,
+            note=labels.note,
+            add_tags=labels.tags,
+        )
+        return _train(prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder)
 
 
 def _train(
@@ -186,6 +189,7 @@ def _train(
     run: Run,
     place: Place,
     audience: Audience,
+    world: World,
     *,
     stop: StopSignal,
     checkpoint_folder: Path | None,
@@ -205,6 +209,7 @@ def _train(
             recorder.tell("unscored", prepared.unscored)
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
+        world.broadcast(Order(config, checkpoint_folder))
         training = Training(
             composition,
             prepared.data,
@@ -213,6 +218,7 @@ def _train(
             extractor=prepared.extractor,
             stop=lambda: stop() or recorder.taken is not None,
             cache=place.cache / "features",
+            world=world,
         )
         if checkpoint_folder is not None:
             training.resume(checkpoint_folder)
@@ -245,8 +251,8 @@ def _warn_of_other_versions(recorded: Iterable[Component], composition: Composit
             )
 
 
-def _prepare(composition: Composition, place: Place, audience: Audience) -> Prepared:
-    device = resolve_device(composition.config.device)
+def _prepare(composition: Composition, place: Place, audience: Audience, world: World) -> Prepared:
+    device = world.device
     config = composition.config.changed(precision=composition.config.precision or fastest_precision(device))
     set_precision(config.precision, device)
     if device.type == "cpu" and keep_freed_memory():
@@ -301,6 +307,6 @@ def _extractor(composition: Composition, device: str, place: Place) -> tuple[Loa
     return extractor, None
 
 
-def _environment(config: RunConfig) -> Environment:
-    device = resolve_device(config.device)
-    return environment(describe(device), *versions(device))
+def _environment(world: World) -> Environment:
+    others = f", {world.size} processes" if world.size > 1 else ""
+    return environment(describe(world.device) + others, *versions(world.device))

@@ -26,10 +26,14 @@ def stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class StopSignal:
-    """Context in which the first SIGINT or SIGTERM is noted instead of obeyed; a second one is obeyed at once."""
+    """Context in which the first SIGINT or SIGTERM is noted instead of obeyed; a second one is obeyed at once.
 
-    def __init__(self) -> None:
+    Where `patient`, others are noted too: for a process that another one will end.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
         self.received: signal.Signals | None = None
+        self._patient = patient
 
     def __call__(self) -> bool:
         """Whether training is to stop."""
@@ -49,6 +53,6 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is not None and not self._patient:
             raise StopAtOnceError(number, "stopped at once by a second signal, without another checkpoint")
         self.received = signal.Signals(number)

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, RunConfig, recipe
+from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import iteration
 
@@ -44,7 +45,7 @@ def build(arch: str, side: int, classes: int | None) -> tuple[Gan, RunConfig]:
         "batch_size": BATCH, "g_batch_size": BATCH, "n_dis": N_DIS,
     }  # fmt: skip
     composition = compose([recipe("paper"), Layer("test", values)], Catalog.installed())
-    return Gan.build(composition, classes, CPU), composition.config
+    return Gan.build(composition, classes, World(CPU)), composition.config
 
 
 def settle(ours: nn.Module, plain: nn.Module) -> None:

@@ -21,3 +21,10 @@ def test_the_first_signal_is_noted_and_the_second_obeyed(number: signal.Signals,
         with pytest.raises(StopAtOnceError):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_a_patient_process_notes_any_number_of_signals() -> None:
+    with StopSignal(patient=True) as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received is signal.SIGTERM

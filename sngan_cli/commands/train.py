@@ -103,6 +103,9 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING)] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="GPUs, or processes on the CPU, that share the batch.", rich_help_panel=TRAINING)
+    ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Arithmetic of convolutions.", rich_help_panel=TRAINING)
     ] = None,
@@ -154,9 +157,12 @@ def train(
     from sngan_cli.catalog import Catalog
     from sngan_cli.composition import compose
     from sngan_cli.config import Layer, config_file, parse_set
+    from sngan_cli.engine.processes import follows
     from sngan_cli.errors import UsageError
 
-    overrides = [parse_set(set_ or ()), Layer("the command line", _settings(ctx.params))]
+    if follows():
+        raise typer.Exit(0 if dry_run else _follow())
+    overrides = [parse_set(set_ or ()), Layer("the command line", _settings(ctx.params)), *_world(devices)]
     labels = _labels(name, note, tag)
     if resume is not None:
         if config or like or recipe or dry_run:
@@ -184,6 +190,20 @@ def _settings(params: dict[str, Any]) -> dict[str, Any]:
     if "data_dir" in given:  # the configuration is to mean the same from anywhere
         given["data_dir"] = str(given["data_dir"].expanduser().absolute())
     return {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()}
+
+
+def _world(devices: int | None) -> list[Layer]:
+    """The number of devices that torchrun decides on, where it has started this process."""
+    from sngan_cli.config import Layer
+    from sngan_cli.engine.processes import given_size
+    from sngan_cli.errors import UsageError
+
+    size = given_size()
+    if size == 1:
+        return []
+    if devices not in (None, size):
+        raise UsageError(f"--devices {devices} is not what torchrun has started, {size} processes: leave it out.")
+    return [Layer("torchrun", {"devices": size})]
 
 
 def _labels(name: str | None, note: str | None, tags: list[str] | None) -> Labels:
@@ -240,6 +260,13 @@ def _source_run(like: str) -> tuple[str, Layer]:
     with paths.open_store(create=False) as store:
         run = store.get(like)
     return run.id, Layer(f"run {run.id}", run.config)
+
+
+def _follow() -> int:
+    """Train along with the process that leads; it alone reads the other options."""
+    from sngan_cli.following import follow
+
+    return 0 if follow(paths.cache_folder()) else 1
 
 
 def _train(composition: Composition, parent: str | None, labels: Labels) -> int:

@@ -84,6 +84,10 @@ class RunConfig(BaseModel):
     """Real images, and as many generated ones, in each discriminator update."""
     g_batch_size: Count
     """Generated images in each generator update."""
+    devices: Count = 1
+    """Processes, with a device each, that share every batch evenly."""
+    sync_batch_norm: bool = True
+    """Let torch's batch norms normalise over the whole batch, not over each device's share of it."""
     lr_g: Rate
     """Adam's learning rate for the generator."""
     lr_d: Rate
@@ -147,6 +151,12 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"fakes = 'reused' needs g_batch_size >= batch_size ({self.g_batch_size} < {self.batch_size})"
             )
+        for name in ("batch_size", "g_batch_size"):
+            if getattr(self, name) % self.devices:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} cannot be shared evenly by devices = {self.devices}: choose a "
+                    "multiple"
+                )
         return self
 
     @classmethod
@@ -156,6 +166,12 @@ class RunConfig(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UsageError(_explain(error)) from error
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The settings that no recipe needs to decide, as `to_dict` has them where nobody did."""
+        fields = cls.model_fields.items()
+        return {key: field.default for key, field in fields if not field.is_required() and field.default is not None}
 
     def changed(self, **values: Any) -> RunConfig:
         """Copy with other values, validated."""

@@ -34,7 +34,8 @@ class Progress:
     """How far a run has come, beside its tensors, and on what data.
 
     `class_names` is None where the run is unconditional; `scored_step` was scored last, `best_*` is the best score so
-    far, by the first metric, and `kept` are the steps whose checkpoints are kept for good.
+    far, by the first metric, `kept` are the steps whose checkpoints are kept for good, and `devices` is the number of
+    processes that train together.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Progress:
     best_step: int | None = None
     best_value: float | None = None
     kept: tuple[int, ...] = ()
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,16 @@ def check_data(folder: Path, data_sha256: str) -> None:
         raise CheckpointError(
             f"The data set is not the one that the run was trained on: its pixels hash to {data_sha256[:12]}..., the "
             f"run's to {recorded[:12]}... Restore it, or start a new run with --like."
+        )
+
+
+def check_devices(folder: Path, devices: int) -> None:
+    """Raise `CheckpointError` where the run of a verified checkpoint was trained by another number of processes."""
+    recorded = read_progress(folder).devices
+    if recorded != devices:
+        raise CheckpointError(
+            f"The run was trained on {recorded} devices and can only go on with as many, not with {devices}: resume it "
+            f"with --devices {recorded}, or start a new run with --like."
         )
 
 

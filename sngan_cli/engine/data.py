@@ -32,12 +32,15 @@ class ImageStream:
         seed: int,
         flip: bool,
         dequantize: bool,
+        share: slice = slice(None),
     ) -> None:
         """Take images (N, side, side, 3) uint8 and labels (N,) int64, both writable or copy-on-write.
 
-        They are copied to a GPU where they fit in half of its free memory, and stream from the host otherwise.
+        They are copied to a GPU where they fit in half of its free memory, and stream from the host otherwise. `share`
+        says which of each batch are wanted.
         """
         self._device, self._seed, self._flip, self._dequantize = device, seed, flip, dequantize
+        self._share = share
         resident = device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2
         self._home = device if resident else torch.device("cpu")
         self._images = torch.from_numpy(images).to(self._home)
@@ -51,21 +54,26 @@ class ImageStream:
         return len(self._labels)
 
     def next(self, batch: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw images (batch, 3, H, W) in [-1, 1] and labels (batch,); `random` decides on flips and noise."""
-        index = self._next_indices(batch)
+        """Draw images (N, 3, H, W) in [-1, 1] and labels (N,); `random` decides on flips and noise.
+
+        N is `batch`, or the number of images in this stream's share of it: all shares together are the whole batch.
+        """
+        index = self._next_indices(batch)[self._share]
         pixels = self._images[index].to(self._device).permute(0, 3, 1, 2)
         if self._flip:
-            mirrored = torch.rand(batch, 1, 1, 1, device=self._device, generator=random) < 0.5
-            pixels = torch.where(mirrored, pixels.flip(3), pixels)
-        return self._to_unit(pixels, random), self._labels[index].to(self._device)
+            pixels = torch.where(self._uniform(random, batch, 1, 1, 1) < 0.5, pixels.flip(3), pixels)
+        return self._to_unit(pixels, batch, random), self._labels[index].to(self._device)
 
-    def _to_unit(self, pixels: Tensor, random: torch.Generator) -> Tensor:
+    def _to_unit(self, pixels: Tensor, batch: int, random: torch.Generator) -> Tensor:
         """Map grey levels to [-1, 1]. With dequantisation, level k becomes uniform over the k-th of 256 equal bins."""
-        levels = pixels.to(torch.float32)
+        levels = pixels.float()
         if self._dequantize:
-            noise = torch.rand(levels.shape, device=self._device, generator=random)
-            return (levels + noise) / 128 - 1
+            return (levels + self._uniform(random, batch, *levels.shape[1:])) / 128 - 1
         return levels / 127.5 - 1
+
+    def _uniform(self, random: torch.Generator, *shape: int) -> Tensor:
+        """This stream's share of uniform numbers that are drawn for the whole batch."""
+        return torch.rand(shape, device=self._device, generator=random)[self._share]
 
     def _next_indices(self, batch: int) -> Tensor:
         parts, missing = [], batch

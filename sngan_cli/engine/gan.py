@@ -19,6 +19,7 @@ from sngan_cli.contracts import Loss, NetworkShape, WeightConstraint
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.device import resolve_device
+from sngan_cli.engine.distributed import World, synchronise
 from sngan_cli.errors import ComponentError
 
 
@@ -35,41 +36,56 @@ class Gan:
     loss: Loss
     classes: int | None
     random: torch.Generator
-    """Source of latents, labels, flips and noise, on the device."""
-    device: torch.device
+    """Source of latents, labels, flips and noise, on the device; the same in all processes that train together."""
+    world: World
     bf16: bool
     separate: bool
     """Real and generated images pass through D apart, because D normalises over the batch."""
 
     @classmethod
-    def build(cls, composition: Composition, classes: int | None, device: torch.device) -> Gan:
+    def build(cls, composition: Composition, classes: int | None, world: World) -> Gan:
         """Build and initialise both networks from the run's seed; `classes` is None where it is unconditional."""
         config = composition.config
         assert config.size is not None  # resolved before anything is built
         torch.manual_seed(derived_seed(config.seed, "initialisation"))
-        shape = NetworkShape(config.size, classes)
+        shape, device = NetworkShape(config.size, classes), world.device
         generator = placed(composition.arch_g.generator(shape, composition.norm_g), device)
         discriminator = placed(composition.arch_d.discriminator(shape, composition.norm), device)
+        for network in (generator, discriminator):
+            world.spread(network)  # third parties may draw first weights from anywhere
+        averaged = copy.deepcopy(generator).eval().requires_grad_(False) if config.ema else None
+        if world.size > 1 and config.sync_batch_norm:
+            synchronise(generator)
+            synchronise(discriminator)
         return cls(
             generator=generator,
             discriminator=discriminator,
-            averaged=copy.deepcopy(generator).eval().requires_grad_(False) if config.ema else None,
+            averaged=averaged,
             optimizer_g=_adam(generator, config.lr_g, config),
             optimizer_d=_adam(discriminator, config.lr_d, config),
             loss=composition.loss,
             classes=classes,
             random=torch.Generator(device).manual_seed(derived_seed(config.seed, "training")),
-            device=device,
+            world=world,
             bf16=config.precision == "bf16",
             separate=_uses_batch_statistics(discriminator),
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.world.device
+
     def latents(self, images: int) -> tuple[Tensor, Tensor | None]:
-        """Draw z ~ N(0, I) of shape (images, latent_dim) and, where conditional, labels evenly over the classes."""
+        """Draw z ~ N(0, I) (N, latent_dim) and, where conditional, labels evenly over the classes.
+
+        N is `images`, or the number of this process's share of them.
+        """
         z = torch.randn(images, latent_dim(self.generator), device=self.device, generator=self.random)
         if self.classes is None:
-            return z, None
-        return z, torch.randint(self.classes, (images,), device=self.device, generator=self.random)
+            return z[self.world.share], None
+        y = torch.randint(self.classes, (images,), device=self.device, generator=self.random)
+        return z[self.world.share], y[self.world.share]
 
     def arithmetic(self) -> torch.autocast:
         """Context in which the networks run: bfloat16 where the run asks for it."""
@@ -88,18 +104,23 @@ class Gan:
                 group["lr"] = rate * fraction
 
     def state(self) -> dict[str, dict[str, Tensor]]:
-        """Every tensor that training goes on from, by file: networks, Adam's moments and random states."""
+        """Every tensor that training goes on from, by file: networks, Adam's moments and random states.
+
+        All processes that train together ask for it at once. Their networks are equal, but for the running statistics
+        of batch norms that are not synchronised, where the leader's are kept. Torch's own random states, one a process,
+        are laid end to end.
+        """
         found = {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimizer_g": _moments(self.optimizer_g),
             "optimizer_d": _moments(self.optimizer_d),
-            "random": {"gan": self.random.get_state(), "torch": torch.get_rng_state()},
+            "random": {"gan": self.random.get_state(), "torch": self.world.gather(torch.get_rng_state())},
         }
         if self.averaged is not None:
             found["averaged"] = self.averaged.state_dict()
         if self.device.type == "cuda":
-            found["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
+            found["random"]["cuda"] = self.world.gather(torch.cuda.get_rng_state(self.device))
         return found
 
     def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> bool:
@@ -113,15 +134,15 @@ class Gan:
         if ("cuda" in state["random"]) != (self.device.type == "cuda"):
             return False
         self.random.set_state(state["random"]["gan"])
-        torch.set_rng_state(state["random"]["torch"])
+        torch.set_rng_state(self.world.part(state["random"]["torch"]))
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+            torch.cuda.set_rng_state(self.world.part(state["random"]["cuda"]), self.device)
         return True
 
     def reseed(self, seed: int) -> None:
-        """Begin new streams of random numbers."""
+        """Begin new streams of random numbers: that of batches, and torch's own, which each process has to itself."""
         self.random.manual_seed(seed)
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + self.world.rank)
 
 
 def try_networks(composition: Composition, classes: int | None, device: torch.device) -> None:
@@ -133,7 +154,7 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
     assert config.size is not None  # resolved before anything is built
     images = min(2, config.g_batch_size)
     try:
-        gan = Gan.build(composition, classes, device)
+        gan = Gan.build(composition, classes, World(device))
         with torch.no_grad(), gan.arithmetic():
             z, y = gan.latents(images)
             fake = gan.generator(z, y)

@@ -18,6 +18,7 @@ from sngan_cli.engine import checkpoint, evaluation, features, pictures, samplin
 from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import resolve_device, set_precision
+from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import Drawing
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
@@ -60,7 +61,8 @@ class Training:
     """One run: the networks, the data, and the folder that they are saved to.
 
     `stop` is asked after every iteration; once it answers yes the run writes a checkpoint and ends as interrupted.
-    `cache` is a folder in which features of real images are kept.
+    `cache` is a folder in which features of real images are kept. Where several processes make up the `world`, each
+    runs this with its own device, and the one that leads alone scores, saves and has anything to observe.
     """
 
     def __init__(
@@ -73,23 +75,29 @@ class Training:
         extractor: LoadedExtractor | None = None,
         stop: Callable[[], bool] = lambda: False,
         cache: Path | None = None,
+        world: World | None = None,
     ) -> None:
         config = composition.config
-        device = resolve_device(config.device)
-        set_precision(config.precision, device)
+        self.world = world or World(resolve_device(config.device))
+        set_precision(config.precision, self.world.device)
         classes = len(data.class_names) if config.conditional and data.class_names else None
         self.config, self.composition, self.data = config, composition, data
-        self.gan = Gan.build(composition, classes, device)
+        self.gan = Gan.build(composition, classes, self.world)
         self.real = ImageStream(
             data.images,
             data.labels,
-            device=device,
+            device=self.world.device,
             seed=config.seed,
             flip=config.flip,
             dequantize=config.dequantize,
+            share=self.world.share,
         )
         self.progress = Progress(
-            step=0, drawn=0, data_sha256=data.data_sha256, class_names=data.class_names if classes else None
+            step=0,
+            drawn=0,
+            data_sha256=data.data_sha256,
+            class_names=data.class_names if classes else None,
+            devices=self.world.size,
         )
         self._folder, self._observe, self._stop = folder, observer, stop
         self._extraction: Extraction | None = None
@@ -97,16 +105,17 @@ class Training:
             name = composition.extractor.label(config.extractor.name)
             # G draws and the extractor looks in full precision, but for what a GPU does to every product in tf32.
             precision: Precision = "tf32" if config.precision == "tf32" else "fp32"
-            self._extraction = Extraction(extractor, name, device, precision)
+            self._extraction = Extraction(extractor, name, self.world.device, precision)
         self._stopping, self._cache = False, cache
         self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"
         self._watch = _Watch(self.gan)
-        torch.manual_seed(derived_seed(config.seed, "torch"))
+        torch.manual_seed(derived_seed(config.seed, "torch") + self.world.rank)
 
     def resume(self, folder: Path) -> None:
         """Go on from a verified checkpoint, exactly as if the run had never stopped."""
         checkpoint.check_data(folder, self.data.data_sha256)
+        checkpoint.check_devices(folder, self.world.size)
         progress = checkpoint.read_progress(folder)
         self.progress, self.real.drawn = progress, progress.drawn
         if not self.gan.load_state(checkpoint.read_state(folder)):
@@ -123,7 +132,7 @@ class Training:
         Raises `DivergedError` when a loss or weight is no longer finite, and `CheckpointError` when saving fails.
         """
         total = self.config.steps or 0
-        if self.progress.step == total or self._owes_score():
+        if self.world.any(self.progress.step == total or self._owes_score()):
             self._finish_step()
         for step in range(self.progress.step + 1, total + 1):
             self.gan.set_rate(self.config, rate_at(self.config, step))
@@ -140,7 +149,7 @@ class Training:
             self._observe(Stepped(step, values))
             for notice in self._watch.notices(step, values):
                 self._observe(notice)
-            self._stopping = self._stop()  # asked once a step, so that no run ends without saving
+            self._stopping = self.world.any(self._stop())  # asked once a step, so that no run ends without saving
             self._finish_step()
             if self._stopping:
                 break
@@ -156,6 +165,7 @@ class Training:
         if self._owes_score() and not self._stopping:
             self._score(step)
         self._save(step)
+        self._stopping = self.world.any(self._stopping)  # the leader may have been asked to stop while it scored
 
     def _is_time_to_score(self) -> bool:
         return self.progress.step == self.config.steps or _due(self.progress.step, self.config.eval_every)
@@ -225,7 +235,10 @@ class Training:
     def _save(self, step: int) -> None:
         if is_kept_for_good(self.config, step) and step not in self.progress.kept:
             self.progress = replace(self.progress, kept=(*self.progress.kept, step))
-        written = checkpoint.write(self._checkpoints, self.progress, self.gan.state())
+        state = self.gan.state()
+        if not self.world.leads:
+            return
+        written = checkpoint.write(self._checkpoints, self.progress, state)
         self._observe(CheckpointWritten(step, written.folder, written.size, written.sha256))
         for old in checkpoint.steps_in(self._checkpoints):
             if not self._is_kept(old):
@@ -292,8 +305,10 @@ class _Watch:
         self._finite &= torch.isfinite(losses.discriminator) & torch.isfinite(losses.generator)
         if not read:
             return None
-        values = {"loss_d": losses.discriminator.item(), "loss_g": losses.generator.item()}
-        if not self._finite:
+        both = torch.stack([losses.discriminator, losses.generator])
+        self._gan.world.average([both])
+        values = dict(zip(("loss_d", "loss_g"), both.tolist(), strict=True))
+        if self._gan.world.any(not self._finite):
             said = ", ".join(f"{name} = {value:.4g}" for name, value in values.items())
             raise self._diverged(f"a loss became NaN or infinite by step {step} ({said})")
         self._good_until = step
@@ -304,7 +319,7 @@ class _Watch:
         networks = [n for n in (self._gan.generator, self._gan.discriminator, self._gan.averaged) if n is not None]
         tensors = [t for network in networks for t in network.state_dict().values() if t.is_floating_point()]
         finite = all(bool(torch.isfinite(t).all()) for t in tensors)
-        if not (finite and self._finite):
+        if self._gan.world.any(not (finite and self._finite)):
             raise self._diverged(f"a loss or weight became NaN or infinite by step {step}")
 
     def notices(self, step: int, values: dict[str, float] | None) -> list[Noticed]:

@@ -1,4 +1,7 @@
-"""The training step: algorithm 1 of Miyato et al., "Spectral Normalization for GANs" (2018)."""
+"""The training step: algorithm 1 of Miyato et al., "Spectral Normalization for GANs" (2018).
+
+Where several processes train together, batches are this process's share of them, and losses those on that share.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,9 @@ def iteration(gan: Gan, real: ImageStream, config: RunConfig, step: int) -> Loss
     if config.fakes == "reused":
         # The article's order: the generator moves first, and the discriminator sees that one batch n_dis times.
         loss_g, fake, fake_y = update_generator(gan, config.g_batch_size)
-        fake, fake_y = fake[: config.batch_size], None if fake_y is None else fake_y[: config.batch_size]
         for _ in range(config.n_dis):
-            loss_d = update_discriminator(gan, *real.next(config.batch_size, gan.random), fake, fake_y)
+            x, y = real.next(config.batch_size, gan.random)
+            loss_d = update_discriminator(gan, x, y, fake[: len(x)], None if fake_y is None else fake_y[: len(x)])
     else:
         for _ in range(config.n_dis):
             fake, fake_y = draw(gan, config.batch_size)
@@ -56,6 +59,7 @@ def update_discriminator(gan: Gan, x: Tensor, y: Tensor, fake: Tensor, fake_y: T
         penalty = gan.loss.penalty(lambda images: gan.discriminator(images, real_y), x, fake)
     gan.optimizer_d.zero_grad()
     (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+    gan.world.average_gradients(gan.discriminator)
     gan.optimizer_d.step()
     return loss.detach()
 
@@ -69,6 +73,7 @@ def update_generator(gan: Gan, images: int) -> tuple[Tensor, Tensor, Tensor | No
         loss = gan.loss.generator(gan.discriminator(fake, y).float())
     gan.optimizer_g.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    gan.world.average_gradients(gan.generator)
     gan.optimizer_g.step()
     return loss.detach(), fake.detach().float(), y
 

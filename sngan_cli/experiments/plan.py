@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition, compose
-from sngan_cli.config import Layer, flat, united
+from sngan_cli.config import Layer, RunConfig, flat, united
 from sngan_cli.errors import ComponentError, SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Case, Experiment, place
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
 
 State = Literal["finished", "diverged", "running", "interrupted", "new"]
-_OF_THE_MACHINE = ("device", "data_dir")
+_OF_THE_MACHINE = ("device", "devices", "data_dir")
 """Settings that say where a run is made, not what it is."""
 
 
@@ -116,16 +116,17 @@ def _state(store: Store, run: Run) -> State:
 
 
 def _same(recorded: Mapping[str, Any], composition: Composition) -> bool:
-    """Whether a run was made with these settings; some may be known only once data and device are."""
+    """Whether a run was made with these settings; some may be known only once data and device are.
+
+    A run of an earlier sngan lacks settings that have come since, and was made with what is their default.
+    """
     wanted = composition.config.to_dict()
-    open_ = {key for key in ("size", "steps", "epochs", "precision") if key not in wanted} | {
-        "epochs",
-        *_OF_THE_MACHINE,
-    }
+    resolved = {key for key in ("size", "steps", "precision") if key not in wanted}
+    open_ = {*resolved, "epochs", *_OF_THE_MACHINE}
     data_dir = wanted.get("data_dir")
     if data_dir is not None and recorded.get("data_dir") != str(Path(data_dir).expanduser().resolve()):
         return False
-    return _without(recorded, open_) == _without(wanted, open_)
+    return _without({**RunConfig.defaults(), **recorded}, open_) == _without(wanted, open_)
 
 
 def _without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

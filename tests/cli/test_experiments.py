@@ -82,6 +82,18 @@ def test_every_case_is_trained_once(sngan: Any, mine: Path, home: Path) -> None:
     assert runs(home).keys() == found.keys()
 
 
+def test_a_case_that_an_earlier_sngan_trained_is_kept(sngan: Any, mine: Path, home: Path) -> None:
+    """Its configuration lacks the settings that have come since."""
+    assert sngan("experiments", "run", mine).code == 0
+    with Store.open(home / "registry.db", create=False) as store:
+        for run in runs(home).values():
+            then = {k: v for k, v in run.config.items() if k not in ("devices", "sync_batch_norm")}
+            assert len(then) == len(run.config) - 2
+            store.update(run.id, config=then)
+    plan = sngan("experiments", "run", mine, "--dry-run")
+    assert [line.split()[2] for line in plan.out.splitlines()[1:]] == ["keep", "keep", "keep"]
+
+
 def test_an_interrupted_case_is_resumed_and_the_missing_ones_are_trained(
     sngan: Any, mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,8 @@ def test_toml_is_read_back_as_the_same_configuration(tmp_path: Path) -> None:
         ({"steps": -5}, r"steps = -5 cannot be used"),
         ({"precision": "fp8"}, r"precision = 'fp8' cannot be used: input should be 'fp32', 'tf32' or 'bf16'"),
         ({"weights": "averaged", "ema": 0.0}, r"weights = 'averaged' needs averaged weights: set ema above 0"),
+        ({"devices": 3}, r"batch_size = 64 cannot be shared evenly by devices = 3: choose a multiple"),
+        ({"devices": 64, "g_batch_size": 100}, r"g_batch_size = 100 cannot be shared evenly by devices = 64"),
         ({"fakes": "reused", "g_batch_size": 32}, r"needs g_batch_size >= batch_size \(32 < 64\)"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 
 from sngan_cli.engine import step as step_module
 from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan, constraints
 from sngan_cli.engine.step import average, blind_loss, iteration, judge, update_generator
 
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def build(composition: Any, data: Any, classes: int | None = None) -> tuple[Gan, ImageStream]:
-    gan = Gan.build(composition, classes, CPU)
+    gan = Gan.build(composition, classes, World(CPU))
     return gan, ImageStream(data.images, data.labels, device=CPU, seed=0, flip=False, dequantize=False)
 
 

@@ -1,0 +1,135 @@
+"""Two processes over gloo against one: what `world.py` left of each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sngan_cli.engine import checkpoint, processes
+from sngan_cli.engine.distributed import SyncedBatchNorm, World, synchronise
+from sngan_cli.engine.loop import Training
+from sngan_cli.errors import CheckpointError, UsageError
+
+HERE = Path(__file__).parent
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+EQUAL = ["paper", "conditional", "reused", "spectral G", "batch norm in D", "penalty"]
+OTHERS = ["bf16", "dropout", "unseeded weights", "unsynced"]
+Found = dict[str, dict[str, Tensor]]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """Tensors by `VARIANT.RANK` of two processes, and by `VARIANT.alone`."""
+    two, one = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("one")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    commands = [
+        [sys.executable, *TORCHRUN, "world.py", str(two), *EQUAL, *OTHERS],
+        [sys.executable, "world.py", str(one), *EQUAL],
+    ]
+    running = [
+        subprocess.Popen(command, cwd=HERE, env=environment, stderr=subprocess.PIPE, text=True) for command in commands
+    ]
+    for process in running:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    tensors = {path.stem: load_file(path) for path in two.glob("*.safetensors")}
+    return tensors | {path.stem.replace(".0", ".alone"): load_file(path) for path in one.glob("*.safetensors")}
+
+
+@pytest.mark.parametrize("variant", EQUAL)
+def test_two_processes_equal_one_with_the_same_batch(found: Found, variant: str) -> None:
+    """Weights, u and v, batch norms' statistics, Adam's moments, the average of G and the stream of random numbers."""
+    two, one = found[f"{variant}.0"], found[f"{variant}.alone"]
+    assert two.keys() == one.keys()
+    files = {key.split("/")[1] for key in one}
+    assert files == {"generator", "discriminator", "averaged", "optimizer_g", "optimizer_d", "random"}
+    for key, expected in one.items():
+        if key.endswith("random/torch"):
+            continue  # one state a process
+        torch.testing.assert_close(two[key], expected, rtol=1e-7, atol=1e-8, msg=lambda said, key=key: f"{key}: {said}")
+
+
+@pytest.mark.parametrize("variant", [*EQUAL, *OTHERS])
+def test_all_processes_have_the_same_to_the_bit(found: Found, variant: str) -> None:
+    for key, expected in found[f"{variant}.0"].items():
+        if variant == "unsynced" and "running" in key:
+            continue
+        assert torch.equal(found[f"{variant}.1"][key], expected), key
+
+
+@pytest.mark.parametrize("variant", [v for v in (*EQUAL, *OTHERS) if v != "unseeded weights"])
+def test_resumed_equals_uninterrupted_to_the_bit(found: Found, variant: str) -> None:
+    """The last process alone was asked to stop, and all of them did."""
+    tensors = found[f"{variant}.0"]
+    for key, tensor in tensors.items():
+        assert torch.equal(tensors[key.replace("whole/", "resumed/")], tensor), key
+
+
+def test_batch_norms_that_are_not_synchronised_see_their_share_alone(found: Found) -> None:
+    one, other = found["unsynced.0"], found["unsynced.1"]
+    running = [key for key in one if key.endswith("running_mean") and "averaged" not in key]
+    assert running
+    for key in running:
+        assert torch.isfinite(one[key]).all()
+        assert not torch.equal(one[key], other[key])
+
+
+def test_each_process_has_random_numbers_of_its_own_for_dropout(found: Found) -> None:
+    first, second = found["dropout.0"]["whole/random/torch"].chunk(2)
+    assert not torch.equal(first, second)
+
+
+class OddBatchNorm(nn.BatchNorm2d):
+    """A third party's, whose forward pass is its own."""
+
+
+def test_torch_s_batch_norms_are_synchronised_in_place_and_no_others() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm1d(2, affine=False)), OddBatchNorm(3))
+    before = network.state_dict()
+    synchronise(network)
+    assert [type(m) for m in network.modules() if not isinstance(m, nn.Sequential)] == [
+        SyncedBatchNorm, SyncedBatchNorm, OddBatchNorm,
+    ]  # fmt: skip
+    assert network.state_dict().keys() == before.keys()
+    x = torch.randn(4, 3, 2, 2)
+    assert torch.equal(network[0].eval()(x), nn.BatchNorm2d(3).eval()(x))
+
+
+def test_a_process_s_share_of_a_part_is_part_of_its_share() -> None:
+    """A discriminator's batch may be the first images of a generator's."""
+    whole = torch.arange(12)
+    shares = [whole[World(torch.device("cpu"), rank, 3).share] for rank in range(3)]
+    assert torch.cat(shares).sort().values.tolist() == whole.tolist()
+    assert torch.cat([share[:2] for share in shares]).sort().values.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_checkpoint_of_another_number_of_processes_is_refused(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any
+) -> None:
+    training = Training(tiny(steps=1), data, tmp_path, listener)
+    training.run()
+    with pytest.raises(CheckpointError, match=r"trained on 1 devices and can only go on with as many, not with 2"):
+        checkpoint.check_devices(checkpoint.folder_of(tmp_path / "checkpoints", 1), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("auto", r"8 devices are asked for, and the GPUs here are 2: choose --devices 2, or --device cpu"),
+        ("cuda", r"8 devices are asked for"),
+        ("cuda:1", r"The device 'cuda:1' is one, where 8 are to be used: choose --device cuda or --devices 1"),
+    ],
+)
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match=message):
+        processes.take_device(name, 8)
