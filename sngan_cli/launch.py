@@ -16,7 +16,7 @@ from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, fastest_precision, keep_freed_memory, set_precision, versions
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.extraction import try_extractor
+from sngan_cli.engine.extraction import try_extractor, try_metrics
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
 from sngan_cli.engine.processes import Order, leading
@@ -284,6 +284,8 @@ def _prepare(composition: Composition, place: Place, audience: Audience, world: 
             f"Images of {size} px are scored as {extractor.side} px, which the extractor was trained for: one for "
             "their own size sees more."
         )
+    if extractor is not None:
+        try_metrics(extractor, composition.metrics.values(), config.eval_samples)
     with blaming(composition.entries["dataset"]):
         data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     for metric in composition.metrics.values():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
+from sngan_cli.contracts import Features, LoadedExtractor, Metric, OfOneSide
 from sngan_cli.errors import ComponentError
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -82,3 +83,14 @@ def try_extractor(loaded: LoadedExtractor, name: str) -> None:
         raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
     if not isinstance(getattr(loaded, "weights_sha256", None), str):
         raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
+
+
+def try_metrics(loaded: LoadedExtractor, metrics: Iterable[Metric], images: int) -> None:
+    """Show an image's features to metrics of `images` images, before there is anything to lose.
+
+    Raises `UsageError` where a metric cannot do with what this extractor gives.
+    """
+    with torch.no_grad():
+        found = replace(loaded(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)), labels=torch.zeros(1, dtype=torch.int64))
+    for metric in metrics:
+        metric.accumulator(images).add(found)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sngan_cli.contracts import Features, Metric, UsageError
+from sngan_plugins.logits import class_logits
 
 
 class Accuracy(Metric, contract=1):
@@ -42,9 +43,9 @@ class Agreement:
     def add(self, features: Features) -> None:
         """Take in logits (N, K) and labels (N,)."""
         assert features.labels is not None  # as this metric needs classes
-        labels = features.labels.cpu()
-        self._classes = features.logits.shape[1]
-        self._right.append(features.logits.argmax(1).cpu() == labels)
+        logits, labels = class_logits(features, "An accuracy"), features.labels.cpu()
+        self._classes = logits.shape[1]
+        self._right.append(logits.argmax(1).cpu() == labels)
         self._labels.append(labels)
 
     def result(self) -> tuple[float, float | None]:

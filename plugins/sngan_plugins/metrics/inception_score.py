@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from sngan_cli.contracts import Features, Field, Metric, UsageError
+from sngan_plugins.logits import class_logits
 
 
 class InceptionScore(Metric, contract=1):
@@ -44,7 +45,7 @@ class Splits:
 
     def add(self, features: Features) -> None:
         """Take in logits (N, K)."""
-        log_p = log_softmax(features.logits.double(), dim=1)
+        log_p = log_softmax(class_logits(features, "The Inception Score").double(), dim=1)
         while len(log_p):
             split = next(k for k, end in enumerate(self._ends) if self._seen < end)
             room = self._ends[split] - self._seen

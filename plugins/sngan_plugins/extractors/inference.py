@@ -1,0 +1,43 @@
+"""Networks made quick where they are only to be looked through: the same features, up to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def for_inference(network: nn.Module, device: str) -> Callable[..., Any]:
+    """Freeze a network on a device: batch norms folded into convolutions, channels last, compiled on a CUDA device.
+
+    The folded ones are the attribute `bn` of the modules whose convolution is their attribute `conv`, as in Inception.
+    """
+    network = network.eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(getattr(module, "bn", None), nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()  # type: ignore[arg-type]
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Compiled(network) if torch.device(device).type == "cuda" else network
+
+
+class Compiled:
+    """A network that is compiled when it is first called, or left as it is where that cannot be done."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._quick: Callable[..., Any] | None = None
+        with suppress(RuntimeError):  # a Python that it does not know yet
+            self._quick = torch.compile(network)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Call the network."""
+        if self._quick is not None:
+            try:
+                return self._quick(*inputs)
+            except Exception:  # no compiler, an unknown processor, too old a driver: there are many ways
+                self._quick = None
+        return self._network(*inputs)

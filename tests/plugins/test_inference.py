@@ -1,0 +1,105 @@
+"""Networks made quick: folded batch norms, channels last, and compilation that may fail."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sngan_plugins.extractors.inference import Compiled, for_inference
+
+
+class Block(nn.Module):
+    """A convolution and a batch norm, by the names that Inception's blocks give them."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(inputs, outputs, 3, bias=False), nn.BatchNorm2d(outputs, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normalised: Tensor = self.bn(self.conv(x))
+        return normalised.relu()
+
+
+def blocks() -> nn.Sequential:
+    torch.manual_seed(0)
+    network = nn.Sequential(Block(3, 8), Block(8, 4)).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                assert tensor is not None
+                nn.init.uniform_(tensor, 0.5, 2)
+    return network
+
+
+def test_folded_batch_norms_change_nothing() -> None:
+    x = torch.randn(2, 3, 9, 9)
+    with torch.no_grad():
+        expected = blocks()(x)
+        made = for_inference(blocks(), "cpu")
+        torch.testing.assert_close(made(x), expected, rtol=1e-6, atol=1e-6)
+    assert isinstance(made, nn.Module)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in made.modules())
+    assert not any(parameter.requires_grad for parameter in made.parameters())
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in made.parameters() if p.dim() == 4)
+
+
+def test_a_network_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By dynamo, and run as it is: the code generator needs minutes, and a compiler."""
+    graphs = []
+
+    def counted(graph: Any, _inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
+    network = blocks().requires_grad_(False)
+    compiled = Compiled(network)
+    for images in (2, 3):
+        x = torch.randn(images, 3, 9, 9)
+        torch.testing.assert_close(compiled(x), network(x))
+    assert graphs
+
+
+def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def failing(graph: Any, _inputs: Any) -> Any:
+        tried.append(graph)
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
+    network = blocks().requires_grad_(False)
+    compiled = Compiled(network)
+    x = torch.randn(2, 3, 9, 9)
+    for _ in range(2):
+        assert torch.equal(compiled(x), network(x))
+    assert len(tried) == 1
+
+
+def test_where_there_is_no_compiler_at_all_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_network: nn.Module) -> Any:
+        raise RuntimeError("torch.compile is not supported on this Python")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    network = blocks().requires_grad_(False)
+    x = torch.randn(2, 3, 9, 9)
+    assert torch.equal(Compiled(network)(x), network(x))
+
+
+def test_what_fails_uncompiled_too_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    with pytest.raises(RuntimeError, match="channels"):
+        Compiled(blocks())(torch.randn(2, 4, 9, 9))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_is_compiled_and_gives_the_same() -> None:
+    x = torch.randn(2, 3, 9, 9)
+    with torch.no_grad():
+        made = for_inference(blocks(), "cuda")
+        assert isinstance(made, Compiled)
+        torch.testing.assert_close(made(x.cuda()).cpu(), blocks()(x), rtol=1e-3, atol=1e-4)

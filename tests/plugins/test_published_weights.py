@@ -1,0 +1,134 @@
+"""Published weights of extractors: where they are found, what is checked, what is said where they are missing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sngan_cli.contracts import ComponentError, WeightsUnavailableError
+from sngan_plugins.extractors import dinov2, inception_v3, torchvision_inception
+from sngan_plugins.extractors.published import PublishedWeights
+
+NAMES = ("inception-v3", "torchvision-inception", "dinov2")
+SHAPES = {"inception-v3": (2048, 1008), "torchvision-inception": (2048, 1000), "dinov2": (384, 0)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("source", ["option", "environment", "cache", "torch hub"])
+def test_weights_are_found(
+    stand_in: Callable[..., Any], name: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, cache = stand_in(name), tmp_path / "cache"
+    extractor = made.make()
+    if source == "option":
+        extractor = made.make(weights=made.path)
+    elif source == "environment":
+        monkeypatch.setenv(made.published.variable, str(made.path))
+    else:
+        place = cache if source == "cache" else Path(torch.hub.get_dir()) / "checkpoints"
+        place.mkdir(parents=True)
+        made.path.rename(place / made.published.file)
+    loaded = extractor.load("cpu", cache)
+    assert loaded.weights_sha256 == made.published.sha256
+    features = loaded(torch.randint(0, 256, (2, 3, 20, 20), dtype=torch.uint8))
+    assert (features.pooled.shape[1], features.logits.shape[1]) == SHAPES[name]
+    assert features.pooled.isfinite().all()
+    assert features.logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_at_hand_is_preferred_in_the_order_that_is_documented(
+    stand_in: Callable[..., Any], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stand_in(name)
+    for place in (tmp_path / "cache", Path(torch.hub.get_dir()) / "checkpoints"):
+        place.mkdir(parents=True)
+        (place / made.published.file).write_bytes(b"another file")
+    with pytest.raises(ComponentError, match=str(tmp_path / "cache" / made.published.file)):
+        made.make().load("cpu", tmp_path / "cache")
+    monkeypatch.setenv(made.published.variable, "nowhere.pth")
+    with pytest.raises(ComponentError, match=rf"{made.published.variable} = 'nowhere\.pth' names no file"):
+        made.make().load("cpu", tmp_path / "cache")
+    made.make(weights=made.path).load("cpu", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_file_is_refused_before_it_is_loaded(stand_in: Callable[..., Any], name: str, tmp_path: Path) -> None:
+    made, evil = stand_in(name), tmp_path / "evil.pth"
+    evil.write_bytes(pickle.dumps(Path("touched")) + b"x")
+    with pytest.raises(
+        ComponentError, match=rf"evil\.pth are not the expected ones: their SHA-256 is \w+, not {made.published.sha256}"
+    ):
+        made.make(weights=evil).load("cpu", tmp_path)
+
+
+def test_what_is_no_tensor_is_not_unpickled(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pth"
+    torch.save({"path": Path("touched")}, path)
+    published = PublishedWeights(
+        "odd", "https://example.org/odd.pth", hashlib.sha256(path.read_bytes()).hexdigest(), "SNGAN_ODD"
+    )
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        published.load(path, tmp_path)
+
+
+def test_a_given_file_that_is_not_there_is_an_error_not_a_reason_to_download(
+    stand_in: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ComponentError, match=r"extractor\.weights = '.*absent\.pth' names no file"):
+        stand_in("dinov2").make(weights=tmp_path / "absent.pth").load("cpu", tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failed_download_says_what_to_do_by_hand(stand_in: Callable[..., Any], name: str, tmp_path: Path) -> None:
+    made, cache = stand_in(name), tmp_path / "cache"
+    with pytest.raises(WeightsUnavailableError) as failed:
+        made.make().load("cpu", cache)
+    message = str(failed.value)
+    assert f"Download {made.published.url} by hand to {cache / made.published.file}" in message
+    assert made.published.variable in message
+    assert "--set extractor.weights=FILE" in message
+    assert list(cache.iterdir()) == []
+
+
+def test_a_download_is_verified_before_it_takes_its_place(
+    stand_in: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, cache = stand_in("dinov2"), tmp_path / "cache"
+    content = made.path.read_bytes()
+    asked = []
+
+    def opened(sent: bytes) -> Callable[..., io.BytesIO]:
+        return lambda url, timeout: asked.append(url) or io.BytesIO(sent)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(urllib.request, "urlopen", opened(content[:1000]))
+    with pytest.raises(WeightsUnavailableError, match=r"\(1000 bytes came that are not the file\)"):
+        made.make().load("cpu", cache)
+    assert list(cache.iterdir()) == []
+    monkeypatch.setattr(urllib.request, "urlopen", opened(content))
+    made.make().load("cpu", cache)
+    assert (cache / made.published.file).read_bytes() == content
+    assert [path.name for path in cache.iterdir()] == [made.published.file]
+    made.make().load("cpu", cache)
+    assert asked == [made.published.url] * 2
+
+
+@pytest.mark.parametrize("weights", [inception_v3.WEIGHTS, torchvision_inception.WEIGHTS], ids=lambda w: w.title)
+def test_published_checksums_begin_as_the_files_are_named(weights: PublishedWeights) -> None:
+    assert weights.file.endswith(f"-{weights.sha256[:8]}.pth")
+    assert len(weights.sha256) == 64
+
+
+def test_sizes_of_dinov2_have_weights_of_their_own() -> None:
+    published = [size.weights for size in dinov2.SIZES.values()]
+    assert [weights.file for weights in published] == [f"dinov2_vit{letter}14_pretrain.pth" for letter in "sbl"]
+    assert {len(weights.sha256) for weights in published} == {64}
+    assert len({weights.sha256 for weights in published}) == 3
