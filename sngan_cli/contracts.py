@@ -208,8 +208,8 @@ class Loss(Component, ABC):
 class Features:
     """What an extractor sees in N images: `pooled` (N, D) before its classifier and class `logits` (N, K).
 
-    K is 0 where the extractor tells no classes apart. An extractor leaves `labels` out. A metric is given them (N,) where the run is conditional: the classes that real
-    images are of, or that generated ones were asked to be of.
+    K is 0 where it tells no classes apart. An extractor leaves `labels` out. A metric is given them (N,) where the run
+    is conditional: the classes that real images are of, or that generated ones were asked to be of.
     """
 
     pooled: Tensor

@@ -73,7 +73,10 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
-    """Stand in for the published weights of an extractor: `stand_in(name)`, or `stand_in(name, tensors)`."""
+    """Stand in for the published weights of an extractor: `stand_in(name)`, or `stand_in(name, tensors)`.
+
+    The small DINOv2 takes the place of the large one.
+    """
 
     def made(name: str, tensors: Mapping[str, torch.Tensor] | None = None) -> StandIn:
         import torch
@@ -86,8 +89,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
         if name == "dinov2":
             small = dinov2.SIZES["small"]
             published = replace(small.weights, sha256=sha256)
-            monkeypatch.setitem(dinov2.SIZES, "small", small._replace(weights=published))
-            return StandIn(lambda **options: dinov2.DinoV2(size="small", **options), published, path)
+            monkeypatch.setitem(dinov2.SIZES, "large", small._replace(weights=published))
+            return StandIn(dinov2.DinoV2, published, path)
         made: dict[str, tuple[Any, type[Extractor]]] = {
             "inception-v3": (inception_v3, inception_v3.InceptionV3),
             "torchvision-inception": (torchvision_inception, torchvision_inception.TorchvisionInception),
@@ -120,7 +123,7 @@ def random_weights(name: str) -> dict[str, torch.Tensor]:
             found[key] = torch.tensor(0)
         elif key.endswith(("running_var", "gamma")) or (len(shape) == 1 and key.endswith("weight")):
             found[key] = (0.2 * noise).exp()
-        elif len(shape) == 1 or "embed" in key and "proj" not in key or key.endswith("token"):
+        elif len(shape) == 1 or ("embed" in key and "proj" not in key) or key.endswith("token"):
             found[key] = 0.2 * noise
         else:
             found[key] = noise * (2 / noise[0].numel()) ** 0.5
@@ -128,20 +131,11 @@ def random_weights(name: str) -> dict[str, torch.Tensor]:
 
 
 def inception_shapes() -> dict[str, torch.Size]:
-    """Those of torch-fidelity's network, which has no other way to be built than from a file."""
-    import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    """Those of torch-fidelity's network: torchvision's, with 1008 classes."""
+    from torchvision.models import inception_v3
 
-    found: dict[str, torch.Size] = {}
-
-    class Probe(FeatureExtractorInceptionV3):  # type: ignore[misc]
-        def load_state_dict(self, state_dict: Any, **_: Any) -> None:
-            found.update((name, tensor.shape) for name, tensor in self.state_dict().items())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "load", lambda *_, **__: {})
-        Probe("probe", ["2048"], "unused")
-    return found
+    network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def torchvision_shapes() -> dict[str, torch.Size]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,22 @@ def test_metrics_of_classes_are_refused_where_there_are_none(sngan: Any, tiny: l
     refused = sngan("train", *tiny, "--steps", 1, "--set", "metrics.accuracy={}")
     assert refused.code == 2
     assert "The metric 'accuracy' needs classes: give --conditional" in refused.err
+
+
+def test_an_extractor_without_classes_compares_features_and_has_no_inception_score(
+    sngan: Any, tiny: list[str], stand_in: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stand_in("dinov2")
+    monkeypatch.setenv(made.published.variable, str(made.path))
+    pictures = drawn(tmp_path / "own", 12)
+    command = ("evaluate", "--images", pictures, "--against", "shapes", "--size", 8, "--extractor", "dinov2",
+               "--protocol", "quick", "--device", "cpu", "--json")  # fmt: skip
+    (score,) = sngan(*command, "--metric", "fid").json
+    assert score["protocol"].startswith(f"dinov2@{made.published.sha256[:8]} n=12 real=12@")
+    assert score["value"] > 0
+    refused = sngan(*command, "--metric", "is")
+    assert (refused.code, refused.out) == (2, "")
+    assert "The Inception Score needs an extractor that tells classes apart" in refused.err
+    training = sngan("train", *tiny, "--steps", 1, "--extractor", "dinov2")
+    assert (training.code, sngan("runs", "list", "--json").json) == (2, [])
+    assert "compare features by `sngan evaluate --metric fid,kid,precision,recall`" in training.err

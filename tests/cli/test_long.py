@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from sngan_cli import paths
+from sngan_plugins.datasets.cifar10 import Cifar10
 
 
 @pytest.mark.slow
@@ -36,3 +42,21 @@ def test_a_published_data_set_is_downloaded(sngan: Any, tmp_path: Path, dataset:
 def test_the_inception_weights_are_downloaded_and_score(sngan: Any, tiny: list[str]) -> None:
     assert sngan("train", *tiny, "--steps", 1, "--extractor", "inception-v3").code == 0
     assert sngan("runs", "show", "@last", "--json").json["scores"][0]["protocol"].startswith("inception-v3@6726825d")
+
+
+@pytest.mark.network
+def test_cifar10_has_its_published_inception_score(sngan: Any, tmp_path: Path) -> None:
+    """11.24 for the training pictures: Salimans et al. (2016), table 3. On two cores it takes an hour, or more."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    data = Cifar10().open(None, paths.cache_folder() / "downloads")
+    place = tmp_path / "pictures"
+    place.mkdir()
+    for k in range(len(data)):
+        Image.fromarray(np.asarray(data.read(k, 32)[0])).save(place / f"{k:05d}.png")
+    done = sngan(
+        "evaluate", "--images", place, "--against", "cifar10", "--metric", "is", "--protocol", "standard", "--json"
+    )
+    assert done.code == 0, done.err
+    (score,) = done.json
+    assert score["protocol"] == "inception-v3@6726825d n=50000 splits=10"
+    assert score["value"] == pytest.approx(11.24, abs=0.02)

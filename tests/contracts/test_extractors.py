@@ -22,7 +22,6 @@ from sngan_cli.contracts import (
 )
 from sngan_cli.engine.classifier import write_weights
 
-
 PUBLISHED = {"dinov2", "inception-v3", "torchvision-inception"}
 """Those whose weights are downloaded: random ones stand in for them."""
 

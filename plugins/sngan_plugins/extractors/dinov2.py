@@ -71,7 +71,7 @@ class DinoV2(Extractor, contract=1):
 
 
 class DinoV2Network:
-    """The transformer on a device: features (N, width) of the class token, and logits (N, 0), since it has no classes."""
+    """The transformer on a device: features (N, width) of the class token, and logits (N, 0): it has no classes."""
 
     def __init__(self, network: VisionTransformer, sha256: str, device: str):
         self.weights_sha256, self._device = sha256, device
@@ -133,7 +133,7 @@ def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def positions(embedding: Tensor) -> Tensor:
     """Resize position embeddings (1, 1 + M^2, width) to 16 x 16 patches, as DINOv2 does when it is given 224 pixels."""
     own, side = embedding[:, :1], math.isqrt(embedding.shape[1] - 1)
-    patches = embedding[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+    patches = embedding[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
     # Their scale is a little more than 16 / M, lest rounding leave 15; it shifts where they sample.
     scale = (SIDE // PATCH + 0.1) / side
     patches = F.interpolate(patches, scale_factor=(scale, scale), mode="bicubic")

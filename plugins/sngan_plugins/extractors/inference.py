@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,9 +18,10 @@ def for_inference(network: nn.Module, device: str) -> Callable[..., Any]:
     """
     network = network.eval().requires_grad_(False)
     for module in network.modules():
-        if isinstance(getattr(module, "bn", None), nn.BatchNorm2d):
-            module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()  # type: ignore[arg-type]
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        norm = getattr(module, "bn", None)
+        if isinstance(norm, nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(cast("nn.Conv2d", module.conv), norm), nn.Identity()
+    network = network.to(device).to(memory_format=torch.channels_last)
     return Compiled(network) if torch.device(device).type == "cuda" else network
 
 

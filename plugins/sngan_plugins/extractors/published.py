@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -72,15 +72,15 @@ class PublishedWeights:
         except OSError as error:
             reason = getattr(error, "reason", None) or error.strerror or error
             raise WeightsUnavailableError(
-                f"The {self.title} weights could not be downloaded ({reason}). Download {self.url} by hand to {target}, "
-                f"or to any place that {self.variable} or --set extractor.weights=FILE names."
+                f"The {self.title} weights could not be downloaded ({reason}). Download {self.url} by hand to "
+                f"{target}, or to any place that {self.variable} or --set extractor.weights=FILE names."
             ) from error
         finally:
             partial.unlink(missing_ok=True)
         return target
 
 
-def _sha256(file: BinaryIO) -> str:
+def _sha256(file: io.BufferedReader) -> str:
     """Hash an open file, and go back to its beginning."""
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     file.seek(0)
