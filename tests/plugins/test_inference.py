@@ -58,7 +58,10 @@ def test_a_network_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
     network = blocks().requires_grad_(False)
     compiled = Compiled(network)
-    for images in (2, 3):
+    few = torch.randn(2, 3, 9, 9)
+    assert torch.equal(compiled(few), network(few))
+    assert not graphs
+    for images in (100, 70):
         x = torch.randn(images, 3, 9, 9)
         torch.testing.assert_close(compiled(x), network(x))
     assert graphs
@@ -74,7 +77,7 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
     network = blocks().requires_grad_(False)
     compiled = Compiled(network)
-    x = torch.randn(2, 3, 9, 9)
+    x = torch.randn(64, 3, 9, 9)
     for _ in range(2):
         assert torch.equal(compiled(x), network(x))
     assert len(tried) == 1
@@ -86,19 +89,19 @@ def test_where_there_is_no_compiler_at_all_the_network_runs_as_it_is(monkeypatch
 
     monkeypatch.setattr(torch, "compile", refuse)
     network = blocks().requires_grad_(False)
-    x = torch.randn(2, 3, 9, 9)
+    x = torch.randn(64, 3, 9, 9)
     assert torch.equal(Compiled(network)(x), network(x))
 
 
 def test_what_fails_uncompiled_too_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     with pytest.raises(RuntimeError, match="channels"):
-        Compiled(blocks())(torch.randn(2, 4, 9, 9))
+        Compiled(blocks())(torch.randn(64, 4, 9, 9))
 
 
 @pytest.mark.gpu
 def test_on_a_gpu_it_is_compiled_and_gives_the_same() -> None:
-    x = torch.randn(2, 3, 9, 9)
+    x = torch.randn(64, 3, 9, 9)
     with torch.no_grad():
         made = for_inference(blocks(), "cuda")
         assert isinstance(made, Compiled)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
@@ -25,8 +25,12 @@ def for_inference(network: nn.Module, device: str) -> Callable[..., Any]:
     return Compiled(network) if torch.device(device).type == "cuda" else network
 
 
+LEAST_COMPILED = 64
+"""Images in the smallest batch that is compiled for: a few are seen before a compiler has begun."""
+
+
 class Compiled:
-    """A network that is compiled when it is first called, or left as it is where that cannot be done."""
+    """A network that is compiled at its first batch of some size, or left as it is where that cannot be done."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
@@ -34,11 +38,11 @@ class Compiled:
         with suppress(RuntimeError):  # a Python that it does not know yet
             self._quick = torch.compile(network)
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Call the network."""
-        if self._quick is not None:
+    def __call__(self, images: Tensor) -> Any:
+        """Call the network with images (N, ...)."""
+        if self._quick is not None and len(images) >= LEAST_COMPILED:
             try:
-                return self._quick(*inputs)
+                return self._quick(images)
             except Exception:  # no compiler, an unknown processor, too old a driver: there are many ways
                 self._quick = None
-        return self._network(*inputs)
+        return self._network(images)
