@@ -38,6 +38,7 @@ from torchvision.models import inception_v3 as torchvision_inception
 from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device
+from sngan_cli.engine.extraction import Extraction
 from sngan_plugins.extractors import inception_v3
 from sngan_plugins.metrics.fid import FrechetInceptionDistance
 from sngan_plugins.metrics.inception_score import InceptionScore
@@ -141,11 +142,12 @@ def ours(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray, *
 
         chosen = metrics(options)
         references = evaluation.references(
-            chosen, features_of, np.zeros(len(real), dtype=np.int64), conditional=False, count=len(real)
+            chosen, features_of, np.zeros(len(real), dtype=np.int64), "0" * 64, conditional=False, count=len(real)
         )
         scored = evaluation.score(
-            evaluation.pictures(generated, None, len(generated)), chosen, watched, "inception-v3", step=0,
-            samples=len(generated), class_names=None, real=references, evidence={}, progress=lambda _: True,
+            evaluation.pictures(generated, None, len(generated)), chosen, Extraction(watched, "inception-v3", device),
+            step=0, samples=len(generated), class_names=None, real=references, settings={}, evidence={},
+            progress=lambda _: True,
         )  # fmt: skip
     turn.scores = {score.metric: score.value for score in scored}
     turn.features = torch.cat(seen)

@@ -16,6 +16,7 @@ from torch_fidelity import calculate_metrics
 
 from sngan_cli.contracts import Features, Metric
 from sngan_cli.engine import evaluation, features
+from sngan_cli.engine.extraction import Extraction
 from sngan_plugins.metrics.fid import FrechetInceptionDistance
 from sngan_plugins.metrics.inception_score import InceptionScore
 from sngan_plugins.metrics.kid import KernelInceptionDistance
@@ -97,11 +98,11 @@ def test_scores_are_torch_fidelitys(
                 yield extractor(batch)
 
     labels = np.zeros(REAL, dtype=np.int64)
-    references = evaluation.references(METRICS, features_of, labels, conditional=False, count=REAL)
+    references = evaluation.references(METRICS, features_of, labels, "0" * 64, conditional=False, count=REAL)
     batches = list(evaluation.pictures(generated, None, GENERATED))
     scored = evaluation.score(
-        batches, METRICS, extractor, "inception-v3", step=0, samples=GENERATED, class_names=None, real=references,
-        evidence={}, progress=lambda _: True,
+        batches, METRICS, Extraction(extractor, "inception-v3", torch.device("cpu")), step=0, samples=GENERATED,
+        class_names=None, real=references, settings={}, evidence={}, progress=lambda _: True,
     )  # fmt: skip
     ours = {score.metric: (score.value, score.std) for score in scored}
 
