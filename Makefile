@@ -44,7 +44,7 @@ bench: install
 	for part in step memory ceiling overhead; do $(BIN)/python benchmarks/$$part.py --save $(BENCH) || exit 1; done
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/resampling.py
-	$(BIN)/python benchmarks/extractor.py
+	$(BIN)/python benchmarks/extractor.py --save
 	$(BIN)/python benchmarks/startup.py
 
 format: $(VENV)/.installed-dev

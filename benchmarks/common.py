@@ -83,17 +83,23 @@ def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Setting
 
 def save(options: argparse.Namespace, settings: Settings, benchmark: str, row: Row, **found: Any) -> None:
     """Append what was found, with the settings and the machine that it was found on, where `--save` asks for it."""
-    if not options.save:
-        return
+    if options.save:
+        keep(
+            settings.device, benchmark=benchmark, row=str(row), batch=settings.batch, n_dis=settings.n_dis,
+            rounds=options.rounds, **found,
+        )  # fmt: skip
+
+
+def keep(device: torch.device, **found: Any) -> None:
+    """Append what was found, and the machine that it was found on, to the results of this type of device."""
     line = {
-        "benchmark": benchmark, "row": str(row), "batch": settings.batch, "n_dis": settings.n_dis,
-        "rounds": options.rounds, "device": describe(settings.device), "processor": processor(),
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "cuda": torch.version.cuda,
-        "sngan": version("sngan"), "python": platform.python_version(), "system": platform.platform(),
-        "load": os.getloadavg()[0], "date": datetime.now(UTC).isoformat(timespec="seconds"), **found,
+        **found, "device": describe(device), "processor": processor(), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "cuda": torch.version.cuda, "sngan": version("sngan"),
+        "python": platform.python_version(), "system": platform.platform(), "load": os.getloadavg()[0],
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{settings.device.type}.jsonl").open("a", encoding="utf-8") as file:
+    with (RESULTS / f"{device.type}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

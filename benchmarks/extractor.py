@@ -1,6 +1,6 @@
 """Seconds that scoring takes (Inception features, then IS, FID, KID, precision and recall): ours beside torch-fidelity.
 
-    python benchmarks/extractor.py [--pictures 128] [--rounds 3] [--weights FILE] [--device cpu] [--json FILE]
+    python benchmarks/extractor.py [--pictures 128] [--rounds 3] [--weights FILE] [--device cpu] [--save]
 
 Contestants take turns (A B C A B C ...), each with the same pictures in memory, threads, allocator and weights, and
 each loads its network anew. Both kinds of pictures are looked through. Printed are images/s, of everything and of the
@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import platform
 import statistics
 import tempfile
 import time
@@ -30,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch_fidelity.metrics
-from step import processor
+from common import keep, processor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.models import inception_v3 as torchvision_inception
@@ -187,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", type=resolve_device, default="auto")
     parser.add_argument("--weights", type=Path, help=f"{inception_v3.WEIGHTS.file}; random ones where it is not given")
-    parser.add_argument("--json", type=Path, help="append the result to this file, one line each")
+    parser.add_argument("--save", action="store_true", help="append the result to benchmarks/results/")
     options = parser.parse_args()
     kept = keep_freed_memory()
     generated, real = (pictures(options.pictures, options.side, seed) for seed in (1, 0))
@@ -237,15 +235,11 @@ def report(options: argparse.Namespace, turns: dict[str, list[Turn]], conditions
         if name != first:
             print(f"{name:15s}relative distance: " + "  ".join(f"{what} {value:.1e}" for what, value in apart.items()))
     print("scores by torch-fidelity: " + "  ".join(f"{metric} {value:.5g}" for metric, value in theirs.items()))
-    if options.json:
-        settings = {key: str(value) for key, value in vars(options).items() if key not in ("json", "weights")}
-        line = {
-            "benchmark": "extractor", **settings, **conditions, "processor": processor(), "torch": torch.__version__,
-            "python": platform.python_version(), "threads": torch.get_num_threads(), "scores": theirs, **result,
-        }  # fmt: skip
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        with options.json.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    if options.save:
+        keep(
+            options.device, benchmark="extractor", row=f"inception-v3, 2 x {options.pictures}",
+            side=options.side, rounds=options.rounds, **conditions, scores=theirs, found=result,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -64,10 +64,23 @@ def of_overhead(line: Line) -> Iterator[tuple[str, ...]]:
     yield line["precision"], *rates, f"{ratio(line['seconds']['tool'], line['seconds']['bare']):.3f}"
 
 
+def of_extractor(line: Line) -> Iterator[tuple[str, ...]]:
+    """A line a contestant: images/s of everything and of the features alone, and the ratios to torch-fidelity's."""
+    for name, found in line["found"].items():
+        cells = (
+            f"{found[f'{what} images/s']:.1f} ({found[f'{what} ratio']:.2f}x)" for what in ("wall", "features_wall")
+        )
+        yield name, *cells, f"{found['cpu ratio']:.2f}x"
+
+
 TABLES = {
     "step": (" row | contestant | seconds an iteration | / ours fp32 | / ours bf16 ", of_step),
     "memory": (" row | contestant | peak, GiB | of it training | training / plain fp32 ", of_memory),
     "ceiling": (" row | contestant | GFLOP/s | its convolutions alone | achieved ", of_ceiling),
+    "extractor": (
+        " row | contestant | scoring, images/s | features alone, images/s | in processor time ",
+        of_extractor,
+    ),
     "overhead": (" row | precision | bare step, images/s | sngan train, images/s | time, tool / bare ", of_overhead),
 }
 
