@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sngan_cli.engine.prefetch import Prefetcher
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -33,18 +35,22 @@ class ImageStream:
         flip: bool,
         dequantize: bool,
         share: slice = slice(None),
+        budget: int | None = None,
     ) -> None:
         """Take images (N, side, side, 3) uint8 and labels (N,) int64, both writable or copy-on-write.
 
-        They are copied to a GPU where they fit in half of its free memory, and stream from the host otherwise. `share`
-        says which of each batch are wanted.
+        On a GPU they are kept there where they take at most `budget` bytes, half of its free memory by default. Others
+        stream from the host, each batch read ahead into pinned memory. `share` says which of each batch are wanted.
         """
         self._device, self._seed, self._flip, self._dequantize = device, seed, flip, dequantize
         self._share = share
-        resident = device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2
-        self._home = device if resident else torch.device("cpu")
+        if budget is None and device.type == "cuda":
+            budget = torch.cuda.mem_get_info(device)[0] // 2
+        streams = budget is not None and images.nbytes > budget
+        self._home = torch.device("cpu") if streams else device
         self._images = torch.from_numpy(images).to(self._home)
         self._labels = torch.from_numpy(labels).to(self._home)
+        self._next_batch = Prefetcher(self._read_pinned).next if streams else self._read
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
         self.drawn = 0
@@ -58,11 +64,12 @@ class ImageStream:
 
         N is `batch`, or the number of images in this stream's share of it: all shares together are the whole batch.
         """
-        index = self._next_indices(batch)[self._share]
-        pixels = self._images[index].to(self._device).permute(0, 3, 1, 2)
+        pixels, y = self._next_batch(self.drawn, batch)
+        self.drawn += batch
+        pixels = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         if self._flip:
             pixels = torch.where(self._uniform(random, batch, 1, 1, 1) < 0.5, pixels.flip(3), pixels)
-        return self._to_unit(pixels, batch, random), self._labels[index].to(self._device)
+        return self._to_unit(pixels, batch, random), y.to(self._device, non_blocking=True)
 
     def _to_unit(self, pixels: Tensor, batch: int, random: torch.Generator) -> Tensor:
         """Map grey levels to [-1, 1]. With dequantisation, level k becomes uniform over the k-th of 256 equal bins."""
@@ -75,13 +82,23 @@ class ImageStream:
         """This stream's share of uniform numbers that are drawn for the whole batch."""
         return torch.rand(shape, device=self._device, generator=random)[self._share]
 
-    def _next_indices(self, batch: int) -> Tensor:
+    def _read(self, position: int, batch: int) -> tuple[Tensor, Tensor]:
+        """Pixels (N, side, side, 3) and labels (N,) of this stream's share of the batch at a position."""
+        index = self._indices(position, batch)[self._share]
+        return self._images[index], self._labels[index]
+
+    def _read_pinned(self, position: int, batch: int) -> tuple[Tensor, Tensor]:
+        """The same in memory that a GPU can copy from by itself."""
+        pixels, y = self._read(position, batch)
+        return (pixels.pin_memory(), y.pin_memory()) if self._device.type == "cuda" else (pixels, y)
+
+    def _indices(self, position: int, batch: int) -> Tensor:
         parts, missing = [], batch
         while missing:
-            epoch, offset = divmod(self.drawn, len(self))
+            epoch, offset = divmod(position, len(self))
             part = self._order_of(epoch)[offset : offset + missing]
             parts.append(part)
-            self.drawn += len(part)
+            position += len(part)
             missing -= len(part)
         return torch.cat(parts)
 

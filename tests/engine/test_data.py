@@ -82,3 +82,38 @@ def test_seeds_differ_by_purpose_and_fit_torch() -> None:
     seeds = {derived_seed(0, "a"), derived_seed(0, "b"), derived_seed(1, "a")}
     assert len(seeds) == 3
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_stream_from_the_host_is_the_same_and_is_read_ahead() -> None:
+    kept, streamed = stream(7, seed=5), stream(7, seed=5, budget=20)
+    ahead = []
+    read = streamed._read
+
+    def noticed(position: int, batch: int) -> Any:
+        ahead.append(position)
+        return read(position, batch)
+
+    streamed._read = noticed  # type: ignore[method-assign]
+    for k in range(5):
+        ours, theirs = streamed.next(3, generator()), kept.next(3, generator())
+        assert torch.equal(ours[0], theirs[0])
+        assert torch.equal(ours[1], theirs[1])
+        assert streamed.drawn == kept.drawn == 3 * (k + 1)
+    # A jump, as when a run is resumed, and another number of images.
+    kept.drawn = streamed.drawn = 100
+    assert torch.equal(streamed.next(4, generator())[1], kept.next(4, generator())[1])
+    assert torch.equal(streamed.next(2, generator())[1], kept.next(2, generator())[1])
+    streamed.next(2, generator())
+    assert ahead[:5] == [0, 3, 6, 9, 12]
+    assert {100, 104, 106} <= set(ahead)
+
+
+def test_an_error_on_the_way_is_raised_where_the_batch_is_asked_for() -> None:
+    streamed = stream(7, budget=20)
+
+    def broken(position: int, batch: int) -> Any:
+        raise OSError("the disk is gone")
+
+    streamed._read = broken  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="the disk is gone"):
+        streamed.next(3, generator())
