@@ -166,6 +166,8 @@ class Normalization(Component, ABC):
         """Build a module (h (N, C, H, W), y) -> (N, C, H, W), or None to leave the architecture's own choice.
 
         A generator's own choice is batch norm (class-conditional where `classes` is given); a discriminator's is none.
+        What the module returns may be overwritten by the activation that follows: it returns no tensor that its
+        gradient needs.
         """
         return None
 

@@ -102,7 +102,7 @@ class Generator(nn.Module):
         h = self.linear(z).unflatten(1, self._first)
         for block in self.blocks:
             h = block(h, y)
-        return torch.tanh(self.to_rgb(F.relu(self.norm(h, y))))
+        return torch.tanh(self.to_rgb(F.relu(self.norm(h, y), inplace=True)))
 
 
 class GeneratorBlock(nn.Module):
@@ -119,7 +119,7 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Add the residual to the shortcut."""
         h = self.conv1(F.relu(self.norm1(x, y)))
-        h = self.conv2(F.relu(self.norm2(h, y)))
+        h = self.conv2(F.relu(self.norm2(h, y), inplace=True))
         out: Tensor = h + self.shortcut(x)
         return out
 
@@ -184,6 +184,6 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add the residual to the shortcut."""
         h = x if self.norm1 is None else F.relu(self.norm1(x, None))
-        h = self.conv2(F.relu(self.norm2(self.conv1(h), None)))
+        h = self.conv2(F.relu(self.norm2(self.conv1(h), None), inplace=True))
         out: Tensor = h + self.shortcut(x)
         return out

@@ -73,7 +73,7 @@ class Generator(nn.Module):
         if self.linear_norm is not None:
             h = F.relu(self.linear_norm(h, y))
         for deconv_, norm in zip(self.deconvs, self.norms, strict=True):
-            h = F.relu(norm(deconv_(h), y))
+            h = F.relu(norm(deconv_(h), y), inplace=True)
         return torch.tanh(self.to_rgb(h))
 
 
@@ -99,6 +99,6 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Judge images under their labels."""
         for conv_, norm in zip(self.convs, self.norms, strict=True):
-            x = F.leaky_relu(norm(conv_(x), None), self._slope)
+            x = F.leaky_relu(norm(conv_(x), None), self._slope, inplace=True)
         logits: Tensor = self.head(x.flatten(1), y)
         return logits
