@@ -16,7 +16,14 @@ from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
 from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.classifier import Plan, Split, Trained
-from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision, versions
+from sngan_cli.engine.device import (
+    describe,
+    fastest_precision,
+    keep_freed_memory,
+    resolve_device,
+    set_precision,
+    versions,
+)
 from sngan_cli.errors import DataError, UsageError
 from sngan_cli.recording import environment
 from sngan_cli.trained_extractors import Manifest
@@ -38,7 +45,7 @@ class Request:
     flip: bool
     seed: int
     device: str
-    precision: str
+    precision: str | None
     replace: bool
 
 
@@ -75,7 +82,8 @@ def train_extractor(request: Request, audience: Audience) -> Made:
     catalog = Catalog.installed()
     trained_extractors.check_name(request.name, catalog, replace=request.replace)
     device = resolve_device(request.device)
-    set_precision(request.precision, device)
+    precision = request.precision or fastest_precision(device)
+    set_precision(precision, device)
     if device.type == "cpu":
         keep_freed_memory()
     dataset, extractor, entry = _components(request, catalog)
@@ -92,9 +100,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
         )
         made_by = environment(describe(device), *versions(device))  # the checkout may be another one when it is done
         started = time.monotonic()
-        plan = Plan(
-            request.epochs, request.batch_size, request.lr, request.flip, request.seed, request.precision == "bf16"
-        )
+        plan = Plan(request.epochs, request.batch_size, request.lr, request.flip, request.seed, precision == "bf16")
         with blaming(entry):
             accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=audience.trained)
         seconds = round(time.monotonic() - started, 3)
@@ -117,7 +123,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
             lr=request.lr,
             flip=request.flip,
             seed=request.seed,
-            precision=request.precision,
+            precision=precision,
             seconds=seconds,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=asdict(made_by),

@@ -49,7 +49,10 @@ def train(
     ] = True,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = Precision.FP32,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Arithmetic of training (default: bf16 where the device has units for it)."),
+    ] = None,
     extractor: Annotated[str, typer.Option(help="Installed extractor whose network is trained.")] = "classifier",
     set_: Annotated[
         list[str] | None,
@@ -86,7 +89,7 @@ def train(
         flip=flip,
         seed=seed,
         device=device,
-        precision=precision.value,
+        precision=None if precision is None else precision.value,
         replace=replace,
     )
     try:

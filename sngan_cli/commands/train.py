@@ -107,7 +107,11 @@ def train(
         int | None, typer.Option(help="GPUs, or processes on the CPU, that share the batch.", rich_help_panel=TRAINING)
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Arithmetic of convolutions.", rich_help_panel=TRAINING)
+        Precision | None,
+        typer.Option(
+            help="Arithmetic of convolutions (default: bf16 where the device has units for it).",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between scores; 0: at the end only.", rich_help_panel=RECORD)

@@ -24,6 +24,7 @@ from sngan_cli.catalog import Catalog
 from sngan_cli.contracts import Extractor
 from sngan_cli.engine.cache import prepare
 from sngan_cli.engine.classifier import split
+from sngan_cli.engine.device import fastest_precision
 from sngan_plugins.datasets.shapes import Shapes
 
 TRAIN = [
@@ -68,7 +69,8 @@ def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, hom
     assert manifest["extractor"] == {"name": "classifier", "width": 4}
     assert (manifest["dataset"]["name"], manifest["dataset"]["images"]) == ("shapes", 120)
     expected = {"format": 1, "name": "mine", "side": 8, "classes": 10, "images": 90, "held_out": 30, "epochs": 2,
-                "batch_size": 16, "seed": 3, "precision": "fp32", "flip": True, "distribution": "sngan"}  # fmt: skip
+                "batch_size": 16, "seed": 3, "flip": True, "distribution": "sngan",
+                "precision": fastest_precision(torch.device("cpu"))}  # fmt: skip
     assert {key: manifest[key] for key in expected} == expected
     assert len(manifest["class_names"]) == 10
     assert len(manifest["data_sha256"]) == 64

@@ -65,6 +65,20 @@ def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
     assert "finished 1 steps" in done.err
 
 
+@pytest.mark.parametrize("units", ["bf16", "fp32"])
+def test_the_precision_is_the_device_s_quickest_and_recorded(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, units: str
+) -> None:
+    monkeypatch.setattr(launch, "fastest_precision", lambda device: units)
+    run = sngan("train", *tiny, "--steps", 1).out.strip()
+    assert sngan("runs", "show", run, "--json").json["config"]["precision"] == units
+    given = sngan("train", *tiny, "--steps", 1, "--precision", "fp32").out.strip()
+    assert sngan("runs", "show", given, "--json").json["config"]["precision"] == "fp32"
+    monkeypatch.setattr(launch, "fastest_precision", lambda device: "fp32")
+    assert sngan("train", "--resume", run, "--steps", 2).code == 0
+    assert sngan("runs", "show", run, "--json").json["config"]["precision"] == units
+
+
 def test_debug_says_what_was_set_for_speed(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "keep_freed_memory", lambda: True)
     monkeypatch.delenv("SNGAN_DEBUG", raising=False)

@@ -22,6 +22,29 @@ def test_tf32_needs_a_gpu() -> None:
         device.set_precision("tf32", torch.device("cpu"))
 
 
+@pytest.mark.parametrize(
+    ("avx512", "amx", "expected"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")]
+)
+def test_bf16_is_the_quickest_where_a_processor_has_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, avx512: bool, amx: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert device.fastest_precision(torch.device("cpu")) == expected
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert device.fastest_precision(torch.device("cpu")) == "fp32"
+
+
+def test_bf16_is_the_quickest_on_a_gpu_that_does_not_emulate_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def supported(including_emulation: bool) -> bool:
+        return including_emulation or units
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    for units, expected in ((False, "fp32"), (True, "bf16")):
+        assert device.fastest_precision(torch.device("cuda")) == expected
+
+
 class Malloc:
     """A C library that notes what it is told."""
 
