@@ -36,13 +36,15 @@ def test_bf16_is_the_quickest_where_a_processor_has_units_for_it(
     assert device.fastest_precision(torch.device("cpu")) == "fp32"
 
 
-def test_bf16_is_the_quickest_on_a_gpu_that_does_not_emulate_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("units", "expected"), [(False, "fp32"), (True, "bf16")])
+def test_bf16_is_the_quickest_on_a_gpu_that_does_not_emulate_it(
+    monkeypatch: pytest.MonkeyPatch, units: bool, expected: str
+) -> None:
     def supported(including_emulation: bool) -> bool:
         return including_emulation or units
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    for units, expected in ((False, "fp32"), (True, "bf16")):
-        assert device.fastest_precision(torch.device("cuda")) == expected
+    assert device.fastest_precision(torch.device("cuda")) == expected
 
 
 class Malloc:
