@@ -22,7 +22,7 @@ from sngan_cli.engine import evaluation, features, sampling
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.engine.evaluation import Drawing, References
-from sngan_cli.engine.extraction import Extraction, Precision, try_extractor
+from sngan_cli.engine.extraction import Extraction, Precision, try_extractor, try_metrics
 from sngan_cli.errors import UsageError
 from sngan_cli.events import Scored
 from sngan_cli.launch import Place
@@ -48,14 +48,14 @@ class Audience(Protocol):
 class Request:
     """What is to be measured and how: metrics with their options, on `device`, by a named protocol.
 
-    `extractor` and `data_dir` are given where they are not those of the run or the data set itself; `precision` is the
-    extractor's. How images are drawn is said as in `evaluation.Drawing`.
+    `extractor` (its name, options, or both) and `data_dir` are given where they are not those of the run or the data
+    set itself; `precision` is the extractor's. How images are drawn is said as in `evaluation.Drawing`.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
     protocol: ScoringProtocol
     device: str = "auto"
-    extractor: str | None = None
+    extractor: Mapping[str, Any] = field(default_factory=dict)
     data_dir: str | None = None
     weights: str | None = None
     seed: int | None = None
@@ -241,7 +241,7 @@ def evaluate_images(
 def _chosen(request: Request) -> list[Layer]:
     """What the request changes of a composition."""
     values: dict[str, Any] = {"device": request.device}
-    if request.extractor is not None:
+    if request.extractor:
         values["extractor"] = request.extractor
     if request.data_dir is not None:
         values["data_dir"] = request.data_dir
@@ -255,8 +255,11 @@ def _bench(composition: Composition, request: Request, place: Place, audience: A
     with blaming(composition.entries["extractor"]):
         loaded = composition.extractor.load(str(device), place.cache / "weights")
         try_extractor(loaded, name)
+        groups = list(_groups(request))
+        for group in groups:
+            try_metrics(loaded, group.metrics.values(), group.images)
     extraction = Extraction(loaded, composition.extractor.label(name), device, request.precision)
-    return _Bench(composition, request, place, audience, extraction, list(_groups(request)), size)
+    return _Bench(composition, request, place, audience, extraction, groups, size)
 
 
 def _check_classes(groups: Sequence[_Group], conditional: bool, why: str) -> None:
@@ -275,6 +278,4 @@ def _groups(request: Request) -> Iterable[_Group]:
         counted.append(((images, real), name, {**own, **options}))
     for (images, real), group in groupby(sorted(counted, key=lambda item: item[0]), key=lambda item: item[0]):
         metrics = make_metrics({name: options for _, name, options in group}, Catalog.installed())
-        for metric in metrics.values():
-            metric.accumulator(images)  # says so where these are too few
         yield _Group(images, real, metrics)

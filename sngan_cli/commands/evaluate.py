@@ -12,7 +12,7 @@ from sngan_cli import console, paths
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sngan_cli.events import Scored
     from sngan_cli.scoring import Request
@@ -55,7 +55,11 @@ def evaluate(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Option of a metric, such as metrics.kid.subset_size=500."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Option of a metric or the extractor, such as metrics.kid.subset_size=500.",
+        ),
     ] = None,
     weights: WhichWeights = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the latents (default: the run's).")] = None,
@@ -89,11 +93,12 @@ def evaluate(
             "--weights, --labels, --truncation, --standing and --seed say how a run draws: leave them out beside "
             "--images."
         )
+    options = _options(set_ or ())
     request = Request(
-        metrics=_metrics(metric, set_ or (), run_id),
+        metrics=_metrics(metric, options.get("metrics", {}), run_id),
         protocol=find(protocol),
         device=device,
-        extractor=extractor,
+        extractor={**({} if extractor is None else {"name": extractor}), **options.get("extractor", {})},
         data_dir=None if data_dir is None else str(data_dir.expanduser().absolute()),
         weights=weights,
         seed=seed,
@@ -105,15 +110,25 @@ def evaluate(
     _print(_of_run(run_id, checkpoint, request) if run_id else _of_pictures(images, against, request, size), as_json)
 
 
-def _metrics(chosen: str | None, set_: Sequence[str], run_id: str | None) -> dict[str, dict[str, Any]]:
-    """The metrics to measure with what --set says of them: those named, else the run's, else is and fid."""
+def _options(set_: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What --set says of `metrics` and of the `extractor`."""
     from sngan_cli.config import parse_set
     from sngan_cli.errors import UsageError
 
     values = parse_set(set_).values
-    if set(values) - {"metrics"}:
-        raise UsageError(f"--set {min(set(values) - {'metrics'})}: only options of metrics can be set here.")
-    given = dict(values.get("metrics", {}))
+    for key, options in values.items():
+        if key not in ("metrics", "extractor") or not isinstance(options, dict):
+            raise UsageError(
+                f"--set {key}: only options of metrics and the extractor can be set here, such as --set "
+                "metrics.is.splits=10 or --set extractor.weights=FILE."
+            )
+    return dict(values)
+
+
+def _metrics(chosen: str | None, given: Mapping[str, Any], run_id: str | None) -> dict[str, dict[str, Any]]:
+    """The metrics to measure with the options `given`: those named, else the run's, else is and fid."""
+    from sngan_cli.errors import UsageError
+
     if chosen is not None:
         names = [name.strip() for name in chosen.split(",") if name.strip()]
     elif run_id is not None:
