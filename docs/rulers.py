@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 
 from sngan_plugins.datasets.folder import Folder
 
-METRICS = "is,fid,kid,precision,recall,density,coverage,intra-fid,diversity"
+METRICS = "is,fid,kid,precision,recall,density,coverage,intra-fid,accuracy,diversity"
 
 
 def noisy(picture: Image.Image, random: np.random.Generator) -> Image.Image:
