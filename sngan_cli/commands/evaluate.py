@@ -164,12 +164,18 @@ def _of_pictures(images: Path | None, against: str | None, request: Request, siz
 
 
 def _print(scores: Sequence[Scored], as_json: bool) -> None:
+    from sngan_cli.run_table import protocol_in_words
+
     if as_json:
         console.print_json(list(scores))
         return
     rows = [
-        [str(s.step), s.metric, f"{s.value:.4f}", "" if s.std is None else f"{s.std:.4f}", s.protocol] for s in scores
-    ]
+        [
+            str(s.step), s.metric, f"{s.value:.4f}", "" if s.std is None else f"{s.std:.4f}",
+            protocol_in_words(s.protocol, [s]),
+        ]
+        for s in scores
+    ]  # fmt: skip
     console.print_table(("step", "metric", "value", "std", "protocol"), rows, right={"step", "value", "std"})
     for scored in scores:
         if "remark" in scored.evidence:

@@ -43,6 +43,7 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     done = sngan("evaluate", "tiny", "--protocol", "quick", "--metric", "is,fid,diversity", "--device", "cpu")
     assert done.code == 0, done.err
     assert [line.split()[:2] for line in done.out.splitlines()[1:]] == [["4", "fid"], ["4", "diversity"], ["4", "is"]]
+    assert re.search(r"4  fid .*  quick \(shapes-cnn@\w+ n=40 real=12@\w+\)$", done.out, re.MULTILINE)
     shown = sngan("runs", "show", trained, "--json").json
     added = {s["metric"]: s for s in shown["scores"] if s["evidence"].get("protocol name") == "quick"}
     assert added["is"]["protocol"].endswith("n=60 splits=3")
