@@ -204,7 +204,12 @@ def _extractor(block: Measured, run: Run) -> list[str]:
 def _unusual(block: Measured) -> list[str]:
     """The options of `sngan evaluate` that made a protocol of its own: how images were drawn and looked at."""
     words = dict(word.split("=", 1) for word in block.protocol.split()[1:])
-    return [part for key in _UNUSUAL if key in words for part in (f"--{key}", words[key])]
+    options = [part for key in _UNUSUAL if key in words for part in (f"--{key}", words[key])]
+    drawn = {entry.weights for entry in block.entries}
+    if len(drawn) > 1:
+        return options
+    weights, _, standing = drawn.pop().partition(", ")
+    return [*options, *(["--weights", weights] if weights == "averaged" else []), *(["--standing"] if standing else [])]
 
 
 def _own_settings(block: Measured, named: ScoringProtocol) -> dict[str, str]:

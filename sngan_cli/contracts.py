@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
-    "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NetworkShape",
-    "Normalization", "OfOneSide", "Pictures", "Reference", "Remarking", "TrainableExtractor",
+    "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NamedClasses",
+    "NetworkShape", "Normalization", "OfOneSide", "Pictures", "Reference", "Remarking", "TrainableExtractor",
     "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
 ]  # fmt: skip
 
@@ -236,6 +236,14 @@ class OfOneSide(Protocol):
     """The side in pixels that it brings images to."""
 
 
+@runtime_checkable
+class NamedClasses(Protocol):
+    """What a loaded extractor offers besides when it knows what the classes are called that it tells apart."""
+
+    class_names: Sequence[str]
+    """One name a logit; none where they are not known."""
+
+
 class Extractor(Component, ABC):
     """A pretrained network that images are scored with."""
 
@@ -327,6 +335,8 @@ class Metric(Component, ABC):
     higher_is_better: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = False
     """True where the metric means nothing without labels: it is refused for what is unconditional."""
+    needs_same_classes: ClassVar[bool] = False
+    """True where the extractor must tell apart the very classes that the images are of, in the same order."""
 
     def reference(self, images: int) -> Reference | None:
         """Start the statistics of exactly `images` real images; raises `UsageError` where they are too few.

@@ -127,7 +127,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
             seconds=seconds,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=asdict(made_by),
-            weights_sha256=classifier.write_weights(network, folder / trained_extractors.WEIGHTS),
+            weights_sha256=classifier.write_weights(network, folder / trained_extractors.WEIGHTS, names),
         )
         replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
     return Made(manifest, replaced)

@@ -16,7 +16,7 @@ from sngan_cli.engine import checkpoint
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import describe, fastest_precision, keep_freed_memory, set_precision, versions
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.extraction import try_extractor, try_metrics
+from sngan_cli.engine.extraction import check_classes, try_extractor, try_metrics
 from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.loop import Result, Training, rate_at
 from sngan_cli.engine.processes import Order, leading
@@ -286,6 +286,8 @@ def _prepare(composition: Composition, place: Place, audience: Audience, world: 
         )
     if extractor is not None:
         try_metrics(extractor, composition.metrics.values(), config.eval_samples)
+        names = pictures.class_names if config.conditional else None
+        check_classes(extractor, composition.metrics, names, "the run is unconditional")
     with blaming(composition.entries["dataset"]):
         data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
     for metric in composition.metrics.values():

@@ -204,7 +204,7 @@ def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str
         "artifacts": [asdict(a) for a in store.artifacts(run_id)],
         "events": [asdict(e) for e in store.events(run_id)],
     }
-    partial = folder / ".run.json.partial"
+    partial = folder / f".run.json.{os.getpid()}"  # another process may describe the same run
     try:
         partial.write_text(json.dumps(without_nan(record), indent=1, default=str), encoding="utf-8")
         partial.replace(folder / "run.json")

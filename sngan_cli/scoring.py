@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
@@ -22,8 +23,8 @@ from sngan_cli.engine import evaluation, features, sampling
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.engine.evaluation import Drawing, References
-from sngan_cli.engine.extraction import Extraction, Precision, try_extractor, try_metrics
-from sngan_cli.errors import UsageError
+from sngan_cli.engine.extraction import Extraction, Precision, check_classes, try_extractor, try_metrics
+from sngan_cli.errors import NotFoundError, UsageError
 from sngan_cli.events import Scored
 from sngan_cli.launch import Place
 from sngan_cli.recording import describe_folder, score_of
@@ -59,7 +60,7 @@ class Request:
     data_dir: str | None = None
     weights: str | None = None
     seed: int | None = None
-    labels: Literal["even", "data"] = "even"
+    labels: Literal["even", "data"] | None = None
     truncation: float | None = None
     standing: bool = False
     precision: Precision = "fp32"
@@ -94,7 +95,9 @@ class _Bench:
         with blaming(self.composition.entries["dataset"]):
             _, pictures = self.composition.open_data(self.place.cache / "downloads")
             side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
-            return prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
+            made = prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
+        _warn_of_skipped(made, self.audience)
+        return made
 
     def real(self, group: _Group, *, conditional: bool) -> References:
         """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
@@ -110,8 +113,12 @@ class _Bench:
                     self.data.data_sha256,
                     conditional=conditional,
                     count=group.real or len(self.data.images),
-                    evenly=self.request.labels == "even",
+                    evenly=self.request.labels != "data",
                 )
+                if self.references[key].images < group.real:
+                    told, count = ", ".join(self.references[key].statistics), self.references[key].images
+                    name = self.request.protocol.name
+                    self.audience.warn(f"{told}: real images are {count}, where {name} has {group.real}.")
         return self.references[key]
 
     def _features(self, chosen: np.ndarray) -> Iterator[Features]:
@@ -122,7 +129,7 @@ class _Bench:
         """How often each class is drawn, as a part: that of the data, where the request wants it."""
         if names is None:
             return None
-        if self.request.labels == "even":
+        if self.request.labels != "data":
             return [1 / len(names)] * len(names)
         if self.data.class_names != tuple(names):
             raise UsageError(
@@ -131,12 +138,18 @@ class _Bench:
             )
         return list(np.bincount(self.data.labels, minlength=len(names)) / len(self.data.labels))
 
-    def mention_resizing(self) -> None:
-        """Tell the audience where the extractor was shown another size than it was trained for."""
-        if self.extraction.resized:
-            self.audience.warn(
-                f"The extractor was trained for another size: images are resized, {self.extraction.resized}."
-            )
+    def check_classes(self, class_names: Sequence[str] | None, why: str) -> None:
+        """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or others."""
+        for group in self.groups:
+            check_classes(self.extraction.loaded, group.metrics, class_names, why)
+
+    def tell_of_extraction(self) -> None:
+        """Tell the audience what the extractor did to images and features."""
+        resized, difference = self.extraction.resized, self.extraction.difference
+        if resized is not None:
+            self.audience.warn(f"The extractor was trained for another size: images are resized, {resized}.")
+        if difference is not None:
+            self.audience.warn(f"Features in bf16 are {difference:.2%} off those in fp32 (of their norm).")
 
     def watch(self, what: str, total: int) -> Callable[[int], bool]:
         """Tell the audience of progress."""
@@ -154,20 +167,28 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     Raises `NotFoundError` for a checkpoint that there is not, and `UsageError` for images too few for a metric.
     """
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
-    bench = _bench(compose(layers, Catalog.installed()), request, place, audience, size=None)
+    bench = _bench(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
     command = shlex.join(["sngan", "evaluate", run.id])
     wanted = [str(step) for step in steps_of(place.store, run, place.runs)] if which == "all" else [which]
     device = str(resolve_device(request.device))
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
     conditional = bool(run.config["conditional"])
-    _check_classes(bench.groups, conditional, f"run {run.id} is unconditional")
+    if request.labels is not None and not conditional:
+        raise UsageError(f"Run {run.id} is unconditional and draws no classes: leave --labels out.")
     found = []
     for checkpoint in wanted:
-        trained = load_generator(
-            place.store, run, place.runs, checkpoint, weights=request.weights, device=device, command=command
-        )
+        try:
+            trained = load_generator(
+                place.store, run, place.runs, checkpoint, weights=request.weights, device=device, command=command
+            )
+        except NotFoundError:
+            if which != "all":
+                raise
+            audience.warn(f"The checkpoint of step {checkpoint} is gone: the run is being trained.")
+            continue
         names = trained.class_names
-        drawing = Drawing(trained.weights, request.labels, request.truncation, request.standing, seed)
+        bench.check_classes(names, f"run {run.id} is unconditional")
+        drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
         if request.standing:
             sampling.standing_statistics(
                 trained.network, len(names) if names else None, seed=seed, truncation=request.truncation
@@ -185,16 +206,18 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                 class_names=names,
                 real=real,
                 settings=drawing.settings(conditional=conditional),
-                evidence={**drawing.evidence(conditional=conditional), "checkpoint": which},
+                evidence={**drawing.evidence(conditional=conditional), "checkpoint": _how_chosen(which)},
                 progress=bench.watch(f"step {trained.step}", group.images),
                 protocol=request.protocol.name,
             )
             for scored in scores:
                 place.store.add_score(run.id, score_of(scored))
             found += scores
-    bench.mention_resizing()
-    told = ", ".join(dict.fromkeys(scored.metric for scored in found))
-    place.store.add_event(run.id, Event(kind="evaluated", message=f"Scored after training: {told}.", step=None))
+    bench.tell_of_extraction()
+    metrics = ", ".join(dict.fromkeys(scored.metric for scored in found))
+    steps = ", ".join(dict.fromkeys(str(scored.step) for scored in found))
+    message = f"Scored after training by {request.protocol.name}, step {steps}: {metrics}."
+    place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
     return found
 
@@ -204,25 +227,30 @@ def evaluate_images(
 ) -> list[Scored]:
     """Score a folder (or archive) of pictures against a data set. Nothing is recorded: there is no run.
 
-    Pictures are resized to the side of the data set's. Where they lie in one folder a class, of the same names as the
+    Pictures are resized to the side of the data set's. Where they lie in one folder a class, each named as one of the
     data set's classes, metrics that look at classes do so.
     """
+    if not folder.expanduser().exists():
+        raise UsageError(f"--images {folder}: there is no such folder or archive.")
     layers = [read_recipe("paper"), dataset, *_chosen(request)]
     bench = _bench(compose(layers, Catalog.installed()), request, place, audience, size=size)
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
     data = bench.data
     made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
-    names = made.class_names if made.class_names and made.class_names == data.class_names else None
-    _check_classes(bench.groups, names is not None, f"{folder} has no folders that are named as the data's classes")
+    _warn_of_skipped(made, audience)
+    labels = _as_in(data, made)
+    names = None if labels is None else data.class_names
+    bench.check_classes(names, f"{folder} has no folders that are named as the data's classes")
     found = []
     for group in bench.groups:
         count = min(group.images, len(made.images))
-        for name, metric in group.metrics.items():
+        for metric in group.metrics.values():
             metric.accumulator(count)  # says so where these are too few
-            if count < group.images:
-                audience.warn(f"{name}: there are {count} pictures, where the protocol has {group.images}.")
+        if count < group.images:
+            told = ", ".join(group.metrics)
+            audience.warn(f"{told}: pictures are {count}, where {request.protocol.name} has {group.images}.")
         found += evaluation.score(
-            evaluation.pictures(made.images, made.labels if names else None, count),
+            evaluation.pictures(made.images, labels, count),
             group.metrics,
             bench.extraction,
             step=0,
@@ -234,8 +262,28 @@ def evaluate_images(
             progress=bench.watch(str(folder), count),
             protocol=request.protocol.name,
         )
-    bench.mention_resizing()
+    bench.tell_of_extraction()
     return found
+
+
+def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:
+    """Labels of pictures by the data set's numbers of their classes; None where these are not all the data set's."""
+    known = {name: k for k, name in enumerate(data.class_names or ())}
+    if not made.class_names or not known.keys() >= set(made.class_names):
+        return None
+    numbers = np.array([known[name] for name in made.class_names], dtype=np.int64)
+    return np.take(numbers, made.labels)
+
+
+def _how_chosen(which: str) -> str:
+    """How a checkpoint was chosen: `best`, `last`, `all`, or as a step of its own."""
+    return which if which in ("best", "last", "all") else "step"
+
+
+def _warn_of_skipped(data: DecodedPictures, audience: Audience) -> None:
+    if data.skipped:
+        name, reason = data.skipped[0]
+        audience.warn(f"Pictures that cannot be read are left out, {len(data.skipped)} in all: {name} ({reason}).")
 
 
 def _chosen(request: Request) -> list[Layer]:
@@ -248,34 +296,35 @@ def _chosen(request: Request) -> list[Layer]:
     return [Layer("the command line", values)]
 
 
-def _bench(composition: Composition, request: Request, place: Place, audience: Audience, *, size: int | None) -> _Bench:
+def _bench(
+    composition: Composition,
+    request: Request,
+    place: Place,
+    audience: Audience,
+    *,
+    size: int | None = None,
+    own: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> _Bench:
+    """Set up what is wanted; `own` are options of metrics that hold where neither request nor protocol has others."""
     device = resolve_device(request.device)
     set_precision(request.precision, device)
     name = composition.config.extractor.name
     with blaming(composition.entries["extractor"]):
         loaded = composition.extractor.load(str(device), place.cache / "weights")
         try_extractor(loaded, name)
-        groups = list(_groups(request))
+        groups = list(_groups(request, own))
         for group in groups:
             try_metrics(loaded, group.metrics.values(), group.images)
     extraction = Extraction(loaded, composition.extractor.label(name), device, request.precision)
     return _Bench(composition, request, place, audience, extraction, groups, size)
 
 
-def _check_classes(groups: Sequence[_Group], conditional: bool, why: str) -> None:
-    """Raise `UsageError` where a metric asks for classes and there are none."""
-    for group in groups:
-        for name, metric in group.metrics.items():
-            if metric.needs_classes and not conditional:
-                raise UsageError(f"The metric {name!r} needs classes, and {why}: leave it out.")
-
-
-def _groups(request: Request) -> Iterable[_Group]:
+def _groups(request: Request, own: Mapping[str, Mapping[str, Any]]) -> Iterable[_Group]:
     """Metrics by the number of images that they look at."""
     counted: list[tuple[tuple[int, int], str, dict[str, Any]]] = []
     for name, options in request.metrics.items():
-        images, real, own = request.protocol.of(name)
-        counted.append(((images, real), name, {**own, **options}))
+        images, real, of_protocol = request.protocol.of(name)
+        counted.append(((images, real), name, {**own.get(name, {}), **of_protocol, **options}))
     for (images, real), group in groupby(sorted(counted, key=lambda item: item[0]), key=lambda item: item[0]):
         metrics = make_metrics({name: options for _, name, options in group}, Catalog.installed())
         yield _Group(images, real, metrics)

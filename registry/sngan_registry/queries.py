@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from sngan_registry.errors import QueryError
-from sngan_registry.records import RunSummary, Score
+from sngan_registry.records import PROTOCOL_NAME, RunSummary, Score
 
 Facts = Mapping[str, Sequence[Any]]
 """What can be asked of a run: to each key the values that it has there."""
@@ -99,13 +99,16 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
 
 
 def most_used_first(scores: Iterable[tuple[str, Score]]) -> list[str]:
-    """Protocols of scores, each with its run's id, by the number of runs and then by the time of the latest score."""
-    uses: dict[str, tuple[set[str], list[datetime]]] = {}
+    """Protocols of scores, each with its run's id, by the number of runs; of equals those with a name come first.
+
+    Of these, in turn, the one with the latest score does.
+    """
+    uses: dict[str, tuple[set[str], list[tuple[bool, datetime]]]] = {}
     for run_id, score in scores:
         if score.created is not None:
-            runs, times = uses.setdefault(score.protocol, (set(), []))
+            runs, told = uses.setdefault(score.protocol, (set(), []))
             runs.add(run_id)
-            times.append(score.created)
+            told.append((PROTOCOL_NAME in score.evidence, score.created))
     return sorted(uses, key=lambda protocol: (len(uses[protocol][0]), max(uses[protocol][1])), reverse=True)
 
 

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Subquery, Table, case, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Subquery, Table, Text, case, cast, func, or_, select
 
 from sngan_registry import tables
 from sngan_registry.errors import AmbiguousRunError, RunNotFoundError
-from sngan_registry.records import LOST_AFTER, Component, Environment, Run, RunSummary, Score, Status
+from sngan_registry.records import LOST_AFTER, PROTOCOL_NAME, Component, Environment, Run, RunSummary, Score, Status
 
 BEST_METRIC = "is"
 """The metric that `@best` is about."""
@@ -125,9 +125,11 @@ def _last(connection: Connection) -> Run:
 
 
 def _best(connection: Connection) -> str:
-    """Id of the run with the best score, within the protocol that most runs (of equals, the latest) share."""
+    """Id of the run with the best score, within the protocol that most runs share: `queries.most_used_first`."""
     of_metric = (tables.scores.c.metric == BEST_METRIC, tables.scores.c.value.is_not(None))
-    uses = (func.count(tables.scores.c.run_id.distinct()).desc(), func.max(tables.scores.c.created).desc())
+    named = case((cast(tables.scores.c.evidence, Text).contains(f'"{PROTOCOL_NAME}"'), 1), else_=0)
+    runs_ = func.count(tables.scores.c.run_id.distinct())
+    uses = (runs_.desc(), func.max(named).desc(), func.max(tables.scores.c.created).desc())
     leading = select(tables.scores.c.protocol).where(*of_metric).group_by(tables.scores.c.protocol).order_by(*uses)
     comparable = (*of_metric, tables.scores.c.protocol == leading.limit(1).scalar_subquery())
     best: str | None = connection.scalar(

@@ -102,6 +102,10 @@ class Scalar:
     value: float
 
 
+PROTOCOL_NAME = "protocol name"
+"""Entry of a score's evidence: what the protocol that it follows is called, where it has a name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A metric's value with its evidence.

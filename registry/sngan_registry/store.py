@@ -193,8 +193,10 @@ class Store:
                 _replace(connection, run_id, tables.scalars, rows)
 
     def add_score(self, run_id: str, score: Score) -> None:
-        """Record a score; it replaces one of the same metric, protocol, step and generator weights."""
+        """Record a score; it replaces one of the same metric, protocol, step, generator weights and seed."""
         weights = str(score.evidence.get("generator_weights", ""))
+        if "seed" in score.evidence:
+            weights += f", seed {score.evidence['seed']}"
         with self._writing(run_id) as connection:
             _replace(connection, run_id, tables.scores, [{**_dated(score), "generator_weights": weights}])
 

@@ -152,7 +152,7 @@ scalars = Table(
     sqlite_with_rowid=False,
 )
 
-# `generator_weights` repeats the entry of the evidence that is part of the key.
+# `generator_weights` repeats the entry of the evidence that is part of the key, and the seed of the images.
 scores = Table(
     "scores",
     metadata,

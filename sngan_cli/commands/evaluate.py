@@ -37,7 +37,9 @@ def evaluate(
     run_id: Annotated[
         str | None, typer.Argument(metavar="[RUN_ID]", help="Id (or unique prefix), name, @last or @best.")
     ] = None,
-    checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="best, last, a step, or all.")] = "last",
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="WHICH", help="best, last, a step, or all (default: last).")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Metrics (default: the run's own; without a run: is,fid).")
     ] = None,
@@ -88,10 +90,10 @@ def evaluate(
         raise UsageError("--images needs --against DATASET: the pictures that they are to be like.")
     if run_id is not None and (against is not None or size is not None):
         raise UsageError("--against and --size go with --images: a run is compared with its own data.")
-    if images is not None and (weights or labels or truncation or standing or seed is not None):
+    if images is not None and (checkpoint or weights or labels or truncation or standing or seed is not None):
         raise UsageError(
-            "--weights, --labels, --truncation, --standing and --seed say how a run draws: leave them out beside "
-            "--images."
+            "--checkpoint, --weights, --labels, --truncation, --standing and --seed say how a run draws: leave them "
+            "out beside --images."
         )
     options = _options(set_ or ())
     request = Request(
@@ -102,12 +104,13 @@ def evaluate(
         data_dir=None if data_dir is None else str(data_dir.expanduser().absolute()),
         weights=weights,
         seed=seed,
-        labels=(labels or Labels.EVEN).value,
+        labels=None if labels is None else labels.value,
         truncation=truncation,
         standing=standing,
         precision=precision.value,
     )
-    _print(_of_run(run_id, checkpoint, request) if run_id else _of_pictures(images, against, request, size), as_json)
+    found = _of_run(run_id, checkpoint or "last", request) if run_id else _of_pictures(images, against, request, size)
+    _print(found, as_json, of_run=run_id is not None)
 
 
 def _options(set_: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -117,7 +120,8 @@ def _options(set_: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     values = parse_set(set_).values
     for key, options in values.items():
-        if key not in ("metrics", "extractor") or not isinstance(options, dict):
+        tables = [options] if key == "extractor" else list(options.values()) if isinstance(options, dict) else [options]
+        if key not in ("metrics", "extractor") or not all(isinstance(table, dict) for table in tables):
             raise UsageError(
                 f"--set {key}: only options of metrics and the extractor can be set here, such as --set "
                 "metrics.is.splits=10 or --set extractor.weights=FILE."
@@ -163,7 +167,7 @@ def _of_pictures(images: Path | None, against: str | None, request: Request, siz
         return evaluate_images(images, Layer("--against", {"dataset": against}), request, place, audience, size=size)
 
 
-def _print(scores: Sequence[Scored], as_json: bool) -> None:
+def _print(scores: Sequence[Scored], as_json: bool, *, of_run: bool) -> None:
     from sngan_cli.run_table import protocol_in_words
 
     if as_json:
@@ -171,12 +175,14 @@ def _print(scores: Sequence[Scored], as_json: bool) -> None:
         return
     rows = [
         [
-            str(s.step), s.metric, f"{s.value:.4f}", "" if s.std is None else f"{s.std:.4f}",
-            protocol_in_words(s.protocol, [s]),
+            str(s.step), str(s.evidence.get("generator_weights", "")), s.metric, f"{s.value:.4f}",
+            "" if s.std is None else f"{s.std:.4f}", protocol_in_words(s.protocol, [s]),
         ]
         for s in scores
     ]  # fmt: skip
-    console.print_table(("step", "metric", "value", "std", "protocol"), rows, right={"step", "value", "std"})
+    columns = ("step", "weights", "metric", "value", "std", "protocol")
+    first = 0 if of_run else columns.index("metric")  # pictures are of no step, and drawn with no weights
+    console.print_table(columns[first:], [row[first:] for row in rows], right={"step", "value", "std"})
     for scored in scores:
         if "remark" in scored.evidence:
             console.note(f"{scored.metric}: {scored.evidence['remark']}")

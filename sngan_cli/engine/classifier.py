@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,9 +160,10 @@ def to_unit(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1
 
 
-def write_weights(network: nn.Module, path: Path) -> str:
-    """Write the network's weights as a safetensors file; returns the file's SHA-256."""
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+def write_weights(network: nn.Module, path: Path, class_names: Sequence[str] = ()) -> str:
+    """Write the network's weights and its classes' names as a safetensors file; returns the file's SHA-256."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = save(tensors, {"class_names": json.dumps(list(class_names))})
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 

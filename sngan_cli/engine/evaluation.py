@@ -160,6 +160,8 @@ def score(
         unusual = {**extraction.settings(), **settings}
         own: dict[str, int | float | str] = {**metric.protocol(), **unusual}
         known: dict[str, int | float | str] = {"images": samples, **metric.protocol()}
+        if class_names is None and isinstance(accumulator, Classwise):
+            own["classes"] = "one"
         if name in real.statistics:
             cast("Comparison", accumulator).against(real.statistics[name])
             own["real"] = f"{real.images}@{real.data_sha256[:8]}"

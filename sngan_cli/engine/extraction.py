@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sngan_cli.contracts import Features, LoadedExtractor, Metric, OfOneSide
-from sngan_cli.errors import ComponentError
+from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses, OfOneSide
+from sngan_cli.errors import ComponentError, UsageError
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -85,6 +85,26 @@ def try_extractor(loaded: LoadedExtractor, name: str) -> None:
         raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
 
 
+def check_classes(
+    loaded: LoadedExtractor, metrics: Mapping[str, Metric], class_names: Sequence[str] | None, why: str
+) -> None:
+    """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or not the extractor's."""
+    for name, metric in metrics.items():
+        if class_names is None:
+            if metric.needs_classes or metric.needs_same_classes:
+                raise UsageError(f"The metric {name!r} needs classes, and {why}: leave it out.")
+        elif metric.needs_same_classes:
+            known = tuple(loaded.class_names) if isinstance(loaded, NamedClasses) else ()
+            with torch.no_grad():
+                told = loaded(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).logits.shape[1]
+            if (known and known != tuple(class_names)) or told != len(class_names):
+                raise UsageError(
+                    f"The metric {name!r} needs an extractor of the images' own classes, {_listed(class_names)}, and "
+                    f"this one tells {told} apart{f', {_listed(known)}' if known else ''}: train one on these data "
+                    "with `sngan extractors train NAME`, or leave the metric out."
+                )
+
+
 def try_metrics(loaded: LoadedExtractor, metrics: Iterable[Metric], images: int) -> None:
     """Show an image's features to metrics of `images` images, before there is anything to lose.
 
@@ -94,3 +114,8 @@ def try_metrics(loaded: LoadedExtractor, metrics: Iterable[Metric], images: int)
         found = replace(loaded(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)), labels=torch.zeros(1, dtype=torch.int64))
     for metric in metrics:
         metric.accumulator(images).add(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

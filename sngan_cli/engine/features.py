@@ -48,7 +48,7 @@ def of_real(
     if cache is None:
         return extracted
     key = f"{data.data_sha256} {extraction.identity} {hashlib.sha256(chosen.tobytes()).hexdigest()}"
-    return _cached(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors", extracted)
+    return _cached(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors", len(chosen), extracted)
 
 
 def batches(images: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
@@ -69,13 +69,15 @@ def _extracted(
             raise ScoringStoppedError
 
 
-def _cached(path: Path, extracted: Iterator[Features]) -> Iterator[Features]:
-    """Read features from `path`, or extract them and leave them there; batch by batch either way.
+def _cached(path: Path, images: int, extracted: Iterator[Features]) -> Iterator[Features]:
+    """Read features of so many images from `path`, or extract them and leave them there; batch by batch either way.
 
-    A file that cannot be read is made again, and one that cannot be written is done without.
+    A file that cannot be read, or has others, is made again, and one that cannot be written is done without.
     """
     try:
         kept = load_file(path)
+        if {len(tensor) for tensor in kept.values()} != {images}:
+            raise SafetensorError(f"{path} has features of other images")
     except (OSError, SafetensorError):
         parts = []
         for features in extracted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from sngan_cli.config.protocols import protocols
 from sngan_plugins.datasets.shapes import Shapes
@@ -42,8 +44,9 @@ def drawn(folder: Path, count: int, *, labelled: bool = True, constant: bool = F
 def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -> None:
     done = sngan("evaluate", "tiny", "--protocol", "quick", "--metric", "is,fid,diversity", "--device", "cpu")
     assert done.code == 0, done.err
-    assert [line.split()[:2] for line in done.out.splitlines()[1:]] == [["4", "fid"], ["4", "diversity"], ["4", "is"]]
-    assert re.search(r"4  fid .*  quick \(shapes-cnn@\w+ n=40 real=12@\w+\)$", done.out, re.MULTILINE)
+    shown = [line.split()[:3] for line in done.out.splitlines()[1:]]
+    assert shown == [["4", "raw", "fid"], ["4", "raw", "diversity"], ["4", "raw", "is"]]
+    assert re.search(r"4  raw +fid .*  quick \(shapes-cnn@\w+ n=40 real=12@\w+\)$", done.out, re.MULTILINE)
     shown = sngan("runs", "show", trained, "--json").json
     added = {s["metric"]: s for s in shown["scores"] if s["evidence"].get("protocol name") == "quick"}
     assert added["is"]["protocol"].endswith("n=60 splits=3")
@@ -54,7 +57,7 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     assert len(added["diversity"]["evidence"]["classes"]) == 2
     first, ratio = next(iter(added["diversity"]["evidence"]["classes"].items()))
     assert f"{first} {ratio:.3f}, " in sngan("runs", "show", trained).out
-    assert shown["events"][-1]["message"] == "Scored after training: fid, diversity, is."
+    assert shown["events"][-1]["message"] == "Scored after training by quick, step 4: fid, diversity, is."
     kept = json.loads((home / "runs" / trained / "run.json").read_text())
     assert {s["metric"] for s in kept["scores"]} == {"is", "fid", "diversity"}
 
@@ -83,7 +86,7 @@ def test_a_score_is_that_of_training_where_the_counts_are(sngan: Any, trained: s
 
 
 def test_pictures_of_ones_own_are_scored(sngan: Any, tmp_path: Path) -> None:
-    metrics = ("--metric", "fid,diversity,precision,intra-fid", "--protocol", "quick", "--json", *FEW[2:])
+    metrics = ("--metric", "fid,diversity,precision", "--protocol", "quick", "--json", *FEW[2:])
     against = ("--against", "shapes", "--size", 8)
     real = sngan("evaluate", "--images", drawn(tmp_path / "real", 60), *against, *metrics)
     assert real.code == 0, real.err
@@ -122,12 +125,14 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
             1,
             "extractor.weights = 'no.pth'",
         ),
+        (["tiny", "--set", "metrics.fid=abc"], 2, "--set metrics: only options of metrics and the extractor"),
+        (["--images", "x", "--against", "shapes", "--checkpoint", "best"], 2, "leave them out beside --images"),
         (["tiny", "--set", "lr=1"], 2, "--set lr: only options of metrics and the extractor can be set here"),
         (["tiny", "--metric", "kid"], 2, "needs at least as many generated images, not 40"),
         (["tiny", "--checkpoint", "3"], 3, "has no checkpoint '3': choose last, best or one of the steps 2, 4"),
         (["tiny", "--extractor", "shape-cnn"], 2, "There is no extractor 'shape-cnn'. Did you mean 'shapes-cnn'"),
         (["tiny", "--data-dir", "x"], 2, "'shapes' is not read from files: leave --data-dir out"),
-        (["--images", "nowhere", "--against", "shapes"], 1, "nowhere"),
+        (["--images", "nowhere", "--against", "shapes"], 2, "--images nowhere: there is no such folder"),
         (["--images", "x", "--against", "shapes", "--truncation", "0.5"], 2, "say how a run draws: leave them out"),
         (["tiny", "--truncation", "0"], 2, "greater than or equal to 0.01"),
         (["tiny", "--precision", "tf32"], 2, "'tf32' exists on CUDA devices only"),
@@ -210,3 +215,72 @@ def test_an_extractor_without_classes_compares_features_and_has_no_inception_sco
     training = sngan("train", *tiny, "--steps", 1, "--extractor", "dinov2")
     assert (training.code, sngan("runs", "list", "--json").json) == (2, [])
     assert "compare features by `sngan evaluate --metric fid,kid,precision,recall`" in training.err
+
+
+def test_pictures_are_of_the_classes_that_their_folders_are_named_after(sngan: Any, tmp_path: Path) -> None:
+    command = ("--against", "shapes", "--size", 32, "--protocol", "quick", "--metric", "accuracy,intra-fid", "--json")
+    right = sngan("evaluate", "--images", drawn(tmp_path / "right", 60, side=32), *command, "--device", "cpu").json
+    assert {s["metric"]: s["value"] > 0.9 for s in right} == {"accuracy": True, "intra-fid": True}
+    few = drawn(tmp_path / "few", 60, side=32)
+    for folder in sorted(few.iterdir())[2:]:
+        shutil.rmtree(folder)
+    (first, second) = sorted(few.iterdir())
+    assert sngan("evaluate", "--images", few, *command, "--device", "cpu").json[0]["value"] > 0.9
+    first.rename(few / "x")
+    refused = sngan("evaluate", "--images", few, *command, "--device", "cpu")
+    assert (refused.code, "no folders that are named as the data's classes" in refused.err) == (2, True)
+    second.rename(first)
+    (few / "x").rename(second)
+    swapped = sngan("evaluate", "--images", few, *command, "--device", "cpu").json
+    assert swapped[0]["value"] < 0.1
+    assert "images of a class for 128 features" in swapped[1]["evidence"]["remark"]
+
+
+def test_pictures_that_cannot_be_read_are_named_and_too_few_are_said(sngan: Any, tmp_path: Path) -> None:
+    folder = drawn(tmp_path / "own", 12, labelled=False)
+    (folder / "broken.png").write_bytes(b"no picture")
+    done = sngan("evaluate", "--images", folder, "--against", "shapes", "--size", 8, "--protocol", "quick",
+                 "--metric", "fid,diversity", "--device", "cpu")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "Pictures that cannot be read are left out, 1 in all: broken.png" in done.err
+    assert "diversity, fid: pictures are 12, where quick has 40" in done.err.replace("fid, diversity", "diversity, fid")
+    assert "classes=one" in done.out
+
+
+def test_a_score_of_another_seed_replaces_none(sngan: Any, trained: str) -> None:
+    command = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
+    values = [sngan(*command, "--seed", seed).json[0]["value"] for seed in (0, 5, 0)]
+    assert values[0] == values[2] != values[1]
+    kept = [s for s in sngan("runs", "show", trained, "--json").json["scores"] if s["metric"] == "fid"]
+    assert sorted(s["evidence"]["seed"] for s in kept) == [0, 5]
+
+
+def test_a_run_keeps_its_own_options_of_metrics(sngan: Any, tiny: list[str]) -> None:
+    run = sngan("train", *tiny, "--steps", 1, "--set", "metrics.kid.subset_size=8").out.strip()
+    done = sngan("evaluate", run, "--protocol", "quick", "--metric", "kid", "--device", "cpu", "--json")
+    assert done.json[0]["evidence"]["subset_size"] == 8
+
+
+def test_labels_are_for_conditional_runs(sngan: Any, tiny: list[str]) -> None:
+    run = sngan("train", *tiny, "--steps", 1).out.strip()
+    refused = sngan("evaluate", run, "--protocol", "quick", "--labels", "even", "--device", "cpu")
+    assert (refused.code, "is unconditional and draws no classes: leave --labels out" in refused.err) == (2, True)
+
+
+def test_a_checkpoint_that_goes_meanwhile_stops_none_of_the_others(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sngan_cli import scoring
+
+    monkeypatch.setattr(scoring, "steps_of", lambda *_: [2, 3, 4])
+    done = sngan("evaluate", trained, "--protocol", "quick", "--checkpoint", "all", "--device", "cpu", "--json")
+    assert [s["step"] for s in done.json] == [2, 4]
+    assert "The checkpoint of step 3 is gone" in done.err
+
+
+def test_features_of_other_images_are_not_taken_from_the_cache(sngan: Any, trained: str, home: Path) -> None:
+    command = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
+    first = sngan(*command).json
+    (kept,) = (home / "cache" / "features").iterdir()
+    save_file({name: tensor[:7].clone() for name, tensor in load_file(kept).items()}, kept)
+    assert sngan(*command).json == first

@@ -330,3 +330,22 @@ def test_the_accuracy_is_that_of_a_run_of_its_own(mine: Path) -> None:
     images = torch.from_numpy(np.ascontiguousarray(data.images[held])).permute(0, 3, 1, 2)
     found = extractor.load("cpu", Path())(images).logits.argmax(1).numpy()
     assert (found == data.labels[held]).mean() == pytest.approx(manifest.accuracy)
+
+
+def test_accuracy_is_refused_where_the_classes_are_others(
+    sngan: Any, tiny: list[str], mine: Path, tmp_path: Path
+) -> None:
+    pictures = Shapes(images=20, seed=1).open(None, tmp_path)
+    for k in range(20):
+        pixels, label = pictures.read(k, 8)
+        place = tmp_path / "data" / f"kind {label}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(pixels)).save(place / f"{k}.png")
+    command = ["train", *tiny, "--conditional", "--steps", 1, "--set", "metrics.accuracy={}", "--extractor", "mine"]
+    assert sngan(*command).code == 0
+    other = ["folder" if word == "shapes" else word for word in command if word not in ("dataset.images=20",)]
+    other.remove("--set")
+    refused = sngan(*other, "--data-dir", tmp_path / "data")
+    assert refused.code == 2, refused.err
+    assert "needs an extractor of the images' own classes, kind 0, kind 1, kind 2, kind 3, ..." in refused.err
+    assert "this one tells 10 apart, disc, ring, square, triangle, ..." in refused.err

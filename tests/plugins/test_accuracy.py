@@ -20,13 +20,6 @@ def test_the_fraction_that_is_what_was_asked_for() -> None:
     accumulator.add(seen([1, 1], [1, 2]))
     assert accumulator.result() == (4 / 6, None)
     assert accumulator.per_class() == pytest.approx([1, 2 / 3, 1 / 2])
-    assert accumulator.remark() is None
-
-
-def test_other_classes_are_remarked_upon() -> None:
-    accumulator = Accuracy().accumulator(2)
-    accumulator.add(seen([0, 1], [0, 1], classes=1000))
-    assert "tells 1000 classes apart, and 2 were asked for" in str(accumulator.remark())
 
 
 def test_too_few_images_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from sngan_cli.contracts import ComponentError, Features, Field, LoadedExtractor, TrainableExtractor, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -56,20 +58,21 @@ class Classifier(TrainableExtractor, contract=1):
             tensors = load(content)
             network = self.network(int(tensors["side"]), len(tensors["classifier.bias"]))
             network.load_state_dict(tensors)
+            class_names = json.loads(_metadata(content).get("class_names", "[]"))
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise ComponentError(
                 f"The weights {self.weights} are not those of a classifier of width {self.width}: give the width that "
                 "they were trained with, or name the extractor with --extractor NAME."
             ) from error
         network = network.to(device).to(memory_format=torch.channels_last)
-        return LoadedClassifier(network.eval().requires_grad_(False), self.sha256)
+        return LoadedClassifier(network.eval().requires_grad_(False), self.sha256, class_names)
 
 
 class LoadedClassifier:
     """The classifier on a device: pooled features (N, 4w) and logits (N, classes)."""
 
-    def __init__(self, network: ResidualClassifier, sha256: str):
-        self._network, self.weights_sha256 = network, sha256
+    def __init__(self, network: ResidualClassifier, sha256: str, class_names: Sequence[str]):
+        self._network, self.weights_sha256, self.class_names = network, sha256, class_names
         self.side = int(network.side)
 
     def __call__(self, images: Tensor) -> Features:
@@ -143,3 +146,9 @@ def _verified(path: Path, sha256: str) -> bytes:
             "that file back, or choose another extractor with --extractor."
         )
     return content
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: a header of JSON, after its length in 8 bytes."""
+    header: dict[str, dict[str, str]] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header.get("__metadata__", {})

@@ -20,6 +20,7 @@ class Accuracy(Metric, contract=1):
     """
 
     needs_classes: ClassVar[bool] = True
+    needs_same_classes: ClassVar[bool] = True
 
     def accumulator(self, images: int) -> Agreement:
         """Start counting over `images` images."""
@@ -38,13 +39,11 @@ class Agreement:
     def __init__(self) -> None:
         self._right: list[Tensor] = []
         self._labels: list[Tensor] = []
-        self._classes = 0
 
     def add(self, features: Features) -> None:
         """Take in logits (N, K) and labels (N,)."""
         assert features.labels is not None  # as this metric needs classes
         logits, labels = class_logits(features, "An accuracy"), features.labels.cpu()
-        self._classes = logits.shape[1]
         self._right.append(logits.argmax(1).cpu() == labels)
         self._labels.append(labels)
 
@@ -56,10 +55,3 @@ class Agreement:
         """The fraction within each class."""
         right, labels = torch.cat(self._right).double(), torch.cat(self._labels)
         return [right[labels == k].mean().item() for k in range(int(labels.max()) + 1)]
-
-    def remark(self) -> str | None:
-        """Say where the extractor cannot know all of the classes."""
-        asked = int(torch.cat(self._labels).max()) + 1
-        if asked == self._classes:
-            return None
-        return f"the extractor tells {self._classes} classes apart, and {asked} were asked for: are they the same ones?"

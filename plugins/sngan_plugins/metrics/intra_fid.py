@@ -17,11 +17,11 @@ from sngan_plugins.metrics.fid import check_images, frechet_distance, moments_of
 class IntraFid(Metric, contract=1):
     """Mean over the classes of the FID within each class (Miyato & Koyama, 2018, section 5).
 
-    It sees what the FID of all classes together does not: classes that are drawn for one another. The images of an
-    unconditional run are one class.
+    It sees what the FID of all classes together does not: classes that are drawn for one another.
     """
 
     higher_is_better: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = True
 
     def reference(self, images: int) -> RealClasses:
         """Start the moments of real images."""
@@ -60,6 +60,16 @@ class ClassesBesideReal(Collected):
         """Mean of the distances of the classes that have two images at least on both sides."""
         known = [value for value in self.per_class() if not math.isnan(value)]
         return (sum(known) / len(known) if known else torch.nan), None
+
+    def remark(self) -> str | None:
+        """Say where the covariance of a class cannot be of full rank."""
+        classes = self.by_class()
+        fewest, features = min(map(len, classes)), classes[0].shape[1]
+        if fewest > features:
+            return None
+        return (
+            f"{fewest} images of a class for {features} features: covariances are singular, and the distance too high"
+        )
 
     def per_class(self) -> Sequence[float]:
         """The distance of each class."""
