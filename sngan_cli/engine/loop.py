@@ -275,12 +275,8 @@ def is_scheduled(config: RunConfig, step: int) -> bool:
 
 
 def is_kept_for_good(config: RunConfig, step: int) -> bool:
-    """Whether the checkpoint of `step` is the k-th, 2k-th, ... of the scheduled ones, with k = keep_every."""
-    if not config.keep_every or not is_scheduled(config, step):
-        return False
-    a, b = config.checkpoint_every, config.eval_every
-    so_far = (step // a if a else 0) + (step // b if b else 0) - (step // math.lcm(a, b) if a and b else 0)
-    return so_far > 0 and so_far % config.keep_every == 0
+    """Whether the checkpoint of `step` is a scheduled one and falls on a multiple of keep_every."""
+    return is_scheduled(config, step) and _due(step, config.keep_every)
 
 
 def _due(step: int, every: int) -> bool:

@@ -35,6 +35,13 @@ def test_the_last_the_best_and_every_kth_checkpoint_are_kept(
     assert checkpoint.read_progress(checkpoint.folder_of(tmp_path / "checkpoints", 8)).best_step == 2
 
 
+def test_checkpoints_of_every_so_many_steps_are_kept(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    Training(tiny(steps=8, checkpoint_every=2, keep_every=4), data, tmp_path / "a", listener).run()
+    assert checkpoint.steps_in(tmp_path / "a" / "checkpoints") == [4, 8]
+    Training(tiny(steps=8, checkpoint_every=3, keep_every=1), data, tmp_path / "b", listener).run()
+    assert checkpoint.steps_in(tmp_path / "b" / "checkpoints") == [3, 6, 8]
+
+
 def test_a_score_carries_its_evidence(tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any) -> None:
     Training(tiny(steps=1, conditional=True), data, tmp_path, listener, extractor=extractor).run()
     (scored,) = listener.of(Scored)
