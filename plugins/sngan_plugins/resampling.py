@@ -13,8 +13,9 @@ Both pairs compute each product several times. Written as convolutions of stride
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,7 +33,7 @@ def upsampled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | 
     match form or _FORMS.get(h.device.type, "plain"):
         case "box":
             spread = F.conv_transpose2d(h, weight.transpose(0, 1).flip(2, 3), stride=2)
-            out = F.avg_pool2d(spread, 2, stride=1, divisor_override=1)
+            out: Tensor = _BoxSum.apply(spread, 0)
             return out if bias is None else out + bias.to(out.dtype).view(-1, 1, 1)
         case "4x4":
             return F.conv_transpose2d(h, _boxed(weight).transpose(0, 1).flip(2, 3), bias, stride=2, padding=1)
@@ -47,11 +48,29 @@ def pooled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | Non
     """
     match form or _FORMS.get(h.device.type, "plain"):
         case "box":
-            return F.conv2d(F.avg_pool2d(h, 2, stride=1, padding=1), weight, bias, stride=2)
+            return F.conv2d(_BoxSum.apply(h, 1), weight / 4, bias, stride=2)
         case "4x4":
             return F.conv2d(h, _boxed(weight) / 4, bias, stride=2, padding=1)
         case "plain":
             return F.avg_pool2d(F.conv2d(h, weight, bias, padding=1), 2)
+
+
+class _BoxSum(torch.autograd.Function):
+    """Sum over 2x2 boxes at stride 1: (N, C, H, W) -> (N, C, H - 1, W - 1), or H + 1, W + 1 with a padding of 1.
+
+    Its adjoint is the same sum with the other padding. Average pooling would keep its input for that, a large one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, padding: int) -> Tensor:
+        """Sum."""
+        ctx.padding = padding
+        return F.avg_pool2d(h, 2, stride=1, padding=padding, divisor_override=1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Sum the gradient; it can be differentiated in turn."""
+        return _BoxSum.apply(gradient, 1 - ctx.padding), None
 
 
 def _boxed(weight: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -42,6 +42,15 @@ def test_every_form_is_the_definition(
     towards = torch.randn(expected.shape, dtype=torch.float64, generator=random)
     wanted = torch.autograd.grad(expected, leaves, towards)
     torch.testing.assert_close(torch.autograd.grad(found, leaves, towards), wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("fused", [upsampled_conv, pooled_conv])
+def test_gradients_can_be_differentiated_as_penalties_need_it(fused: Any, form: Form) -> None:
+    random = torch.Generator().manual_seed(0)
+    h = torch.randn(1, 2, 4, 2, dtype=torch.float64, generator=random, requires_grad=True)
+    weight = torch.randn(2, 2, 3, 3, dtype=torch.float64, generator=random, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x, w: fused(x, w, None, form).square(), (h, weight))
 
 
 @pytest.mark.parametrize("form", FORMS)
