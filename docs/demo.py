@@ -17,7 +17,7 @@ from pathlib import Path
 SETTINGS = shlex.split(
     "--dataset shapes --conditional --size 16 --arch standard --set arch_g.width=0.5 --set arch_d.width=0.25 "
     "--n-dis 1 --batch-size 32 --g-batch-size 32 --lr-g 1e-3 --lr-d 2e-3 --ema 0.998 --set weights=averaged "
-    "--eval-every 2000 --eval-samples 5000 --device cpu"
+    "--eval-every 2000 --eval-samples 5000 --device cpu --precision fp32"
 )
 
 
