@@ -7,39 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sngan_cli import trained_extractors
-from sngan_cli.catalog import Catalog, blaming
-from sngan_cli.composition import Composition, check_size, compose
+from sngan_cli import preparation, trained_extractors
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import Composition, compose
 from sngan_cli.config import Layer, RunConfig
-from sngan_cli.contracts import LoadedExtractor, OfOneSide
 from sngan_cli.engine import checkpoint
-from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import describe, fastest_precision, keep_freed_memory, set_precision, versions
+from sngan_cli.engine.device import describe, versions
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.extraction import check_classes, try_extractor, try_metrics
-from sngan_cli.engine.gan import try_networks
-from sngan_cli.engine.loop import Result, Training, rate_at
+from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
-from sngan_cli.errors import SnganError, UsageError, WeightsUnavailableError
+from sngan_cli.engine.schedule import rate_at
+from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.events import Event
-from sngan_cli.recording import Recorder, check_folder, environment, provenance
+from sngan_cli.paths import Place
+from sngan_cli.preparation import Prepared, prepare
+from sngan_cli.recording import Recorder, environment, provenance
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import check_installed, verified_checkpoint
-from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status, Store
+from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {"precision", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
 )
 """Settings that leave what was already trained, and how it was scored, as it is (precision follows the device)."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where runs are recorded, and where their files and the decoded and downloaded data lie."""
-
-    store: Store
-    runs: Path
-    cache: Path
 
 
 @dataclass(frozen=True)
@@ -51,20 +41,11 @@ class Labels:
     tags: tuple[str, ...] = ()
 
 
-class Audience(Protocol):
-    """Who watches a run: receives the engine's events, and what happens before the first of them."""
+class Audience(preparation.Audience, Protocol):
+    """Who watches a run: receives the engine's events too."""
 
     def __call__(self, event: Event) -> None:
         """Show an event of the engine."""
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many pictures are decoded."""
-
-    def warn(self, message: str) -> None:
-        """Show a warning."""
-
-    def debug(self, message: str) -> None:
-        """Show what only `--debug` asks for."""
 
     def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
         """Show that training begins, after generator update `step`."""
@@ -72,17 +53,6 @@ class Audience(Protocol):
 
 class TrainedElsewhereError(SnganError):
     """Another process trains the same run."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that training needs. What the user asked for is checked by now, and nothing has been recorded yet."""
-
-    composition: Composition
-    data: DecodedPictures
-    extractor: LoadedExtractor | None
-    unscored: str | None
-    """Why there is no extractor, where there is none."""
 
 
 def train_new(
@@ -100,7 +70,7 @@ def train_new(
     `is_taken` is asked right before the run is recorded; raises `TrainedElsewhereError` where it answers yes.
     """
     with leading(composition.config.devices, composition.config.device) as world:
-        prepared = _prepare(composition, place, audience, world)
+        prepared = prepare(composition, place, audience, world)
         if is_taken():
             raise TrainedElsewhereError("another process has begun it meanwhile")
         config = prepared.composition.config
@@ -167,8 +137,8 @@ def train_on(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )
     with leading(config.devices, config.device) as world:
-        prepared = _prepare(composition, place, audience, world)
-        checkpoint.check_data(chosen.folder, prepared.data.data_sha256)
+        prepared = prepare(composition, place, audience, world)
+        checkpoint.read_progress(chosen.folder).check(prepared.data.data_sha256, world.size)
         _warn_of_other_versions(place.store.components(run.id), composition, audience)
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         claimed = place.store.claim(run.id, _environment(world), seen=run)
@@ -249,66 +219,6 @@ def _warn_of_other_versions(recorded: Iterable[Component], composition: Composit
                 f"{then.role} {then.name!r} is now of {part.distribution} {part.version}; the run began with "
                 f"{then.distribution} {then.version}."
             )
-
-
-def _prepare(composition: Composition, place: Place, audience: Audience, world: World) -> Prepared:
-    device = world.device
-    config = composition.config.changed(precision=composition.config.precision or fastest_precision(device))
-    set_precision(config.precision, device)
-    if device.type == "cpu" and keep_freed_memory():
-        audience.debug(
-            "glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not"
-        )
-    check_folder(place.runs)
-    with blaming(composition.entries["dataset"]):
-        root, pictures = composition.open_data(place.cache / "downloads")
-        size = config.size or composition.dataset.default_side(pictures)
-    check_size(composition, size)
-    if config.conditional and not pictures.class_names:
-        raise UsageError(
-            f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "
-            "the pictures into one folder a class."
-        )
-    steps = config.steps
-    if config.epochs is not None:
-        steps = max(1, config.epochs * len(pictures) // (config.batch_size * config.n_dis))
-    resolved = composition.with_config(
-        config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
-    )
-    try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
-    extractor, unscored = _extractor(composition, str(device), place)
-    if unscored is not None:
-        audience.warn(unscored)
-    if isinstance(extractor, OfOneSide) and extractor.side != size:
-        audience.warn(
-            f"Images of {size} px are scored as {extractor.side} px, which the extractor was trained for: one for "
-            "their own size sees more."
-        )
-    if extractor is not None:
-        try_metrics(extractor, composition.metrics.values(), config.eval_samples)
-        names = pictures.class_names if config.conditional else None
-        check_classes(extractor, composition.metrics, names, "the run is unconditional")
-    with blaming(composition.entries["dataset"]):
-        data = prepare(pictures, size, place.cache / "pictures", progress=audience.decoding)
-    for metric in composition.metrics.values():
-        metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
-    if data.skipped:
-        name, reason = data.skipped[0]
-        others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
-        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
-    return Prepared(resolved, data, extractor, unscored)
-
-
-def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:
-    """Load the extractor, or say why nothing will be scored."""
-    name = composition.config.extractor.name
-    try:
-        with blaming(composition.entries["extractor"]):
-            extractor = composition.extractor.load(device, place.cache / "weights")
-            try_extractor(extractor, name)
-    except WeightsUnavailableError as error:
-        return None, f"Nothing will be scored. {error}"
-    return extractor, None
 
 
 def _environment(world: World) -> Environment:

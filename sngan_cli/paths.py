@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,20 @@ from sngan_cli.home import home
 
 if TYPE_CHECKING:
     from sngan_registry import Store
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are recorded, and where their files and the decoded and downloaded data lie."""
+
+    store: Store
+    runs: Path
+    cache: Path
+
+
+def place(store: Store) -> Place:
+    """The place of runs that `store` records."""
+    return Place(store, runs_folder(), cache_folder())
 
 
 def registry_place() -> str:

@@ -10,12 +10,13 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
+from sngan_cli.commands.train import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sngan_cli.events import Scored
-    from sngan_cli.scoring import Request
+    from sngan_cli.measuring import Request
 
 
 class Labels(StrEnum):
@@ -23,14 +24,6 @@ class Labels(StrEnum):
 
     EVEN = "even"
     DATA = "data"
-
-
-class Precision(StrEnum):
-    """Arithmetic of an extractor's convolutions and matrix products."""
-
-    FP32 = "fp32"
-    TF32 = "tf32"
-    BF16 = "bf16"
 
 
 def evaluate(
@@ -82,7 +75,7 @@ def evaluate(
     """
     from sngan_cli.config.protocols import protocol as find
     from sngan_cli.errors import UsageError
-    from sngan_cli.scoring import Request
+    from sngan_cli.measuring import Request
 
     if (run_id is None) == (images is None):
         raise UsageError("Give either a run to score, or --images FOLDER --against DATASET.")
@@ -147,24 +140,21 @@ def _metrics(chosen: str | None, given: Mapping[str, Any], run_id: str | None) -
 
 def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
     from sngan_cli.bars import Bars
-    from sngan_cli.launch import Place
     from sngan_cli.scoring import evaluate_run
 
     with paths.open_store(create=False) as store, Bars() as audience:
-        place = Place(store, paths.runs_folder(), paths.cache_folder())
-        return evaluate_run(store.get(run_id), checkpoint, request, place, audience)
+        return evaluate_run(store.get(run_id), checkpoint, request, paths.place(store), audience)
 
 
 def _of_pictures(images: Path | None, against: str | None, request: Request, size: int | None) -> list[Scored]:
     from sngan_cli.bars import Bars
     from sngan_cli.config import Layer
-    from sngan_cli.launch import Place
     from sngan_cli.scoring import evaluate_images
 
     assert images is not None
     with paths.open_store(create=False) as store, Bars() as audience:
-        place = Place(store, paths.runs_folder(), paths.cache_folder())
-        return evaluate_images(images, Layer("--against", {"dataset": against}), request, place, audience, size=size)
+        dataset = Layer("--against", {"dataset": against})
+        return evaluate_images(images, dataset, request, paths.place(store), audience, size=size)
 
 
 def _print(scores: Sequence[Scored], as_json: bool, *, of_run: bool) -> None:

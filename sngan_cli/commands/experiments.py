@@ -133,14 +133,12 @@ def run(
             _print_plan(experiment, plan(experiment, case or (), seed or (), overrides, store))
         return
     from sngan_cli.experiments.runner import train_missing
-    from sngan_cli.launch import Place
 
     with paths.open_store(create=True) as store:
         planned = plan(experiment, case or (), seed or (), overrides, store)
         for one, other in alike(planned):
             console.warn(f"Cases {one} and {other} have the same settings, and would be trained alike.")
-        place = Place(store, paths.runs_folder(), paths.cache_folder())
-        ended = train_missing(experiment, planned, overrides, place)
+        ended = train_missing(experiment, planned, overrides, paths.place(store))
         now = refreshed(planned, store)
         _print_outcome(experiment, now, store)
     diverged = DivergedError.exit_code if any(item.state == "diverged" for item in now) else 0

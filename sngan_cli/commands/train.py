@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sngan_cli.config import Layer
     from sngan_cli.display import Display
     from sngan_cli.engine.loop import Result
-    from sngan_cli.launch import Labels, Place
+    from sngan_cli.launch import Labels
+    from sngan_cli.paths import Place
     from sngan_cli.stopping import StopSignal
 
 
@@ -294,11 +295,10 @@ def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels) -
 def _watched(train: Callable[[Place, Display, StopSignal], Result]) -> int:
     """Train with a live display and an ear for signals; returns the exit code."""
     from sngan_cli.display import Display
-    from sngan_cli.launch import Place
     from sngan_cli.stopping import StopSignal
 
     stop = StopSignal()
     with paths.open_store(create=True) as store, Display() as display:
-        result = train(Place(store, paths.runs_folder(), paths.cache_folder()), display, stop)
+        result = train(paths.place(store), display, stop)
         display.finish(result)
         return 0 if result.status == "finished" else stop.exit_code

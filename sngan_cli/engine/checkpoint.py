@@ -48,6 +48,19 @@ class Progress:
     kept: tuple[int, ...] = ()
     devices: int = 1
 
+    def check(self, data_sha256: str, devices: int) -> None:
+        """Raise `CheckpointError` where the run cannot go on from here on these data, with so many processes."""
+        if self.data_sha256 != data_sha256:
+            raise CheckpointError(
+                f"The data set is not the one that the run was trained on: its pixels hash to {data_sha256[:12]}..., "
+                f"the run's to {self.data_sha256[:12]}... Restore it, or start a new run with --like."
+            )
+        if self.devices != devices:
+            raise CheckpointError(
+                f"The run was trained on {self.devices} devices and can only go on with as many, not with {devices}: "
+                f"resume it with --devices {self.devices}, or start a new run with --like."
+            )
+
 
 @dataclass(frozen=True)
 class Written:
@@ -156,26 +169,6 @@ def read_progress(folder: Path) -> Progress:
         )
     names, kept = values.pop("class_names"), values.pop("kept", ())
     return Progress(**values, class_names=None if names is None else tuple(names), kept=tuple(kept))
-
-
-def check_data(folder: Path, data_sha256: str) -> None:
-    """Raise `CheckpointError` where the run of a verified checkpoint was trained on other data."""
-    recorded = read_progress(folder).data_sha256
-    if recorded != data_sha256:
-        raise CheckpointError(
-            f"The data set is not the one that the run was trained on: its pixels hash to {data_sha256[:12]}..., the "
-            f"run's to {recorded[:12]}... Restore it, or start a new run with --like."
-        )
-
-
-def check_devices(folder: Path, devices: int) -> None:
-    """Raise `CheckpointError` where the run of a verified checkpoint was trained by another number of processes."""
-    recorded = read_progress(folder).devices
-    if recorded != devices:
-        raise CheckpointError(
-            f"The run was trained on {recorded} devices and can only go on with as many, not with {devices}: resume it "
-            f"with --devices {recorded}, or start a new run with --like."
-        )
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:

@@ -74,8 +74,8 @@ class Extraction:
         return found
 
 
-def try_extractor(loaded: LoadedExtractor, name: str) -> None:
-    """Show two images to an extractor; raises `ComponentError` where it gives no features of them."""
+def try_extractor(loaded: LoadedExtractor, name: str) -> Features:
+    """Features of two images, to try with what is to come; raises `ComponentError` where an extractor gives none."""
     with torch.no_grad():
         found = loaded(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     shapes = [getattr(getattr(found, part, None), "shape", None) for part in ("pooled", "logits")]
@@ -83,20 +83,27 @@ def try_extractor(loaded: LoadedExtractor, name: str) -> None:
         raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
     if not isinstance(getattr(loaded, "weights_sha256", None), str):
         raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
+    return found
 
 
 def check_classes(
-    loaded: LoadedExtractor, metrics: Mapping[str, Metric], class_names: Sequence[str] | None, why: str
+    loaded: LoadedExtractor,
+    metrics: Mapping[str, Metric],
+    shown: Features,
+    class_names: Sequence[str] | None,
+    why: str,
 ) -> None:
-    """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or not the extractor's."""
+    """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or not the extractor's.
+
+    `shown` are features that it has given.
+    """
     for name, metric in metrics.items():
         if class_names is None:
             if metric.needs_classes or metric.needs_same_classes:
                 raise UsageError(f"The metric {name!r} needs classes, and {why}: leave it out.")
         elif metric.needs_same_classes:
             known = tuple(loaded.class_names) if isinstance(loaded, NamedClasses) else ()
-            with torch.no_grad():
-                told = loaded(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).logits.shape[1]
+            told = shown.logits.shape[1]
             if (known and known != tuple(class_names)) or told != len(class_names):
                 raise UsageError(
                     f"The metric {name!r} needs an extractor of the images' own classes, {_listed(class_names)}, and "
@@ -105,15 +112,14 @@ def check_classes(
                 )
 
 
-def try_metrics(loaded: LoadedExtractor, metrics: Iterable[Metric], images: int) -> None:
-    """Show an image's features to metrics of `images` images, before there is anything to lose.
+def try_metrics(metrics: Iterable[Metric], shown: Features, images: int) -> None:
+    """Show features that the extractor has given to metrics of `images` images, before there is anything to lose.
 
-    Raises `UsageError` where a metric cannot do with what this extractor gives.
+    Raises `UsageError` where a metric cannot do with them.
     """
-    with torch.no_grad():
-        found = replace(loaded(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)), labels=torch.zeros(1, dtype=torch.int64))
+    labelled = replace(shown, labels=torch.zeros(len(shown.pooled), dtype=torch.int64))
     for metric in metrics:
-        metric.accumulator(images).add(found)
+        metric.accumulator(images).add(labelled)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from sngan_cli.composition import Composition
-from sngan_cli.config import RunConfig
 from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import checkpoint, evaluation, features, pictures, sampling
 from sngan_cli.engine.checkpoint import Progress
@@ -22,8 +21,10 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import Drawing
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
-from sngan_cli.engine.step import Losses, blind_loss, iteration
-from sngan_cli.errors import DIVERGED, DivergedError, SnganError
+from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled, rate_at
+from sngan_cli.engine.step import iteration
+from sngan_cli.engine.watch import Watch
+from sngan_cli.errors import SnganError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -36,17 +37,13 @@ from sngan_cli.events import (
 )
 
 
-class RealImages(Protocol):
-    """A prepared data set: images (N, side, side, 3) uint8, labels (N,), and what identifies them."""
+class LabelledImages(features.RealImages, Protocol):
+    """Its labels (N,), and what they are called."""
 
-    @property
-    def images(self) -> np.ndarray: ...  # noqa: D102
     @property
     def labels(self) -> np.ndarray: ...  # noqa: D102
     @property
     def class_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
-    @property
-    def data_sha256(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Training:
     def __init__(
         self,
         composition: Composition,
-        data: RealImages,
+        data: LabelledImages,
         folder: Path,
         observer: Observer,
         *,
@@ -109,14 +106,13 @@ class Training:
         self._stopping, self._cache = False, cache
         self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"
-        self._watch = _Watch(self.gan)
+        self._watch = Watch(self.gan)
         torch.manual_seed(derived_seed(config.seed, "torch") + self.world.rank)
 
     def resume(self, folder: Path) -> None:
         """Go on from a verified checkpoint, exactly as if the run had never stopped."""
-        checkpoint.check_data(folder, self.data.data_sha256)
-        checkpoint.check_devices(folder, self.world.size)
         progress = checkpoint.read_progress(folder)
+        progress.check(self.data.data_sha256, self.world.size)
         self.progress, self.real.drawn = progress, progress.drawn
         if not self.gan.load_state(checkpoint.read_state(folder)):
             self.gan.reseed(derived_seed(self.config.seed, f"training from step {progress.step}"))
@@ -168,7 +164,7 @@ class Training:
         self._stopping = self.world.any(self._stopping)  # the leader may have been asked to stop while it scored
 
     def _is_time_to_score(self) -> bool:
-        return self.progress.step == self.config.steps or _due(self.progress.step, self.config.eval_every)
+        return self.progress.step == self.config.steps or due(self.progress.step, self.config.eval_every)
 
     def _owes_score(self) -> bool:
         return (
@@ -260,82 +256,3 @@ class Training:
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.save(pictures.grid(sampling.to_arrays(drawn), columns), path)
         self._observe(SamplesDrawn(step, path))
-
-
-def rate_at(config: RunConfig, step: int) -> float:
-    """Fraction of the learning rate in update `step` (from 1): linear decay reaches 0 after the last update."""
-    if config.lr_decay == "none" or not config.steps:
-        return 1.0
-    return 1 - (step - 1) / config.steps
-
-
-def is_scheduled(config: RunConfig, step: int) -> bool:
-    """Whether a checkpoint is written after `step`, be the run asked to stop or not."""
-    return step == config.steps or _due(step, config.checkpoint_every) or _due(step, config.eval_every)
-
-
-def is_kept_for_good(config: RunConfig, step: int) -> bool:
-    """Whether the checkpoint of `step` is a scheduled one and falls on a multiple of keep_every."""
-    return is_scheduled(config, step) and _due(step, config.keep_every)
-
-
-def _due(step: int, every: int) -> bool:
-    return every > 0 and step > 0 and step % every == 0
-
-
-class _Watch:
-    """Looks after the losses: that they are finite, and that the discriminator tells real from generated images."""
-
-    PATIENCE = 50
-    """Readings in a row after which a pinned discriminator is reported."""
-
-    def __init__(self, gan: Gan) -> None:
-        self._gan = gan
-        self._blind = blind_loss(gan.loss)
-        self._finite = torch.ones((), dtype=torch.bool, device=gan.device)
-        self._good_until = 0
-        self._pinned = 0
-
-    def check(self, losses: Losses, step: int, *, read: bool) -> dict[str, float] | None:
-        """Keep watch without waiting for the device; where `read`, return the losses or raise `DivergedError`."""
-        self._finite &= torch.isfinite(losses.discriminator) & torch.isfinite(losses.generator)
-        if not read:
-            return None
-        both = torch.stack([losses.discriminator, losses.generator])
-        self._gan.world.average([both])
-        values = dict(zip(("loss_d", "loss_g"), both.tolist(), strict=True))
-        if self._gan.world.any(not self._finite):
-            said = ", ".join(f"{name} = {value:.4g}" for name, value in values.items())
-            raise self._diverged(f"a loss became NaN or infinite by step {step} ({said})")
-        self._good_until = step
-        return values
-
-    def check_weights(self, step: int) -> None:
-        """Raise `DivergedError` where a loss or weight is no longer finite, so that no such checkpoint is written."""
-        networks = [n for n in (self._gan.generator, self._gan.discriminator, self._gan.averaged) if n is not None]
-        tensors = [t for network in networks for t in network.state_dict().values() if t.is_floating_point()]
-        finite = all(bool(torch.isfinite(t).all()) for t in tensors)
-        if self._gan.world.any(not (finite and self._finite)):
-            raise self._diverged(f"a loss or weight became NaN or infinite by step {step}")
-
-    def notices(self, step: int, values: dict[str, float] | None) -> list[Noticed]:
-        """Say once, each time it sets in, that D has stopped telling real from generated images."""
-        if values is None:
-            return []
-        pinned = abs(values["loss_d"] - self._blind) < 1e-3 * abs(self._blind)
-        self._pinned = self._pinned + 1 if pinned else 0
-        if self._pinned != self.PATIENCE:
-            return []
-        return [
-            Noticed(
-                step,
-                "pinned",
-                f"The discriminator has stopped telling real from generated images: its loss has stood at "
-                f"{self._blind:.3f} for {self.PATIENCE} readings. Try a larger --n-dis or --lr-d, or a smaller --lr-g; "
-                "`sngan runs doctor` says more.",
-            )
-        ]
-
-    def _diverged(self, what: str) -> DivergedError:
-        since = f"; all was well at step {self._good_until}" if self._good_until else ""
-        return DivergedError(f"{DIVERGED}: {what}{since}. Try a smaller --lr-d and --lr-g, or --norm spectral.")

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sngan_cli import launch
+from sngan_cli import preparation
 from sngan_cli.catalog import Catalog
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine import step as step_module
@@ -69,18 +69,18 @@ def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
 def test_the_precision_is_the_device_s_quickest_and_recorded(
     sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, units: str
 ) -> None:
-    monkeypatch.setattr(launch, "fastest_precision", lambda device: units)
+    monkeypatch.setattr(preparation, "fastest_precision", lambda device: units)
     run = sngan("train", *tiny, "--steps", 1).out.strip()
     assert sngan("runs", "show", run, "--json").json["config"]["precision"] == units
     given = sngan("train", *tiny, "--steps", 1, "--precision", "fp32").out.strip()
     assert sngan("runs", "show", given, "--json").json["config"]["precision"] == "fp32"
-    monkeypatch.setattr(launch, "fastest_precision", lambda device: "fp32")
+    monkeypatch.setattr(preparation, "fastest_precision", lambda device: "fp32")
     assert sngan("train", "--resume", run, "--steps", 2).code == 0
     assert sngan("runs", "show", run, "--json").json["config"]["precision"] == units
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(preparation, "keep_freed_memory", lambda: True)
     monkeypatch.delenv("SNGAN_DEBUG", raising=False)
     assert "debug:" not in sngan("train", *tiny, "--steps", 0).err
     monkeypatch.setenv("SNGAN_DEBUG", "1")

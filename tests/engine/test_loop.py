@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from sngan_cli.engine import checkpoint
-from sngan_cli.engine.loop import Result, Training, rate_at
+from sngan_cli.engine.loop import Result, Training
+from sngan_cli.engine.schedule import rate_at
 from sngan_cli.errors import DivergedError
 from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
 

@@ -1,0 +1,68 @@
+"""Watch over a run's losses and weights."""
+
+from __future__ import annotations
+
+import torch
+
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.step import Losses, blind_loss
+from sngan_cli.errors import DIVERGED, DivergedError
+from sngan_cli.events import Noticed
+
+
+class Watch:
+    """Looks after the losses: that they are finite, and that the discriminator tells real from generated images."""
+
+    PATIENCE = 50
+    """Readings in a row after which a pinned discriminator is reported."""
+
+    def __init__(self, gan: Gan) -> None:
+        self._gan = gan
+        self._blind = blind_loss(gan.loss)
+        self._finite = torch.ones((), dtype=torch.bool, device=gan.device)
+        self._good_until = 0
+        self._pinned = 0
+
+    def check(self, losses: Losses, step: int, *, read: bool) -> dict[str, float] | None:
+        """Keep watch without waiting for the device; where `read`, return the losses or raise `DivergedError`."""
+        self._finite &= torch.isfinite(losses.discriminator) & torch.isfinite(losses.generator)
+        if not read:
+            return None
+        both = torch.stack([losses.discriminator, losses.generator])
+        self._gan.world.average([both])
+        values = dict(zip(("loss_d", "loss_g"), both.tolist(), strict=True))
+        if self._gan.world.any(not self._finite):
+            said = ", ".join(f"{name} = {value:.4g}" for name, value in values.items())
+            raise self._diverged(f"a loss became NaN or infinite by step {step} ({said})")
+        self._good_until = step
+        return values
+
+    def check_weights(self, step: int) -> None:
+        """Raise `DivergedError` where a loss or weight is no longer finite, so that no such checkpoint is written."""
+        networks = [n for n in (self._gan.generator, self._gan.discriminator, self._gan.averaged) if n is not None]
+        tensors = [t for network in networks for t in network.state_dict().values() if t.is_floating_point()]
+        finite = all(bool(torch.isfinite(t).all()) for t in tensors)
+        if self._gan.world.any(not (finite and self._finite)):
+            raise self._diverged(f"a loss or weight became NaN or infinite by step {step}")
+
+    def notices(self, step: int, values: dict[str, float] | None) -> list[Noticed]:
+        """Say once, each time it sets in, that D has stopped telling real from generated images."""
+        if values is None:
+            return []
+        pinned = abs(values["loss_d"] - self._blind) < 1e-3 * abs(self._blind)
+        self._pinned = self._pinned + 1 if pinned else 0
+        if self._pinned != self.PATIENCE:
+            return []
+        return [
+            Noticed(
+                step,
+                "pinned",
+                f"The discriminator has stopped telling real from generated images: its loss has stood at "
+                f"{self._blind:.3f} for {self.PATIENCE} readings. Try a larger --n-dis or --lr-d, or a smaller --lr-g; "
+                "`sngan runs doctor` says more.",
+            )
+        ]
+
+    def _diverged(self, what: str) -> DivergedError:
+        since = f"; all was well at step {self._good_until}" if self._good_until else ""
+        return DivergedError(f"{DIVERGED}: {what}{since}. Try a smaller --lr-d and --lr-g, or --norm spectral.")

@@ -1,0 +1,205 @@
+"""What scores are measured with: an extractor, metrics by a protocol, and real images to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from sngan_cli.catalog import Catalog, blaming
+from sngan_cli.composition import Composition, make_metrics
+from sngan_cli.config.protocols import ScoringProtocol
+from sngan_cli.contracts import Features, Metric
+from sngan_cli.engine import evaluation, features
+from sngan_cli.engine.cache import DecodedPictures, prepare
+from sngan_cli.engine.device import resolve_device, set_precision
+from sngan_cli.engine.evaluation import References
+from sngan_cli.engine.extraction import Extraction, Precision, check_classes, try_extractor, try_metrics
+from sngan_cli.errors import UsageError
+from sngan_cli.paths import Place
+
+
+class Audience(Protocol):
+    """Who watches."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show how many images of `what` have been looked at."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be measured and how: metrics with their options, on `device`, by a named protocol.
+
+    `extractor` (its name, options, or both) and `data_dir` are given where they are not those of the run or the data
+    set itself; `precision` is the extractor's. How images are drawn is said as in `evaluation.Drawing`.
+    """
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    protocol: ScoringProtocol
+    device: str = "auto"
+    extractor: Mapping[str, Any] = field(default_factory=dict)
+    data_dir: str | None = None
+    weights: str | None = None
+    seed: int | None = None
+    labels: Literal["even", "data"] | None = None
+    truncation: float | None = None
+    standing: bool = False
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics that look at the same number of images, generated and real (0: all)."""
+
+    images: int
+    real: int
+    metrics: Mapping[str, Metric]
+
+
+@dataclass
+class Ruler:
+    """An extractor with metrics, and the real images where some metric wants them."""
+
+    composition: Composition
+    request: Request
+    place: Place
+    audience: Audience
+    extraction: Extraction
+    shown: Features
+    """Features that the extractor has given of any images."""
+    groups: Sequence[Group]
+    size: int | None
+    """Side that real images are brought to; the composition's, or the data set's own, where not given."""
+    references: dict[tuple[int, int, bool], References] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        composition: Composition,
+        request: Request,
+        place: Place,
+        audience: Audience,
+        *,
+        size: int | None = None,
+        own: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> Ruler:
+        """Set up what is wanted; `own` are options of metrics that hold where neither request nor protocol has others.
+
+        Raises `UsageError` or `ComponentError` where extractor and metrics cannot be used, or not together.
+        """
+        device = resolve_device(request.device)
+        set_precision(request.precision, device)
+        name = composition.config.extractor.name
+        with blaming(composition.entries["extractor"]):
+            loaded = composition.extractor.load(str(device), place.cache / "weights")
+            shown = try_extractor(loaded, name)
+            groups = list(_groups(request, own))
+            for group in groups:
+                try_metrics(group.metrics.values(), shown, group.images)
+        extraction = Extraction(loaded, composition.extractor.label(name), device, request.precision)
+        return cls(composition, request, place, audience, extraction, shown, groups, size)
+
+    @cached_property
+    def data(self) -> DecodedPictures:
+        """The real images, decoded."""
+        with blaming(self.composition.entries["dataset"]):
+            _, pictures = self.composition.open_data(self.place.cache / "downloads")
+            side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
+            made = prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
+        self.tell_of_skipped(made)
+        return made
+
+    def real(self, group: Group, *, conditional: bool) -> References:
+        """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
+        key = (group.images, group.real, conditional)
+        if key not in self.references:
+            if all(metric.reference(10**9) is None for metric in group.metrics.values()):
+                self.references[key] = References()
+            else:
+                self.references[key] = evaluation.references(
+                    group.metrics,
+                    self._features,
+                    self.data.labels,
+                    self.data.data_sha256,
+                    conditional=conditional,
+                    count=group.real or len(self.data.images),
+                    evenly=self.request.labels != "data",
+                )
+                found = self.references[key]
+                self.tell_of_fewer("real images", found.images, group.real, found.statistics)
+        return self.references[key]
+
+    def _features(self, chosen: np.ndarray) -> Iterator[Features]:
+        watch, cache = self.watch("real images", len(chosen)), self.place.cache / "features"
+        return features.of_real(self.extraction, self.data, chosen, cache=cache, progress=watch)
+
+    def frequencies(self, names: Sequence[str] | None) -> list[float] | None:
+        """How often each class is drawn, as a part: that of the data, where the request wants it."""
+        if names is None:
+            return None
+        if self.request.labels != "data":
+            return [1 / len(names)] * len(names)
+        if self.data.class_names != tuple(names):
+            raise UsageError(
+                "The classes of the data are not those of the run, so that labels cannot be drawn as often as there: "
+                "give --labels even, or with --data-dir the data that it was trained on."
+            )
+        return list(np.bincount(self.data.labels, minlength=len(names)) / len(self.data.labels))
+
+    def check_classes(self, class_names: Sequence[str] | None, why: str) -> None:
+        """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or others."""
+        for group in self.groups:
+            check_classes(self.extraction.loaded, group.metrics, self.shown, class_names, why)
+
+    def tell_of_fewer(self, what: str, count: int, wanted: int, metrics: Iterable[str]) -> None:
+        """Tell the audience where there are fewer of them than the protocol has for these metrics."""
+        if count < wanted:
+            told, name = ", ".join(metrics), self.request.protocol.name
+            self.audience.warn(f"{told}: {what} are {count}, where {name} has {wanted}.")
+
+    def tell_of_skipped(self, made: DecodedPictures) -> None:
+        """Tell the audience of pictures that could not be read."""
+        if made.skipped:
+            name, reason = made.skipped[0]
+            self.audience.warn(
+                f"Pictures that cannot be read are left out, {len(made.skipped)} in all: {name} ({reason})."
+            )
+
+    def tell_of_extraction(self) -> None:
+        """Tell the audience what the extractor did to images and features."""
+        resized, difference = self.extraction.resized, self.extraction.difference
+        if resized is not None:
+            self.audience.warn(f"The extractor was trained for another size: images are resized, {resized}.")
+        if difference is not None:
+            self.audience.warn(f"Features in bf16 are {difference:.2%} off those in fp32 (of their norm).")
+
+    def watch(self, what: str, total: int) -> Callable[[int], bool]:
+        """Tell the audience of progress."""
+
+        def progress(done: int) -> bool:
+            self.audience.show(what, done, total)
+            return True
+
+        return progress
+
+
+def _groups(request: Request, own: Mapping[str, Mapping[str, Any]]) -> Iterator[Group]:
+    """Metrics by the number of images that they look at."""
+    counted: list[tuple[tuple[int, int], str, dict[str, Any]]] = []
+    for name, options in request.metrics.items():
+        images, real, of_protocol = request.protocol.of(name)
+        counted.append(((images, real), name, {**own.get(name, {}), **of_protocol, **options}))
+    for (images, real), group in groupby(sorted(counted, key=lambda item: item[0]), key=lambda item: item[0]):
+        metrics = make_metrics({name: options for _, name, options in group}, Catalog.installed())
+        yield Group(images, real, metrics)

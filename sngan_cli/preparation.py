@@ -1,0 +1,110 @@
+"""What is looked at and made ready before there is a run, so that nothing of it fails later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sngan_cli.catalog import blaming
+from sngan_cli.composition import Composition, check_size
+from sngan_cli.contracts import LoadedExtractor, OfOneSide
+from sngan_cli.engine.cache import DecodedPictures
+from sngan_cli.engine.cache import prepare as decode
+from sngan_cli.engine.device import fastest_precision, keep_freed_memory, set_precision
+from sngan_cli.engine.distributed import World
+from sngan_cli.engine.extraction import check_classes, try_extractor, try_metrics
+from sngan_cli.engine.gan import try_networks
+from sngan_cli.errors import UsageError, WeightsUnavailableError
+from sngan_cli.paths import Place
+from sngan_cli.recording import check_folder
+
+
+class Audience(Protocol):
+    """Who watches what happens before the first step."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs. What the user asked for is checked by now, and nothing has been recorded yet."""
+
+    composition: Composition
+    data: DecodedPictures
+    extractor: LoadedExtractor | None
+    unscored: str | None
+    """Why there is no extractor, where there is none."""
+
+
+def prepare(composition: Composition, place: Place, audience: Audience, world: World) -> Prepared:
+    """Find out all that a run needs; raises `UsageError` or `ComponentError` where something of it cannot be."""
+    device = world.device
+    config = composition.config.changed(precision=composition.config.precision or fastest_precision(device))
+    set_precision(config.precision, device)
+    if device.type == "cpu" and keep_freed_memory():
+        audience.debug(
+            "glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not"
+        )
+    check_folder(place.runs)
+    with blaming(composition.entries["dataset"]):
+        root, pictures = composition.open_data(place.cache / "downloads")
+        size = config.size or composition.dataset.default_side(pictures)
+    check_size(composition, size)
+    if config.conditional and not pictures.class_names:
+        raise UsageError(
+            f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "
+            "the pictures into one folder a class."
+        )
+    steps = config.steps
+    if config.epochs is not None:
+        steps = max(1, config.epochs * len(pictures) // (config.batch_size * config.n_dis))
+    resolved = composition.with_config(
+        config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
+    )
+    try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
+    extractor, unscored = _extractor(composition, str(device), place)
+    if unscored is not None:
+        audience.warn(unscored)
+    if extractor is not None:
+        _check_extractor(extractor, resolved, pictures.class_names if config.conditional else None, audience)
+    with blaming(composition.entries["dataset"]):
+        data = decode(pictures, size, place.cache / "pictures", progress=audience.decoding)
+    for metric in composition.metrics.values():
+        metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
+    if data.skipped:
+        name, reason = data.skipped[0]
+        others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
+        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
+    return Prepared(resolved, data, extractor, unscored)
+
+
+def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:
+    """Load the extractor, or say why nothing will be scored."""
+    try:
+        with blaming(composition.entries["extractor"]):
+            return composition.extractor.load(device, place.cache / "weights"), None
+    except WeightsUnavailableError as error:
+        return None, f"Nothing will be scored. {error}"
+
+
+def _check_extractor(
+    extractor: LoadedExtractor, composition: Composition, class_names: Sequence[str] | None, audience: Audience
+) -> None:
+    config = composition.config
+    with blaming(composition.entries["extractor"]):
+        shown = try_extractor(extractor, config.extractor.name)
+    if isinstance(extractor, OfOneSide) and extractor.side != config.size:
+        audience.warn(
+            f"Images of {config.size} px are scored as {extractor.side} px, which the extractor was trained for: one "
+            "for their own size sees more."
+        )
+    try_metrics(composition.metrics.values(), shown, config.eval_samples)
+    check_classes(extractor, composition.metrics, shown, class_names, "the run is unconditional")
