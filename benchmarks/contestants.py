@@ -11,6 +11,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,29 +26,45 @@ from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.device import set_precision
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.graph import LEAST, CudaRecorder, recorded, worthwhile
 from sngan_cli.engine.step import iteration
 
 PICTURES = 4096
 Step = Callable[[], tuple[float, float]]
 
 
-def ours(row: Row, settings: Settings, precision: str) -> Step:
-    """The engine's step."""
+def ours(row: Row, settings: Settings, precision: str, compile_: str = "auto") -> Step:
+    """The engine's step: on a GPU as one CUDA graph, unless `compile_` is off; compiled, where it is on."""
     values = {
         "dataset": "shapes", "size": row.side, "arch": {"name": row.arch}, "conditional": row.conditional,
         "device": str(settings.device), "precision": precision, "batch_size": settings.batch, "g_batch_size":
-        settings.batch, "n_dis": settings.n_dis,
+        settings.batch, "n_dis": settings.n_dis, "compile": compile_,
     }  # fmt: skip
     composition = compose([recipe("paper"), Layer("benchmark", values)], Catalog.installed())
     gan = Gan.build(composition, row.classes, World(settings.device))
     stream = ImageStream(*pictures(row), device=settings.device, seed=0, flip=False, dequantize=True)
-    steps = iter(range(1, 10**9))
+    if compile_ == "on":
+        gan.compile()
+    if worthwhile(gan, composition.config, LEAST):
+        iterate = recorded(gan, stream, composition.config, CudaRecorder(gan.device, gan.random))
+    else:
+        iterate = partial(iteration, gan, stream, composition.config)
 
     def step() -> tuple[float, float]:
-        losses = iteration(gan, stream, composition.config, next(steps))
+        losses = iterate()
         return losses.discriminator.item(), losses.generator.item()
 
     return step
+
+
+def eager(row: Row, settings: Settings, precision: str) -> Step | None:
+    """The engine's step kernel by kernel on a GPU; on a CPU `ours` is that."""
+    return ours(row, settings, precision, "off") if settings.device.type == "cuda" else None
+
+
+def compiled(row: Row, settings: Settings, precision: str) -> Step:
+    """The engine's step with both networks compiled."""
+    return ours(row, settings, precision, "on")
 
 
 def plain(row: Row, settings: Settings, precision: str) -> Step:
@@ -95,13 +112,17 @@ def mimicry(row: Row, settings: Settings, precision: str) -> Step | None:
     return step
 
 
-MAKERS = {"ours": ours, "plain": plain, "mimicry": mimicry}
+MAKERS = {"ours": ours, "eager": eager, "compiled": compiled, "plain": plain, "mimicry": mimicry}
+ON_A_GPU = ("eager", "compiled")
+"""Those that are measured by default on a GPU alone."""
 
 
 def names(device: torch.device | None = None) -> list[str]:
-    """Every contestant and the precisions that it can be run in on a device, ours first; TensorFloat-32 is a GPU's."""
-    precisions = ("fp32", "bf16") if device is not None and device.type == "cpu" else ("fp32", "tf32", "bf16")
-    return [f"{maker}-{precision}" for precision in precisions for maker in MAKERS]
+    """Every contestant with each of its precisions, ours first; on a device those measured by default."""
+    on_a_cpu = device is not None and device.type == "cpu"
+    precisions = ("fp32", "bf16") if on_a_cpu else ("fp32", "tf32", "bf16")  # TensorFloat-32 is a GPU's
+    makers = [maker for maker in MAKERS if not (on_a_cpu and maker in ON_A_GPU)]
+    return [f"{maker}-{precision}" for precision in precisions for maker in makers]
 
 
 def enter(name: str, row: Row, settings: Settings) -> Step | None:

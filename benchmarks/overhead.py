@@ -113,18 +113,23 @@ def train(pipe: Connection, home: Path, arguments: list[str]) -> None:
     os.dup2(nowhere, sys.stdout.fileno())
     within = 0.0
 
-    def iteration(gan: Any, *given: Any) -> Any:
-        nonlocal within
-        pipe.send(within)
-        pipe.recv()
-        begun = time.perf_counter()
-        losses = step(gan, *given)
-        if gan.device.type == "cuda":
-            torch.cuda.synchronize(gan.device)
-        within = time.perf_counter() - begun
-        return losses
+    def in_turn(training: Any, iterations: int) -> Any:
+        step = quickest(training, iterations)
 
-    step, loop.iteration = loop.iteration, iteration
+        def iteration() -> Any:
+            nonlocal within
+            pipe.send(within)
+            pipe.recv()
+            begun = time.perf_counter()
+            losses = step()
+            if training.gan.device.type == "cuda":
+                torch.cuda.synchronize(training.gan.device)
+            within = time.perf_counter() - begun
+            return losses
+
+        return iteration
+
+    quickest, loop.Training._quickest = loop.Training._quickest, in_turn
     sys.argv = ["sngan", *arguments]
     with (home / STDERR).open("w", encoding="utf-8") as sys.stderr:
         sngan()

@@ -78,6 +78,8 @@ class Display(Bars):
         self._images = config.n_dis * config.batch_size
         after = f" after step {step}" if step else ""
         self.say(f"run {run_id}: {config.dataset.name} {config.size} px, {self._total} steps{after}, in {folder}")
+        if config.compile == "on":
+            self.say("torch compiles the networks: the first step takes a minute or more")
         self._bars.stop()  # a live bar would share its line with the id
         console.stdout().file.write(f"{run_id}\n")
         console.stdout().file.flush()

@@ -19,9 +19,9 @@ from sngan_cli.engine.classifier import Plan, Split, Trained
 from sngan_cli.engine.device import (
     describe,
     fastest_precision,
-    keep_freed_memory,
     resolve_device,
     set_precision,
+    settle_on_cpu,
     versions,
 )
 from sngan_cli.errors import DataError, UsageError
@@ -85,7 +85,7 @@ def train_extractor(request: Request, audience: Audience) -> Made:
     precision = request.precision or fastest_precision(device)
     set_precision(precision, device)
     if device.type == "cpu":
-        keep_freed_memory()
+        settle_on_cpu()
     dataset, extractor, entry = _components(request, catalog)
     with trained_extractors.new_folder(request.name) as folder:
         root, data, side = _data(request, catalog, dataset, extractor, audience)

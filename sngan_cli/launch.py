@@ -27,9 +27,9 @@ from sngan_cli.trained import check_installed, verified_checkpoint
 from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status
 
 MAY_CHANGE_ON_RESUME = frozenset(
-    {"precision", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
+    {"precision", "compile", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
 )
-"""Settings that leave what was already trained, and how it was scored, as it is (precision follows the device)."""
+"""Settings that leave what was trained, and how it was scored, as it is (precision and compile follow the device)."""
 
 
 @dataclass(frozen=True)

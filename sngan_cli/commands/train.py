@@ -30,6 +30,14 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Compile(StrEnum):
+    """Whether the networks are compiled."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class Decay(StrEnum):
     """How learning rates fall."""
 
@@ -114,6 +122,14 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    compile_: Annotated[
+        Compile | None,
+        typer.Option(
+            "--compile",
+            help="on: torch.compile both networks. A GPU replays steps as one CUDA graph unless off (default: auto).",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between scores; 0: at the end only.", rich_help_panel=RECORD)
     ] = None,
@@ -192,6 +208,8 @@ _NOT_SETTINGS = {"name", "tag", "note", "recipe", "config", "like", "set_", "res
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
     """The settings among the flags, as a configuration file would hold them."""
     given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS and value is not None}
+    if "compile_" in given:
+        given["compile"] = given.pop("compile_")
     if "data_dir" in given:  # the configuration is to mean the same from anywhere
         given["data_dir"] = str(given["data_dir"].expanduser().absolute())
     return {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()}

@@ -114,6 +114,8 @@ class RunConfig(BaseModel):
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["fp32", "tf32", "bf16"] | None = None
     """Arithmetic of convolutions and matrix products; where not given bf16 on a device with units for it, else fp32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether torch.compile compiles both networks (on), and a GPU replays whole steps as one graph (auto and on)."""
     eval_every: CountOrNone
     """Score every so many steps; 0 scores at the end only."""
     eval_samples: Count

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -50,6 +52,25 @@ def set_precision(precision: str | None, device: torch.device) -> None:
     torch.backends.cuda.matmul.fp32_precision = allowed
 
 
+def check_compiler(device: torch.device) -> None:
+    """Raise `UsageError` where torch.compile does not work here, by compiling next to nothing."""
+
+    # torch remarks there that it sees no GPU, which is no news.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+    def next_to_nothing(x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x + 1)
+
+    try:
+        torch.compile(next_to_nothing)(torch.zeros(8, device=device))
+    except Exception as error:  # no compiler, an unknown processor, a Python that torch does not know yet, ...
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"torch.compile does not work here ({type(error).__name__}: {reason}): leave --compile on out, or install "
+            "what is missing, such as a C++ compiler."
+        ) from error
+
+
 def versions(device: torch.device) -> tuple[str, str | None]:
     """Version of torch and, on a GPU, of CUDA."""
     return torch.__version__, torch.version.cuda if device.type == "cuda" else None
@@ -60,6 +81,37 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device.type}:{device.index or 0})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def settle_on_cpu() -> list[str]:
+    """Set what quickens work on a CPU, where the user has not; says in words what was set."""
+    said = []
+    if (threads := fit_threads()) is not None:
+        said.append(
+            f"torch uses {threads} threads, this container's share of the processors; OMP_NUM_THREADS overrides"
+        )
+    if keep_freed_memory():
+        said.append("glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not")
+    return said
+
+
+def fit_threads(limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+    """Let torch use no more threads than a container may have processors' time; returns how many, None if unchanged.
+
+    torch counts the processors that there are, whose time a quota (cgroup v2) may ration: threads beyond it wait for
+    one another.
+    """
+    if {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & os.environ.keys():
+        return None
+    try:
+        quota, period = map(int, limits.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no such file, or a quota of "max"
+        return None
+    share = max(1, -(-quota // period))
+    if share >= torch.get_num_threads():
+        return None
+    torch.set_num_threads(share)
+    return share
 
 
 def keep_freed_memory() -> bool:

@@ -20,6 +20,7 @@ from sngan_cli.engine import checkpoint
 from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.distributed import World, synchronise
+from sngan_cli.engine.schedule import averaging_at, rate_at
 from sngan_cli.errors import ComponentError
 
 
@@ -35,6 +36,8 @@ class Gan:
     optimizer_d: torch.optim.Optimizer
     loss: Loss
     classes: int | None
+    averaging: Tensor
+    """Weight of the present generator in its average, a scalar on the device."""
     random: torch.Generator
     """Source of latents, labels, flips and noise, on the device; the same in all processes that train together."""
     world: World
@@ -57,19 +60,22 @@ class Gan:
         if world.size > 1 and config.sync_batch_norm:
             synchronise(generator)
             synchronise(discriminator)
-        return cls(
+        gan = cls(
             generator=generator,
             discriminator=discriminator,
             averaged=averaged,
-            optimizer_g=_adam(generator, config.lr_g, config),
-            optimizer_d=_adam(discriminator, config.lr_d, config),
+            optimizer_g=_adam(generator, config),
+            optimizer_d=_adam(discriminator, config),
             loss=composition.loss,
             classes=classes,
+            averaging=torch.zeros((), device=device),
             random=torch.Generator(device).manual_seed(derived_seed(config.seed, "training")),
             world=world,
             bf16=config.precision == "bf16",
             separate=_uses_batch_statistics(discriminator),
         )
+        gan.schedule(config, 1)
+        return gan
 
     @property
     def device(self) -> torch.device:
@@ -91,17 +97,26 @@ class Gan:
         """Context in which the networks run: bfloat16 where the run asks for it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
+    def compile(self) -> None:
+        """Let both networks be compiled when they are first called in training."""
+        for network in (self.generator, self.discriminator):
+            network.compile(dynamic=False)
+
     def drawing(self, weights: str) -> nn.Module:
         """The generator that scores and pictures are made with: `raw` or `averaged`."""
         if weights == "averaged" and self.averaged is not None:
             return self.averaged
         return self.generator
 
-    def set_rate(self, config: RunConfig, fraction: float) -> None:
-        """Set both learning rates to `fraction` of the configured ones."""
+    def schedule(self, config: RunConfig, step: int) -> None:
+        """Set what differs from update to update, for `step` (from 1): learning rates, and how the average moves.
+
+        All of it is on the device, where a recorded iteration finds it.
+        """
         for optimizer, rate in ((self.optimizer_g, config.lr_g), (self.optimizer_d, config.lr_d)):
             for group in optimizer.param_groups:
-                group["lr"] = rate * fraction
+                group["lr"].fill_(rate * rate_at(config, step))
+        self.averaging.fill_(averaging_at(config, step))
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Every tensor that training goes on from, by file: networks, Adam's moments and random states.
@@ -124,7 +139,7 @@ class Gan:
         return found
 
     def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> bool:
-        """Go back to what `state` returned; False where its random numbers are those of another type of device."""
+        """Go back to what `state` returned, in place; False where its random numbers are another type of device's."""
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         if self.averaged is not None:
@@ -138,6 +153,15 @@ class Gan:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(self.world.part(state["random"]["cuda"]), self.device)
         return True
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Context after which all that training goes on from is as it was before, in place."""
+        before = copy.deepcopy(self.state())
+        try:
+            yield
+        finally:
+            self.load_state(before)
 
     def reseed(self, seed: int) -> None:
         """Begin new streams of random numbers: that of batches, and torch's own, which each process has to itself."""
@@ -221,8 +245,20 @@ def frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _adam(network: nn.Module, rate: float, config: RunConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=(config.beta1, config.beta2), fused=True)
+def _adam(network: nn.Module, config: RunConfig) -> torch.optim.Adam:
+    """Adam, its moments there from the start and its rate, which `Gan.schedule` sets, on the device."""
+    parameters = list(network.parameters())
+    device = parameters[0].device
+    # On a CPU torch reads the rate as a double; a GPU's kernel takes a float.
+    rate = torch.zeros((), dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
+    adam = torch.optim.Adam(parameters, lr=rate, betas=(config.beta1, config.beta2), fused=True)
+    for parameter in parameters:
+        adam.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=device),
+            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+        }
+    return adam
 
 
 def _uses_batch_statistics(network: nn.Module) -> bool:
@@ -237,11 +273,6 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():
         index, _, name = key.partition(".")
-        like = parameters[int(index)]
-        # Adam works element by element in memory: its moments must be laid out as the parameter is.
-        laid_out = value if value.shape != like.shape else torch.empty_like(like).copy_(value)
-        state.setdefault(int(index), {})[name] = laid_out
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.state[parameters[int(index)]][name].copy_(value)

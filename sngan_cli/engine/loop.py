@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -21,7 +22,8 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import Drawing
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
-from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled, rate_at
+from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, recorded, worthwhile
+from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
 from sngan_cli.engine.step import iteration
 from sngan_cli.engine.watch import Watch
 from sngan_cli.errors import SnganError
@@ -80,6 +82,8 @@ class Training:
         classes = len(data.class_names) if config.conditional and data.class_names else None
         self.config, self.composition, self.data = config, composition, data
         self.gan = Gan.build(composition, classes, self.world)
+        if config.compile == "on":
+            self.gan.compile()
         self.real = ImageStream(
             data.images,
             data.labels,
@@ -130,15 +134,11 @@ class Training:
         total = self.config.steps or 0
         if self.world.any(self.progress.step == total or self._owes_score()):
             self._finish_step()
+        iterate = self._quickest(total - self.progress.step)
         for step in range(self.progress.step + 1, total + 1):
-            self.gan.set_rate(self.config, rate_at(self.config, step))
-            try:
-                losses = iteration(self.gan, self.real, self.config, step)
-            except torch.OutOfMemoryError as error:
-                raise SnganError(
-                    f"The device ran out of memory at step {step}: lower --batch-size and --g-batch-size, or try "
-                    "--precision bf16."
-                ) from error
+            self.gan.schedule(self.config, step)
+            with _explained(step):
+                losses = iterate()
             self.progress = replace(self.progress, step=step, drawn=self.real.drawn)
             logged = step in (1, total) or step % self.config.log_every == 0
             values = self._watch.check(losses, step, read=logged)
@@ -151,6 +151,16 @@ class Training:
                 break
         unfinished = self.progress.step < total or self._owes_score()
         return Result("interrupted" if unfinished else "finished", self.progress.step)
+
+    def _quickest(self, iterations: int) -> Iteration:
+        """The training step, of which so many are to come: as a CUDA graph where that is worth it and can be done."""
+        if worthwhile(self.gan, self.config, iterations):
+            try:
+                return recorded(self.gan, self.real, self.config, CudaRecorder(self.gan.device, self.gan.random))
+            except UnrecordableError as error:
+                message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
+                self._observe(Noticed(self.progress.step, "unrecorded", message))
+        return lambda: iteration(self.gan, self.real, self.config)
 
     def _finish_step(self) -> None:
         """Score and save where it is time to. A run that is to stop saves, and owes its score until it is resumed."""
@@ -256,3 +266,20 @@ class Training:
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.save(pictures.grid(sampling.to_arrays(drawn), columns), path)
         self._observe(SamplesDrawn(step, path))
+
+
+@contextmanager
+def _explained(step: int) -> Iterator[None]:
+    """Context of a step, whose errors of torch's say what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SnganError(
+            f"The device ran out of memory at step {step}: lower --batch-size and --g-batch-size, or try "
+            "--precision bf16."
+        ) from error
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise SnganError(f"The networks cannot be compiled ({reason}): leave --compile on out.") from error

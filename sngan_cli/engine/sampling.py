@@ -79,7 +79,8 @@ def images(generator: nn.Module, z: Tensor, y: Tensor | None) -> Tensor:
     generator.eval()
     try:
         parts = [
-            _to_levels(generator(part.to(device), None if labels is None else labels.to(device)))
+            # Not compiled, where training is: that would wait for a compiler at every new number of images.
+            _to_levels(generator.forward(part.to(device), None if labels is None else labels.to(device)))
             for part, labels in _batches(z, y)
         ]
     finally:

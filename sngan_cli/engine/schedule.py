@@ -12,6 +12,15 @@ def rate_at(config: RunConfig, step: int) -> float:
     return 1 - (step - 1) / config.steps
 
 
+def averaging_at(config: RunConfig, step: int) -> float:
+    """Weight of the present generator in its average after update `step` (from 1): 1 - decay.
+
+    The decay rises to its full value over the first updates, (1 + t) / (10 + t), so that the random initial weights are
+    soon forgotten.
+    """
+    return 1 - min(config.ema, (1 + step) / (10 + step))
+
+
 def is_scheduled(config: RunConfig, step: int) -> bool:
     """Whether a checkpoint is written after `step`, be the run asked to stop or not."""
     return step == config.steps or due(step, config.checkpoint_every) or due(step, config.eval_every)

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from sngan_cli.config import RunConfig
 from sngan_cli.contracts import Loss
-from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.data import Batches
 from sngan_cli.engine.gan import Gan, constraints, frozen
 
 
@@ -31,8 +31,8 @@ def blind_loss(loss: Loss) -> float:
     return float(loss.discriminator(zero, zero))
 
 
-def iteration(gan: Gan, real: ImageStream, config: RunConfig, step: int) -> Losses:
-    """Make generator update number `step` (from 1) and the n_dis discriminator updates that go with it."""
+def iteration(gan: Gan, real: Batches, config: RunConfig) -> Losses:
+    """Make one generator update and the n_dis discriminator updates that go with it."""
     if config.fakes == "reused":
         # The article's order: the generator moves first, and the discriminator sees that one batch n_dis times.
         loss_g, fake, fake_y = update_generator(gan, config.g_batch_size)
@@ -45,7 +45,7 @@ def iteration(gan: Gan, real: ImageStream, config: RunConfig, step: int) -> Loss
             loss_d = update_discriminator(gan, *real.next(config.batch_size, gan.random), fake, fake_y)
         loss_g, _, _ = update_generator(gan, config.g_batch_size)
     if gan.averaged is not None:
-        average(gan.averaged, gan.generator, config.ema, step)
+        average(gan.averaged, gan.generator, gan.averaging)
     return Losses(loss_d, loss_g)
 
 
@@ -102,16 +102,14 @@ def advance(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def average(averaged: nn.Module, generator: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged generator towards the present one, batch statistics included.
+def average(averaged: nn.Module, generator: nn.Module, weight: Tensor) -> None:
+    """Move the averaged generator towards the present one by `weight` (a scalar), batch statistics included.
 
-    The decay rises to its full value over the first updates, (1 + t) / (10 + t), so that the random initial weights are
-    soon forgotten. Averaged singular vectors are no longer of unit length: one power iteration makes them so again.
+    Averaged singular vectors are no longer of unit length: one power iteration makes them so again.
     """
-    now = min(decay, (1 + step) / (10 + step))
     for target, source in zip(averaged.state_dict().values(), generator.state_dict().values(), strict=True):
         if target.is_floating_point():
-            target.lerp_(source, 1 - now)
+            target.lerp_(source, weight.to(target.dtype))
         else:
             target.copy_(source)
     advance(averaged)

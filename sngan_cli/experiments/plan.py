@@ -19,7 +19,7 @@ from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
 
 State = Literal["finished", "diverged", "running", "interrupted", "new"]
-_OF_THE_MACHINE = ("device", "devices", "data_dir")
+_OF_THE_MACHINE = ("device", "devices", "compile", "data_dir")
 """Settings that say where a run is made, not what it is."""
 
 

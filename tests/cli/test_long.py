@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from sngan_cli import paths
 from sngan_plugins.datasets.cifar10 import Cifar10
@@ -29,6 +30,26 @@ def test_training_raises_the_score(sngan: Any) -> None:
         scores.append(sngan("runs", "show", "@last", "--json").json["scores"][0]["value"])
     assert scores[0] < 1.5
     assert scores[1] > 2.5
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler looks at attributes that warn
+def test_compiled_networks_train_the_same_and_resume_exactly(sngan: Any, tiny: list[str]) -> None:
+    def weights(run: str) -> dict[str, torch.Tensor]:
+        return load_file(paths.runs_folder() / run / "checkpoints" / "step-00000004" / "generator.safetensors")
+
+    def train(*options: Any) -> str:
+        done = sngan("train", *tiny, "--steps", 4, "--set", "checkpoint_every=2", "--set", "keep_every=1", *options)
+        assert done.code == 0, done.err
+        return str(done.out.strip())
+
+    plain, compiled = train(), train("--compile", "on")
+    whole = weights(compiled)
+    one, other = ([s["value"] for s in sngan("runs", "show", r, "--json").json["scalars"]] for r in (plain, compiled))
+    assert one == pytest.approx(other, rel=1e-3, abs=1e-3)
+    assert one != other  # another order of rounding: they were compiled
+    assert sngan("train", "--resume", compiled, "--checkpoint", 2).code == 0
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(compiled).items())
 
 
 @pytest.mark.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,3 +86,45 @@ def test_elsewhere_nothing_is_done(libc: Malloc, monkeypatch: pytest.MonkeyPatch
     assert not device.keep_freed_memory()
     monkeypatch.setattr(device.sys, "platform", "darwin")
     assert not device.keep_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"),
+    [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 4), ("900000 100000", 4), ("", 4), (None, 4)],
+)
+def test_threads_are_as_many_as_a_container_s_quota_feeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, threads: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    used = [4]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: used[-1])
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    limits = tmp_path / "cpu.max"
+    if limit is not None:
+        limits.write_text(f"{limit}\n")
+    assert device.fit_threads(limits) == (threads if threads < 4 else None)
+    assert used[-1] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    used.append(4)
+    assert device.fit_threads(limits) is None
+
+
+def test_what_is_set_on_a_cpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "fit_threads", lambda: 2)
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: True)
+    one, other = device.settle_on_cpu()
+    assert one.startswith("torch uses 2 threads")
+    assert other.startswith("glibc keeps freed memory")
+
+
+def test_a_compiler_that_does_not_work_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(function: object) -> object:
+        raise RuntimeError("No working C++ compiler found\n\nmore")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(
+        UsageError,
+        match=r"does not work here \(RuntimeError: No working C\+\+ compiler found\): leave --compile on out",
+    ):
+        device.check_compiler(torch.device("cpu"))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from sngan_cli.engine import checkpoint
+from sngan_cli.engine import checkpoint, graph
 from sngan_cli.engine.loop import Result, Training
+from sngan_cli.events import Noticed, Stepped
 
 pytestmark = [
     pytest.mark.gpu,
@@ -46,3 +47,75 @@ def test_a_data_set_that_does_not_fit_streams_from_the_host(
     training = Training(tiny(device="cuda", steps=2), data, tmp_path, listener)
     assert training.real._home.type == "cpu"
     assert training.run() == Result("finished", 2)
+
+
+GRAPHED: dict[str, Any] = {"device": "cuda", "precision": "fp32", "conditional": True, "ema": 0.9, "flip": True}
+
+
+def test_a_graph_trains_as_the_plain_step_does(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to rounding, of which Adam makes much: losses of a few steps are near, and random numbers the same."""
+    monkeypatch.setattr(graph, "LEAST", 1)
+    trained = {}
+    for compile_ in ("off", "auto"):
+        trained[compile_] = Training(tiny(**GRAPHED, compile=compile_), data, tmp_path / compile_, listener)
+        assert trained[compile_].run() == Result("finished", 8)
+    assert not [event for event in listener.events if isinstance(event, Noticed)]
+    losses = [event.losses for event in listener.events if isinstance(event, Stepped) and event.losses]
+    half = len(losses) // 2
+    for plain, replayed in zip(losses[:half], losses[half:], strict=True):
+        assert replayed == pytest.approx(plain, rel=0.02, abs=0.02)
+    plain, replayed = (training.gan.state() for training in trained.values())
+    for name, tensor in plain["random"].items():
+        assert torch.equal(replayed["random"][name], tensor), name
+    assert {name: t.item() for name, t in plain["optimizer_d"].items() if name.endswith(".step")} == {
+        name: t.item() for name, t in replayed["optimizer_d"].items() if name.endswith(".step")
+    }
+
+
+def test_a_graph_resumes_from_its_checkpoint(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "LEAST", 1)
+    whole = Training(tiny(**GRAPHED, checkpoint_every=4), data, tmp_path / "whole", listener)
+    assert whole.run() == Result("finished", 8)
+    rest = Training(tiny(**GRAPHED, checkpoint_every=4), data, tmp_path / "rest", listener)
+    rest.resume(checkpoint.folder_of(tmp_path / "whole" / "checkpoints", 4))
+    assert rest.run() == Result("finished", 8)
+    assert torch.equal(rest.gan.random.get_state(), whole.gan.random.get_state())
+    assert rest.real.drawn == whole.real.drawn
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_step_that_cannot_be_a_graph_trains_without(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    """Noticed before it is recorded, or while it is: random numbers go on either way."""
+    monkeypatch.setattr(graph, "LEAST", 1)
+    if not early:
+        monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
+    composition = tiny(**GRAPHED)
+
+    class Peeking(type(composition.loss), contract=1):  # type: ignore[misc]
+        def generator(self, fake_logits: torch.Tensor) -> torch.Tensor:
+            assert fake_logits.mean().item() < 1e9
+            return super().generator(fake_logits)  # type: ignore[no-any-return]
+
+    training = Training(composition, data, tmp_path, listener)
+    training.gan.loss = Peeking()
+    assert training.run() == Result("finished", 8)
+    (said,) = [event for event in listener.events if isinstance(event, Noticed)]
+    assert said.kind == "unrecorded"
+    plain = Training(tiny(**GRAPHED, compile="off"), data, tmp_path / "plain", listener)
+    plain.run()
+    assert torch.equal(training.gan.random.get_state(), plain.gan.random.get_state())
+
+
+def test_a_graph_of_compiled_networks(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "LEAST", 1)
+    training = Training(tiny(**GRAPHED, compile="on"), data, tmp_path, listener)
+    assert training.run() == Result("finished", 8)
+    assert not [event for event in listener.events if isinstance(event, Noticed)]

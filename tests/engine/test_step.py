@@ -36,7 +36,7 @@ def test_d_is_updated_n_dis_times_on_fresh_real_and_generated_images(
         return original(gan, x, y, fake, fake_y)
 
     monkeypatch.setattr(step_module, "update_discriminator", spy)
-    iteration(gan, real, composition.config, 1)
+    iteration(gan, real, composition.config)
     assert len(seen) == 3
     assert real.drawn == 3 * 4
     for one, other in ((0, 1), (1, 2), (0, 2)):
@@ -69,7 +69,7 @@ def test_the_article_trains_g_first_and_shows_its_batch_to_every_d_update(
 
     monkeypatch.setattr(step_module, "update_discriminator", spy_d)
     monkeypatch.setattr(step_module, "update_generator", spy_g)
-    iteration(gan, real, composition.config, 1)
+    iteration(gan, real, composition.config)
     assert order == ["G", "D", "D", "D"]
     assert all(torch.equal(fake, fakes[0]) for fake in fakes)
     assert all(torch.equal(label, labels[0]) for label in labels)
@@ -88,7 +88,7 @@ def test_constraints_advance_once_an_update_of_their_network(
             monkeypatch.setattr(
                 constraint, "advance", lambda original=original, c=constraint: (advanced.append(c), original())
             )
-    iteration(gan, real, composition.config, 1)
+    iteration(gan, real, composition.config)
     of_d, of_g = list(constraints(gan.discriminator)), list(constraints(gan.generator))
     assert len(of_d) > 0
     assert all(sum(seen is c for seen in advanced) == 3 for c in of_d)
@@ -130,8 +130,8 @@ def test_the_average_follows_its_definition_in_float64() -> None:
     for step in range(1, 40):
         with torch.no_grad():
             generator.weight.add_(torch.full_like(generator.weight, 0.1 * step))
-        average(averaged, generator, 0.9, step)
         decay = min(0.9, (1 + step) / (10 + step))
+        average(averaged, generator, torch.tensor(1 - decay, dtype=torch.float64))
         expected = decay * expected + (1 - decay) * generator.weight.detach()
     torch.testing.assert_close(averaged.weight.detach(), expected, rtol=1e-12, atol=1e-12)
 
@@ -139,8 +139,8 @@ def test_the_average_follows_its_definition_in_float64() -> None:
 def test_an_averaged_spectral_norm_keeps_singular_vectors_of_unit_length(tiny: Any, data: Any) -> None:
     composition = tiny(norm_g="spectral", ema=0.99)
     gan, real = build(composition, data)
-    for step in range(1, 4):
-        iteration(gan, real, composition.config, step)
+    for _ in range(3):
+        iteration(gan, real, composition.config)
     assert gan.averaged is not None
     vectors = [b for name, b in gan.averaged.named_buffers() if name.rsplit(".", 1)[-1] in ("u", "v")]
     assert vectors
@@ -159,7 +159,7 @@ def test_a_penalty_is_added_to_the_loss_of_d(tiny: Any, data: Any, monkeypatch: 
             return 0 * discriminator(fake).sum() + 7 * sum(p.sum() for p in gan.discriminator.parameters())
 
     gan.loss = Penalised()
-    iteration(gan, real, composition.config, 1)
+    iteration(gan, real, composition.config)
     assert called == [torch.Size([4, 3, 8, 8])]
     bias = [p for p in gan.discriminator.parameters() if p.dim() == 1]
     assert all(p.grad is not None and p.grad.abs().min() > 0 for p in bias)
@@ -168,7 +168,7 @@ def test_a_penalty_is_added_to_the_loss_of_d(tiny: Any, data: Any, monkeypatch: 
 def test_the_images_are_trained_on_in_bf16(tiny: Any, data: Any) -> None:
     composition = tiny(precision="bf16", steps=2)
     gan, real = build(composition, data)
-    losses = iteration(gan, real, composition.config, 1)
+    losses = iteration(gan, real, composition.config)
     assert losses.discriminator.dtype == torch.float32
     assert torch.isfinite(losses.discriminator)
     assert all(p.dtype == torch.float32 for p in gan.generator.parameters())

@@ -1,0 +1,215 @@
+"""A recorded iteration against the plain one.
+
+Nothing here needs a GPU: `Tape` records every operation of torch with the tensors that it read and wrote, and replays
+it on the same ones, as a CUDA graph does with its kernels. So what is not in memory that stays where it is, what is a
+number of Python's, and what waits for the device shows up as it would there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sngan_cli.engine import graph, loop
+from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.distributed import World
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.graph import Iteration, UnrecordableError, recorded, worthwhile
+from sngan_cli.engine.loop import Result, Training
+from sngan_cli.engine.schedule import averaging_at
+from sngan_cli.engine.step import Losses, iteration
+from sngan_cli.events import Noticed
+
+CPU = torch.device("cpu")
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"conditional": True, "flip": True, "ema": 0.9, "arch": "resnet-preact", "lr_decay": "linear"},
+    {"fakes": "reused", "g_batch_size": 8, "dequantize": False},
+    {"norm_g": "spectral", "precision": "bf16", "ema": 0.5},
+    {"norm": "batch", "conditional": True},
+]
+
+
+class Tape(TorchDispatchMode):
+    """Records operations. Unlike a GPU it does them while it records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("the host waits for the device")
+        out = func(*args, **(kwargs or {}))
+        self._done.append((func, args, kwargs or {}, out))
+        return out
+
+    def replay(self) -> None:
+        """Do everything again, with the same tensors."""
+        for func, args, kwargs, out in self._done:
+            read = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+            with torch._C._AutoDispatchBelowAutograd():  # kernels know of no gradients
+                again = func(*args, **kwargs)
+                for old, new in zip(tree_leaves(out), tree_leaves(again), strict=True):
+                    if isinstance(old, Tensor) and old.untyped_storage().data_ptr() not in read:
+                        old.copy_(new)
+
+
+class Taping:
+    """A recorder with a tape in place of a GPU."""
+
+    def rehearse(self, work: Iteration, *, strictly: bool) -> Losses:
+        if not strictly:
+            return work()
+        with Tape():
+            return work()
+
+    def record(self, work: Iteration) -> tuple[Callable[[], None], Losses]:
+        with Tape() as tape:
+            losses = work()
+        return self.replaying(tape), losses
+
+    def replaying(self, tape: Tape) -> Callable[[], None]:
+        return tape.replay
+
+
+def build(composition: Any, data: Any, **settings: Any) -> tuple[Gan, ImageStream]:
+    config = composition.config
+    gan = Gan.build(composition, len(data.class_names) if config.conditional else None, World(CPU))
+    stream = {"device": CPU, "seed": 0, "flip": config.flip, "dequantize": config.dequantize}
+    return gan, ImageStream(data.images, data.labels, **stream, **settings)
+
+
+def everything(gan: Gan) -> dict[str, Tensor]:
+    return {f"{file}.{name}": t.clone() for file, ts in gan.state().items() for name, t in ts.items()}
+
+
+@pytest.fixture(autouse=True)
+def recording_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tape does while it records; a GPU does not, so that what is replayed first begins from the same place."""
+    original = graph._recorded
+
+    def undone(gan: Gan, work: Iteration, recorder: Any) -> Any:
+        with gan.rehearsal():
+            return original(gan, work, recorder)
+
+    monkeypatch.setattr(graph, "_recorded", undone)
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+@pytest.mark.parametrize("budget", [None, 1], ids=["kept", "streamed"])
+def test_replaying_is_training(tiny: Any, data: Any, settings: dict[str, Any], budget: int | None) -> None:
+    composition = tiny(steps=8, **settings)
+    config = composition.config
+    (plain, for_plain), (gan, real) = build(composition, data), build(composition, data, budget=budget)
+    before = everything(gan)
+    replayed = recorded(gan, real, config, Taping())
+    assert real.drawn == 0
+    assert all(torch.equal(t, before[name]) for name, t in everything(gan).items())  # recording leaves no trace
+    for step in range(1, 5):
+        plain.schedule(config, step)
+        gan.schedule(config, step)
+        expected, found = iteration(plain, for_plain, config), replayed()
+        assert found.discriminator == expected.discriminator
+        assert found.generator == expected.generator
+        assert real.drawn == for_plain.drawn
+    wanted = everything(plain)
+    for name, tensor in everything(gan).items():
+        assert torch.equal(tensor, wanted[name]), name
+
+
+def test_a_step_that_waits_for_the_device_is_not_recorded(tiny: Any, data: Any) -> None:
+    composition = tiny()
+    gan, real = build(composition, data)
+
+    class Peeking(type(composition.loss), contract=1):  # type: ignore[misc]
+        def generator(self, fake_logits: Tensor) -> Tensor:
+            assert fake_logits.mean().item() < 1e9
+            return super().generator(fake_logits)  # type: ignore[no-any-return]
+
+    gan.loss = Peeking()
+    before = everything(gan)
+    with pytest.raises(UnrecordableError, match="the host waits for the device"):
+        recorded(gan, real, composition.config, Taping())
+    assert real.drawn == 0
+    assert all(torch.equal(t, before[name]) for name, t in everything(gan).items())
+    assert gan.optimizer_g.param_groups[0]["capturable"] is False
+
+
+def test_a_graph_that_does_something_else_is_not_used(tiny: Any, data: Any) -> None:
+    class Forgetful(Taping):
+        def replaying(self, tape: Tape) -> Callable[[], None]:
+            del tape._done[: len(tape._done) // 2]  # D's updates
+            return tape.replay
+
+    composition = tiny(arch="resnet-preact")
+    gan, real = build(composition, data)
+    before = everything(gan)
+    with pytest.raises(UnrecordableError, match=r"replayed, it moves the \w+ elsewhere: \d+% of the way off"):
+        recorded(gan, real, composition.config, Forgetful())
+    assert all(torch.equal(t, before[name]) for name, t in everything(gan).items())
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "compile_", "iterations", "worth"),
+    [
+        ("cuda", 1, "auto", 1000, True),
+        ("cuda", 1, "on", 1000, True),
+        ("cuda", 1, "off", 1000, False),
+        ("cuda", 2, "auto", 1000, False),
+        ("cuda", 1, "auto", 20, False),
+        ("cpu", 1, "auto", 1000, False),
+    ],
+)
+def test_long_runs_on_one_gpu_are_recorded(
+    tiny: Any, data: Any, device: str, size: int, compile_: str, iterations: int, worth: bool
+) -> None:
+    composition = tiny(compile=compile_)
+    gan, _ = build(composition, data)
+    gan.world = World(torch.device(device), size=size)
+    assert worthwhile(gan, composition.config, iterations) is worth
+
+
+def test_training_goes_on_by_replaying_and_says_where_it_cannot(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replays = 0
+
+    class Counting(Taping):
+        def replaying(self, tape: Tape) -> Callable[[], None]:
+            def replay() -> None:
+                nonlocal replays
+                replays += 1
+                tape.replay()
+
+            return replay
+
+    plain = Training(tiny(ema=0.9), data, tmp_path / "plain", listener)
+    assert plain.run() == Result("finished", 8)
+    monkeypatch.setattr(loop, "worthwhile", lambda gan, config, iterations: iterations == 8)
+    monkeypatch.setattr(loop, "CudaRecorder", lambda device, random: Counting())
+    replaying = Training(tiny(ema=0.9), data, tmp_path / "replaying", listener)
+    assert replaying.run() == Result("finished", 8)
+    assert replays == 1 + 8  # once to compare
+    wanted = everything(plain.gan)
+    assert all(torch.equal(t, wanted[name]) for name, t in everything(replaying.gan).items())
+
+    monkeypatch.setattr(graph, "TOLERANCE", -1.0)
+    failing = Training(tiny(ema=0.9), data, tmp_path / "failing", listener)
+    assert failing.run() == Result("finished", 8)
+    (said,) = [e for e in listener.events if isinstance(e, Noticed)]
+    assert said.message.startswith("Steps are launched kernel by kernel, and not replayed as one CUDA graph: replayed,")
+    assert all(torch.equal(t, wanted[name]) for name, t in everything(failing.gan).items())
+
+
+def test_the_average_moves_faster_at_first(tiny: Any) -> None:
+    config = tiny(ema=0.9).config
+    assert [averaging_at(config, step) for step in (1, 90, 1000)] == pytest.approx([9 / 11, 0.1, 0.1])
