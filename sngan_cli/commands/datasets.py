@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sngan_cli.contracts import Dataset
+    from sngan_cli.engine.cache import DecodedPictures
 
 app = typer.Typer(help="What there is to train on.", no_args_is_help=True)
 
@@ -43,51 +44,74 @@ def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     console.print_table(("name", "pictures", "description"), [tuple(row.values()) for row in rows], whole={"name"})
 
 
+DataSet = Annotated[str, typer.Argument(help="Name of a data set.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")]
+Size = Annotated[int | None, typer.Option(min=1, max=4096, help="Side in pixels (default: the data set's own).")]
+Options = Annotated[
+    list[str] | None, typer.Option("--set", metavar="dataset.KEY=VALUE", help="An option of the data set.")
+]
+
+
+@app.command("prepare")
+def prepare_pictures(
+    dataset: DataSet,
+    data_dir: DataDir = None,
+    size: Size = None,
+    set_: Options = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Download and decode a data set, which else the first training does; prints where its pictures lie."""
+    decoded = _prepared(dataset, data_dir, size, set_)
+    count, side = decoded.images.shape[:2]
+    classes = decoded.class_names or ()
+    if as_json:
+        console.print_json(
+            {
+                "path": str(decoded.path), "pictures": count, "side": side, "classes": list(classes),
+                "skipped": dict(decoded.skipped), "data_sha256": decoded.data_sha256,
+            }
+        )  # fmt: skip
+        return
+    sorted_ = f"{len(classes)} classes" if classes else "no classes"
+    console.note(f"{dataset}: {count} pictures of {side} px, {sorted_}, content {decoded.data_sha256[:12]}")
+    typer.echo(str(decoded.path))
+
+
 @app.command()
 def preview(
-    dataset: Annotated[str, typer.Argument(help="Name of a data set.")],
+    dataset: DataSet,
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")],
-    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
-    size: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Side in pixels (default: the data set's own).")
-    ] = None,
+    data_dir: DataDir = None,
+    size: Size = None,
     images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="dataset.KEY=VALUE", help="An option of the data set.")
-    ] = None,
+    set_: Options = None,
 ) -> None:
     """Draw pictures of a data set as training sees them, one class a row; prints the picture's path."""
-    from sngan_cli.catalog import Catalog
-    from sngan_cli.config import parse_set
     from sngan_cli.engine import pictures
-    from sngan_cli.errors import UsageError
     from sngan_cli.outputs import check_output
 
     check_output(output, pictures.STILL)
-    layer = parse_set(set_ or ())
-    if others := sorted(set(layer.values) - {"dataset"}):
-        raise UsageError(f"--set {others[0]}: a preview has options of the data set only, such as dataset.KEY=VALUE.")
-    other, chosen_options = layer.component("dataset")
-    if other is not None:
-        raise UsageError(f"--set dataset.name={other}: the data set to preview is {dataset!r}, given without a flag.")
-    component = cast("Dataset", Catalog.installed().make("dataset", dataset, chosen_options))
-    chosen, columns = _choose(dataset, component, data_dir, size=size, images=images, seed=seed)
+    chosen, columns = _choose(_prepared(dataset, data_dir, size, set_), images=images, seed=seed)
     pictures.save(pictures.grid(chosen, columns), output)
     typer.echo(str(output))
 
 
-def _choose(
-    dataset: str, component: Dataset, data_dir: Path | None, *, size: int | None, images: int, seed: int
-) -> tuple[np.ndarray, int]:
-    """Pictures in rows, and how many make a row."""
-    import math
-
-    import numpy as np
-
+def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[str] | None) -> DecodedPictures:
+    """The pictures of a data set, decoded, with a warning of those that cannot be."""
+    from sngan_cli.catalog import Catalog
     from sngan_cli.composition import open_data
+    from sngan_cli.config import parse_set
     from sngan_cli.engine.cache import prepare
+    from sngan_cli.errors import UsageError
 
+    layer = parse_set(set_ or ())
+    if others := sorted(set(layer.values) - {"dataset"}):
+        raise UsageError(f"--set {others[0]}: only options of the data set can be set here, such as dataset.KEY=VALUE.")
+    other, options = layer.component("dataset")
+    if other is not None:
+        raise UsageError(f"--set dataset.name={other}: the data set is {dataset!r}, given without a flag.")
+    component = cast("Dataset", Catalog.installed().make("dataset", dataset, options))
     _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
     side = size or component.default_side(pictures)
     with console.progress("preparing pictures") as progress:
@@ -95,6 +119,15 @@ def _choose(
     if decoded.skipped:
         name, reason = decoded.skipped[0]
         console.warn(f"{len(decoded.skipped)} pictures were skipped, such as {name}: {reason}")
+    return decoded
+
+
+def _choose(decoded: DecodedPictures, *, images: int, seed: int) -> tuple[np.ndarray, int]:
+    """Pictures in rows, and how many make a row."""
+    import math
+
+    import numpy as np
+
     order = np.random.default_rng(seed).permutation(len(decoded.images))
     labels = decoded.labels[order]
     if decoded.class_names is None:

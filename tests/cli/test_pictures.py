@@ -168,7 +168,27 @@ def test_a_preview_of_unlabelled_pictures_is_square(sngan: Any, tmp_path: Path) 
 def test_a_preview_takes_options_of_the_data_set_only(sngan: Any, tmp_path: Path) -> None:
     done = sngan("datasets", "preview", "shapes", "--set", "loss.margin=2", "-o", tmp_path / "x.png")
     assert done.code == 2
-    assert "options of the data set only" in done.err
+    assert "only options of the data set can be set here" in done.err
+
+
+def test_a_data_set_is_prepared_before_it_is_trained_on(sngan: Any, home: Path, tmp_path: Path) -> None:
+    for k in range(4):
+        place = tmp_path / "own" / ("cat", "dog")[k % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 12), (k, k, k)).save(place / f"{k}.png")
+    (tmp_path / "own" / "cat" / "torn.png").write_bytes(b"\x89PNG")
+    given = ["datasets", "prepare", "folder", "--data-dir", tmp_path / "own", "--size", 8]
+    done = sngan(*given)
+    assert done.code == 0, done.err
+    assert "folder: 4 pictures of 8 px, 2 classes, content " in done.err
+    assert "1 pictures were skipped, such as cat/torn.png" in done.err
+    folder = Path(done.out.strip())
+    assert np.load(folder / "images.npy").shape == (4, 8, 8, 3)
+    before = (folder / "images.npy").stat().st_mtime_ns
+    again = sngan(*given, "--json").json
+    assert (again["path"], again["pictures"], again["side"], again["classes"]) == (str(folder), 4, 8, ["cat", "dog"])
+    assert (folder / "images.npy").stat().st_mtime_ns == before
+    assert "More than 0 of 5 pictures cannot be read" in sngan(*given, "--set", "dataset.max_unreadable=0").err
 
 
 def test_the_data_sets_are_listed(sngan: Any) -> None:
