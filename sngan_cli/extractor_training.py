@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from sngan_cli import paths, trained_extractors
+from sngan_cli import extractor_records, paths, trained_extractors
 from sngan_cli.catalog import Catalog, Entry, blaming
 from sngan_cli.composition import open_data
 from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
@@ -26,7 +27,8 @@ from sngan_cli.engine.device import (
 )
 from sngan_cli.errors import DataError, UsageError
 from sngan_cli.recording import environment
-from sngan_cli.trained_extractors import Manifest
+from sngan_cli.trained_extractors import WEIGHTS, Manifest
+from sngan_registry import RegistryError, Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +75,15 @@ class Made:
     replaced: Path | None
 
 
-def train_extractor(request: Request, audience: Audience) -> Made:
-    """Train, measure and publish an extractor; whatever stops it leaves nothing behind.
+def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
+    """Train, measure, publish and record an extractor; whatever stops it leaves nothing behind.
 
     Raises `UsageError` for a name, component, option or size that cannot be used, and `DataError` for a data set
     without labels, or of fewer than two classes.
     """
     catalog = Catalog.installed()
     trained_extractors.check_name(request.name, catalog, replace=request.replace)
+    old = extractor_records.going_with(request.name, store.extractors.all())
     device = resolve_device(request.device)
     precision = request.precision or fastest_precision(device)
     set_precision(precision, device)
@@ -127,9 +130,15 @@ def train_extractor(request: Request, audience: Audience) -> Made:
             seconds=seconds,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=asdict(made_by),
-            weights_sha256=classifier.write_weights(network, folder / trained_extractors.WEIGHTS, names),
+            weights_sha256=classifier.write_weights(network, folder / WEIGHTS, names),
+            weights_size=(folder / WEIGHTS).stat().st_size,
         )
         replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
+    try:
+        extractor_records.record(store, manifest, old)
+    except RegistryError as error:  # it may have gone since the start, which does not undo hours of work
+        way_out = f"`sngan extractors register {shlex.quote(request.name)}` records it"
+        audience.warn(f"{error} The extractor is whole: {way_out}.")
     return Made(manifest, replaced)
 
 

@@ -32,7 +32,7 @@ class Manifest:
     """Everything that is known of a trained extractor.
 
     `extractor` and `dataset` are tables: a name and the options beside it. `images` were trained on, `held_out` others
-    measured the `accuracy`; `seconds` is the time that training took.
+    measured the `accuracy`; `seconds` is the time that training took; `weights_size` is in bytes.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Manifest:
     created: str
     environment: Mapping[str, Any]
     weights_sha256: str
+    weights_size: int | None = None
 
 
 def names() -> list[str]:

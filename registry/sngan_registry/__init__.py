@@ -17,7 +17,15 @@ from sngan_registry.errors import (
     RunTakenError,
     SchemaError,
 )
-from sngan_registry.queries import Sorted, best_of, facts_of, filter_summaries, most_used_first, sort_summaries
+from sngan_registry.queries import (
+    Sorted,
+    best_first,
+    best_of,
+    facts_of,
+    filter_summaries,
+    most_used_first,
+    sort_summaries,
+)
 from sngan_registry.records import (
     LOST_AFTER,
     Artifact,
@@ -25,8 +33,12 @@ from sngan_registry.records import (
     Component,
     Environment,
     Event,
+    ExtractorRecord,
+    Measurement,
     NewRun,
+    PictureScore,
     Run,
+    RunScore,
     RunSummary,
     Scalar,
     Score,
@@ -37,10 +49,11 @@ if TYPE_CHECKING:
     from sngan_registry.store import Store
 
 __all__ = [
-    "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment",
-    "Event", "NewRun", "QueryError", "RegistryError", "Run", "RunBusyError", "RunChangedError", "RunNotFoundError",
-    "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
-    "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
+    "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment", "Event",
+    "ExtractorRecord", "Measurement", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
+    "RunBusyError", "RunChangedError", "RunNotFoundError", "RunScore", "RunSummary", "RunTakenError", "Scalar",
+    "SchemaError", "Score", "Sorted", "Status", "Store", "best_first", "best_of", "facts_of",
+    "filter_summaries", "most_used_first", "sort_summaries",
 ]  # fmt: skip
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from sngan_registry.errors import QueryError
-from sngan_registry.records import PROTOCOL_NAME, RunSummary, Score
+from sngan_registry.records import PROTOCOL_NAME, Measurement, RunSummary, Score
+
+Comparable = TypeVar("Comparable", bound=Measurement)
 
 Facts = Mapping[str, Sequence[Any]]
 """What can be asked of a run: to each key the values that it has there."""
@@ -98,10 +100,10 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
     return Sorted((*placed.values(), *rest), tuple(protocols))
 
 
-def most_used_first(scores: Iterable[tuple[str, Score]]) -> list[str]:
-    """Protocols of scores, each with its run's id, by the number of runs; of equals those with a name come first.
+def most_used_first(scores: Iterable[tuple[str, Measurement]]) -> list[str]:
+    """Protocols of scores, each with the id of what was scored, by the number of runs or pictures.
 
-    Of these, in turn, the one with the latest score does.
+    Of equals those with a name come first, and of these, in turn, the one with the latest score does.
     """
     uses: dict[str, tuple[set[str], list[tuple[bool, datetime]]]] = {}
     for run_id, score in scores:
@@ -115,6 +117,11 @@ def most_used_first(scores: Iterable[tuple[str, Score]]) -> list[str]:
 def best_of(scores: Iterable[Score]) -> Score:
     """The best of comparable scores, the earliest of equal ones; NaN only where there is nothing else."""
     return min(scores, key=lambda score: (*_badness(score, False), score.step))
+
+
+def best_first(scores: Iterable[Comparable]) -> list[Comparable]:
+    """Comparable scores, the best first and NaN behind all; of equal ones the order stays."""
+    return sorted(scores, key=lambda score: _badness(score, False))
 
 
 def _rank(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:
@@ -156,6 +163,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _badness(score: Score, reverse: bool) -> tuple[bool, float]:
+def _badness(score: Measurement, reverse: bool) -> tuple[bool, float]:
     """Key that puts the best score first (or last, in reverse), and NaN behind all."""
     return math.isnan(score.value), score.merit if reverse else -score.merit

@@ -9,13 +9,30 @@ from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Select, Subquery, Table, Text, case, cast, func, or_, select
 
 from sngan_registry import tables
 from sngan_registry.errors import AmbiguousRunError, RunNotFoundError
-from sngan_registry.records import LOST_AFTER, PROTOCOL_NAME, Component, Environment, Run, RunSummary, Score, Status
+from sngan_registry.records import (
+    LOST_AFTER,
+    PROTOCOL_NAME,
+    Component,
+    Environment,
+    ExtractorRecord,
+    PictureScore,
+    Run,
+    RunScore,
+    RunSummary,
+    Score,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 BEST_METRIC = "is"
 """The metric that `@best` is about."""
@@ -97,6 +114,33 @@ def summaries(
         )
         for found in _runs(connection, ids)
     ]
+
+
+def run_scores(connection: Connection) -> tuple[RunScore, ...]:
+    """Load the scores of all runs, by metric, protocol, run and step."""
+    of = tables.scores.c
+    columns = [tables.runs.c.name, *(of[field.name] for field in fields(RunScore) if field.name != "name")]
+    order = (of.metric, of.protocol, of.run_id, of.step, of.generator_weights)
+    return records(connection, RunScore, select(*columns).join(tables.runs).order_by(*order))
+
+
+def picture_scores(connection: Connection) -> tuple[PictureScore, ...]:
+    """Load the scores of pictures, by metric, protocol and name."""
+    of = tables.picture_scores.c
+    statement = select(tables.picture_scores).order_by(of.metric, of.protocol, of.pictures, of.created)
+    return records(connection, PictureScore, statement)
+
+
+def extractors(connection: Connection) -> tuple[ExtractorRecord, ...]:
+    """Load the trained extractors, by name, each name's oldest first."""
+    of = tables.extractors.c
+    statement = select(tables.extractors).order_by(of.name, of.created, of.weights_sha256)
+    return records(connection, ExtractorRecord, statement)
+
+
+def records(connection: Connection, kind: type[Record], statement: Select[Any]) -> tuple[Record, ...]:
+    """Load what a statement selects, whose columns are the fields of a record."""
+    return tuple(kind(**row) for row in connection.execute(statement).mappings())
 
 
 def _runs(connection: Connection, ids: Subquery) -> tuple[Run, ...]:

@@ -107,16 +107,14 @@ PROTOCOL_NAME = "protocol name"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Measurement:
     """A metric's value with its evidence.
 
     Values are comparable where `metric` and `protocol` are equal. `evidence` holds everything that the score rests on:
-    extractor, weights' SHA-256, number of images, splits, tool version, and as `generator_weights` which weights of G
-    were used (raw or averaged): raw and averaged scores of one step are kept side by side.
+    extractor, weights' SHA-256, number of images, splits, tool version.
     """
 
     metric: str
-    step: int
     value: float
     std: float | None
     higher_is_better: bool
@@ -128,6 +126,52 @@ class Score:
     def merit(self) -> float:
         """The value, or where less is better its negative: of two comparable scores the better one has more."""
         return self.value if self.higher_is_better else -self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Measurement):
+    """A score of a run. `evidence` has as `generator_weights` which weights of G were used (raw or averaged).
+
+    Raw and averaged scores of one step are kept side by side.
+    """
+
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScore(Score):
+    """A score beside those of other runs: `run_id` and `name` are its run's."""
+
+    run_id: str
+    name: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureScore(Measurement):
+    """A score of pictures from anywhere, called `pictures`, by the data set `against`.
+
+    `pictures_sha256` is that of their pixels and classes: the same pictures are the same under any name.
+    """
+
+    pictures: str
+    pictures_sha256: str
+    against: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorRecord:
+    """A trained extractor: its manifest as it was when it was recorded, and the host and folder where it was made.
+
+    `removed` says when it was removed there, or replaced by another of its name.
+    """
+
+    name: str
+    weights_sha256: str
+    manifest: Mapping[str, Any]
+    host: str
+    path: str
+    created: datetime
+    removed: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

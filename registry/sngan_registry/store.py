@@ -8,12 +8,13 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sngan_registry import queries, reads, schema, tables
+from sngan_registry.apart import Extractors, PictureScores
 from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
 from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunNotFoundError, RunTakenError
 from sngan_registry.ids import new_run_id
@@ -25,22 +26,21 @@ from sngan_registry.records import (
     Event,
     NewRun,
     Run,
+    RunScore,
     RunSummary,
     Scalar,
     Score,
     Status,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Record = TypeVar("Record", bound="DataclassInstance")
+from sngan_registry.writes import dated, replace
 
 _ID_ATTEMPTS = 10
 
 
 class Store:
-    """All runs of one database. It may be used from several threads, and by several processes at once.
+    """All runs of one database, and what is recorded apart from them: extractors, and scores of pictures.
+
+    It may be used from several threads, and by several processes at once.
 
     Every method raises `RegistryError` where the database cannot be read or written; those that write to a run raise
     `RunNotFoundError` for an id that is not there, and `RunTakenError` where another process has claimed it since.
@@ -49,6 +49,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._claims: dict[str, tuple[str, int]] = {}
+        self.extractors = Extractors(engine)
+        self.picture_scores = PictureScores(engine)
 
     @classmethod
     def open(cls, place: str | Path, *, create: bool = True) -> Store:
@@ -190,7 +192,7 @@ class Store:
         rows = [vars(scalar) for scalar in scalars]
         if rows:
             with self._writing(run_id) as connection:
-                _replace(connection, run_id, tables.scalars, rows)
+                replace(connection, tables.scalars, [{"run_id": run_id, **row} for row in rows])
 
     def add_score(self, run_id: str, score: Score) -> None:
         """Record a score; it replaces one of the same metric, protocol, step, generator weights and seed."""
@@ -198,12 +200,13 @@ class Store:
         if "seed" in score.evidence:
             weights += f", seed {score.evidence['seed']}"
         with self._writing(run_id) as connection:
-            _replace(connection, run_id, tables.scores, [{**_dated(score), "generator_weights": weights}])
+            row = {"run_id": run_id, **dated(score), "generator_weights": weights}
+            replace(connection, tables.scores, [row])
 
     def add_checkpoint(self, run_id: str, checkpoint: Checkpoint) -> None:
         """Record a checkpoint, to whose step the run has come; it replaces the one of the same step."""
         with self._writing(run_id) as connection:
-            _replace(connection, run_id, tables.checkpoints, [_dated(checkpoint)])
+            replace(connection, tables.checkpoints, [{"run_id": run_id, **dated(checkpoint)}])
             behind = (tables.runs.c.id == run_id, tables.runs.c.step < checkpoint.step)
             connection.execute(update(tables.runs).where(*behind).values(step=checkpoint.step))
 
@@ -216,12 +219,12 @@ class Store:
     def add_artifact(self, run_id: str, artifact: Artifact) -> None:
         """Record a file; it replaces the one of the same path."""
         with self._writing(run_id) as connection:
-            _replace(connection, run_id, tables.artifacts, [_dated(artifact)])
+            replace(connection, tables.artifacts, [{"run_id": run_id, **dated(artifact)}])
 
     def add_event(self, run_id: str, event: Event) -> None:
         """Record something worth telling."""
         with self._writing(run_id) as connection:
-            connection.execute(insert(tables.events), {"run_id": run_id, **_dated(event)})
+            connection.execute(insert(tables.events), {"run_id": run_id, **dated(event)})
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
@@ -273,6 +276,11 @@ class Store:
         """Load the scores of a run, by metric, protocol and step."""
         return self._records(run_id, Score, tables.scores)
 
+    def run_scores(self) -> tuple[RunScore, ...]:
+        """Load the scores of all runs, by metric, protocol, run and step."""
+        with reading(self._engine) as connection:
+            return reads.run_scores(connection)
+
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         """Load the checkpoints of a run by step, those removed from disk included."""
         return self._records(run_id, Checkpoint, tables.checkpoints)
@@ -299,28 +307,17 @@ class Store:
             yield connection
 
     def _records(
-        self, run_id: str, kind: type[Record], table: Table, where: Iterable[ColumnElement[bool]] = ()
-    ) -> tuple[Record, ...]:
+        self, run_id: str, kind: type[reads.Record], table: Table, where: Iterable[ColumnElement[bool]] = ()
+    ) -> tuple[reads.Record, ...]:
         """Load what belongs to a run, in the order of the table's key."""
         columns = [table.c[field.name] for field in fields(kind)]
         statement = select(*columns).where(table.c.run_id == run_id, *where).order_by(*table.primary_key)
         with reading(self._engine) as connection:
-            return tuple(kind(**row) for row in connection.execute(statement).mappings())
+            return reads.records(connection, kind, statement)
 
 
 def _set(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
     connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(values))
-
-
-def _replace(connection: Connection, run_id: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Insert rows of a run, one at least, in place of those with the same key; of two such rows the later counts."""
-    keys = [column.name for column in table.primary_key]
-    by_key = {tuple(row[key] for key in keys): row for row in ({"run_id": run_id, **row} for row in rows)}
-    same_key = [table.c[key] == bindparam(f"the_{key}") for key in keys]
-    connection.execute(
-        delete(table).where(*same_key), [{f"the_{key}": row[key] for key in keys} for row in by_key.values()]
-    )
-    connection.execute(insert(table), list(by_key.values()))
 
 
 def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:
@@ -342,8 +339,3 @@ def _add_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
     rows = [{"run_id": run_id, "tag": tag} for tag in sorted({*tags} - present)]
     if rows:
         connection.execute(insert(tables.tags), rows)
-
-
-def _dated(record: Score | Checkpoint | Artifact | Event) -> dict[str, Any]:
-    """Values of a record; one that does not say when it was made was made now."""
-    return {**vars(record), "created": record.created or datetime.now(UTC)}

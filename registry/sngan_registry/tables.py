@@ -169,6 +169,22 @@ scores = Table(
     Index(None, "metric", "created"),
 )
 
+# Of no run: pictures are known by their content.
+picture_scores = Table(
+    "picture_scores",
+    metadata,
+    Column("pictures_sha256", String(64), primary_key=True),
+    Column("metric", String(64), primary_key=True),
+    Column("protocol", String(255), primary_key=True),
+    Column("pictures", Text, nullable=False),
+    Column("against", Text, nullable=False),
+    Column("value", Real),
+    Column("std", Float(53)),
+    Column("higher_is_better", Boolean, nullable=False),
+    Column("evidence", Document, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+)
+
 checkpoints = Table(
     "checkpoints",
     metadata,
@@ -202,4 +218,17 @@ events = Table(
     Column("message", Text, nullable=False),
     Column("step", Integer),
     Column("created", UtcDateTime, nullable=False),
+)
+
+# Of no run. A name can be given again, and one training under two names makes the same weights.
+extractors = Table(
+    "extractors",
+    metadata,
+    Column("weights_sha256", String(64), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("manifest", Document, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("removed", UtcDateTime),
 )

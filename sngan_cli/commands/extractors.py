@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sngan_cli import console
+from sngan_cli import console, paths
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sngan_cli.config import Layer
+    from sngan_cli.extractor_records import Standing
+    from sngan_registry import ExtractorRecord
 
 app = typer.Typer(help="What scores pictures: train an extractor for your own.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor.")]
+RED = dict.fromkeys(("changed", "damaged", "gone"), "red")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -65,7 +70,7 @@ def train(
     """Train a classifier on a labelled data set, for `sngan train --extractor NAME` to score with.
 
     Prints its name, the accuracy on held-out pictures and the weights' path. A training that is interrupted leaves
-    nothing behind and cannot be resumed.
+    nothing behind and cannot be resumed. The registry records one that is done.
     """
     from sngan_cli.config import parse_set
     from sngan_cli.extractor_display import ExtractorDisplay
@@ -93,8 +98,8 @@ def train(
         replace=replace,
     )
     try:
-        with ExtractorDisplay() as display:
-            made = train_extractor(request, display)
+        with paths.open_store(create=True) as store, ExtractorDisplay() as display:
+            made = train_extractor(request, store, display)
     except StopAtOnceError:
         console.note("Nothing is kept of an extractor that is not trained to its end: start it again.")
         raise
@@ -107,50 +112,110 @@ def train(
 
 @app.command("list")
 def list_extractors(as_json: AsJson = False) -> None:
-    """List the extractors that come with plugins and those that were trained here."""
-    rows = _installed() + _trained()
+    """List the extractors that come with plugins and those that were trained, here or elsewhere by this registry.
+
+    Says of a trained one where it lies if not here, and whether its weights are of another size than they were.
+    """
+    rows = [*_installed(), *map(_row, _survey()[1])]
     if as_json:
         console.print_json(rows)
         return
-    columns = ("name", "kind", "dataset", "side", "classes", "accuracy", "weights")
+    columns = ("name", "kind", "dataset", "side", "classes", "accuracy", "weights", "state")
     cells = []
     for row in rows:
         shown = {**row, "accuracy": "" if row.get("accuracy") is None else f"{row['accuracy']:.4f}"}
         shown["weights"] = (row.get("weights_sha256") or "")[:8]
         cells.append(tuple(str(shown.get(column) or "") for column in columns))
-    console.print_table(columns, cells, right={"side", "classes", "accuracy"}, whole={"name"})
+    numbers = {"side", "classes", "accuracy"}
+    console.print_table(
+        columns, cells, styles=RED, right=numbers, whole={*numbers, "kind", "weights", "state"}, cut={"dataset"}
+    )
     for row in rows:
-        if row.get("problem"):
-            console.warn(row["problem"])
+        _tell(row.get("state"), row.get("remark"))
 
 
 @app.command()
-def show(name: Name, as_json: AsJson = False) -> None:
-    """Show everything that is known of a trained extractor."""
-    from sngan_cli import trained_extractors
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an extractor.")], as_json: AsJson = False
+) -> None:
+    """Show everything that is known of a trained extractor, or the options of an installed one.
 
-    values = trained_extractors.to_json(trained_extractors.read(name))
+    Weights of a trained one are compared with their SHA-256.
+    """
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.commands.plugins import show as show_plugin
+    from sngan_cli.errors import ComponentError, NotFoundError, did_you_mean
+    from sngan_cli.extractor_records import verified
+
+    installed = Catalog.installed().names("extractor")
+    if name in installed:
+        show_plugin(name, kind="extractor", as_json=as_json)
+        return
+    records, standings = _survey()
+    found = [standing for standing in standings if standing.name == name]
+    if not found:
+        known = [*installed, *(standing.name for standing in standings)]
+        raise NotFoundError(f"There is no extractor {name!r}.{did_you_mean(name, known)}")
+    standing = verified(next((each for each in found if each.state.has_folder), found[-1]))
+    if standing.values is None:
+        raise ComponentError(str(standing.remark))
+    values = {**standing.values, "state": standing.state.value, "recorded": _place(standing.record)}
+    removed = [_place(record) for record in records if record.name == name and record.removed]
     if as_json:
-        console.print_json(values)
+        console.print_json({**values, "removed": removed, "remark": standing.remark})
         return
     for key, value in values.items():
         console.stdout().print(f"{key}: {_text(value)}", markup=False, soft_wrap=True)
+    for place in removed:
+        console.stdout().print(f"removed: {_text(place)}", markup=False, soft_wrap=True)
+    _tell(standing.state, standing.remark)
+
+
+@app.command()
+def register(name: Name) -> None:
+    """Record a trained extractor that lies here and that the registry does not know; its weights are checked first."""
+    from sngan_cli import trained_extractors
+    from sngan_cli.errors import ComponentError
+    from sngan_cli.extractor_records import State, record, verified
+
+    manifest = trained_extractors.read(name)
+    standing = verified(next(each for each in _survey()[1] if each.name == name and each.state.has_folder))
+    if standing.state is State.CHANGED:
+        raise ComponentError(str(standing.remark))
+    with paths.open_store(create=True) as store:
+        record(store, manifest)
+    typer.echo(f"{name}\t{manifest.accuracy:.4f}\t{trained_extractors.folder_of(name) / trained_extractors.WEIGHTS}")
 
 
 @app.command()
 def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Move a trained extractor to the trash; prints where it lies there."""
+    """Move a trained extractor to the trash; prints where it lies there.
+
+    One whose folder is gone is removed from the registry's list.
+    """
     from sngan_cli import trained_extractors
     from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+    from sngan_cli.extractor_records import going_with
 
-    known = trained_extractors.names()
-    if name not in known:
+    records, standings = _survey()
+    going, lies_here = going_with(name, records), name in trained_extractors.names()
+    if not lies_here and not going:
+        if elsewhere := next((each.remark for each in standings if each.name == name), None):
+            raise UsageError(f"{elsewhere} Remove it there.")
+        known = [standing.name for standing in standings]
         raise NotFoundError(f"There is no trained extractor {name!r}.{did_you_mean(name, known)}")
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"Removing the extractor {name!r} needs --yes where nobody can be asked.")
-        typer.confirm(f"Move the extractor {name!r} to the trash?", abort=True, err=True)
-    typer.echo(str(trained_extractors.discard(name)))
+        where = "to the trash" if lies_here else "out of the registry's list, since its folder is gone"
+        typer.confirm(f"Move the extractor {name!r} {where}?", abort=True, err=True)
+    if lies_here:
+        typer.echo(str(trained_extractors.discard(name)))
+    else:
+        console.note(f"The folder of the extractor {name!r} is gone: it is no longer listed.")
+    with paths.open_store(create=False) as store:
+        for record in going:
+            store.extractors.remove(record)
 
 
 def _options(layer: Layer, role: str, name: str) -> dict[str, Any]:
@@ -177,27 +242,39 @@ def _installed() -> list[dict[str, Any]]:
     ]
 
 
-def _trained() -> list[dict[str, Any]]:
-    from sngan_cli import trained_extractors
-    from sngan_cli.errors import ComponentError
+def _survey() -> tuple[Sequence[ExtractorRecord], list[Standing]]:
+    """All records of trained extractors, removed ones included, and how those stand that are not."""
+    from sngan_cli.extractor_records import survey
 
-    rows: list[dict[str, Any]] = []
-    for name in trained_extractors.names():
-        try:
-            values = trained_extractors.to_json(trained_extractors.read(name))
-        except ComponentError as error:
-            rows.append({"name": name, "kind": "trained", "problem": str(error)})
-            continue
-        kept = ("side", "classes", "accuracy", "weights_sha256", "path")
-        rows.append(
-            {
-                "name": name,
-                "kind": "trained",
-                "dataset": values["dataset"]["name"],
-                **{key: values[key] for key in kept},
-            }
-        )
-    return rows
+    with paths.open_store(create=False) as store:
+        records = store.extractors.all()
+    return records, survey(records)
+
+
+def _row(standing: Standing) -> dict[str, Any]:
+    """A trained extractor as the list has it."""
+    values = standing.values or {"dataset": {}}
+    kept = ("side", "classes", "accuracy", "weights_sha256", "path")
+    return {
+        "name": standing.name,
+        "kind": "trained",
+        "state": standing.state.value,
+        "dataset": values["dataset"].get("name"),
+        **{key: values.get(key) for key in kept},
+        "host": standing.record.host if standing.record else None,
+        "remark": standing.remark,
+    }
+
+
+def _place(record: ExtractorRecord | None) -> dict[str, Any] | None:
+    """What a record says beside the manifest."""
+    return None if record is None else {key: value for key, value in vars(record).items() if key != "manifest"}
+
+
+def _tell(state: str | None, remark: str | None) -> None:
+    """Say what is to be said of an extractor: a warning where something is wrong with it."""
+    if remark:
+        (console.warn if state in RED else console.note)(remark)
 
 
 def _text(value: object) -> str:

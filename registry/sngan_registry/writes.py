@@ -1,0 +1,27 @@
+"""What writers share: statements, and values of records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, delete, insert
+
+from sngan_registry.records import Artifact, Checkpoint, Event, Measurement
+
+
+def replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, one at least, in place of those with the same key; of two such rows the later counts."""
+    keys = [column.name for column in table.primary_key]
+    by_key = {tuple(row[key] for key in keys): row for row in rows}
+    same_key = [table.c[key] == bindparam(f"the_{key}") for key in keys]
+    connection.execute(
+        delete(table).where(*same_key), [{f"the_{key}": row[key] for key in keys} for row in by_key.values()]
+    )
+    connection.execute(insert(table), list(by_key.values()))
+
+
+def dated(record: Measurement | Checkpoint | Artifact | Event) -> dict[str, Any]:
+    """Values of a record; one that does not say when it was made was made now."""
+    return {**vars(record), "created": record.created or datetime.now(UTC)}
