@@ -101,7 +101,7 @@ def going_with(name: str, records: Iterable[ExtractorRecord]) -> list[ExtractorR
         known = standing.record
         if known is None or standing.name != name or standing.state is State.ELSEWHERE:
             continue
-        if known.host == socket.gethostname() or known.path == here:
+        if known.path == here or (known.host == socket.gethostname() and not Path(known.path).exists()):
             found.append(known)
     return found
 

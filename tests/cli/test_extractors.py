@@ -160,12 +160,13 @@ def test_list_and_show(sngan: Any, mine: Path) -> None:
     shown = sngan("extractors", "show", "mine", "--json").json
     assert (shown["weights_sha256"], shown["path"]) == (own["weights_sha256"], str(mine))
     line = next(line for line in sngan("extractors", "list").out.splitlines() if line.startswith("mine "))
-    assert line.split() == ["mine", "trained", "shapes", "8", "10", f"{own['accuracy']:.4f}", own["weights_sha256"][:8]]
+    assert line.split() == ["mine", "trained", "shapes", "8", "10", f"{own['accuracy']:.4f}", own["weights_sha256"][:8],
+                            "here"]  # fmt: skip
     text = sngan("extractors", "show", "mine").out
     assert f"accuracy: {own['accuracy']}" in text
     assert "  images: 120" in text
     missing = sngan("extractors", "show", "mime")
-    assert (missing.code, missing.err) == (3, "error: There is no trained extractor 'mime'. Did you mean 'mine'?\n")
+    assert (missing.code, missing.err) == (3, "error: There is no extractor 'mime'. Did you mean 'mine'?\n")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 1}', "[]", '{"format": 2, "name": "mine"}'])
