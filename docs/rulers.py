@@ -3,7 +3,8 @@
     python docs/rulers.py ARCHIVE EXTRACTOR [--pictures 5000] [--metric ...]
 
 ARCHIVE holds pictures in one folder a class. Its pictures are divided into two halves: one is the data, and the other
-is measured against it as it is, and spoilt in several ways. Prints the table as Markdown.
+is measured against it as it is, and spoilt in several ways. Prints the table as Markdown, from the registry, where the
+scores are kept: `sngan scores list` shows them beside those of runs.
 """
 
 from __future__ import annotations
@@ -48,14 +49,21 @@ SPOILT: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
 }
 
 
-def measured(folder: Path, data: Path, extractor: str, metrics: str) -> dict[str, float]:
-    """Values of the metrics for pictures in a folder against the data in another."""
-    command = [
-        sys.executable, "-m", "sngan_cli", "evaluate", "--images", str(folder), "--against", "folder", "--data-dir",
-        str(data), "--extractor", extractor, "--protocol", "quick", "--metric", metrics, "--json",
-    ]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return {score["metric"]: score["value"] for score in json.loads(done.stdout)}
+def measured(name: str, folder: Path, data: Path, extractor: str, metrics: str) -> dict[str, float]:
+    """Score the pictures in a folder against the data in another; returns what the registry then has under the name."""
+    sngan(
+        "evaluate", "--images", str(folder), "--name", name, "--against", "folder", "--data-dir", str(data),
+        "--extractor", extractor, "--protocol", "quick", "--metric", metrics,
+    )  # fmt: skip
+    scores = [score for score in json.loads(sngan("scores", "list", "--json")) if score.get("pictures") == name]
+    # Where the pictures were scored before, by another extractor say, the latest are those of now.
+    return {score["metric"]: score["value"] for score in sorted(scores, key=lambda score: score["created"])}
+
+
+def sngan(*arguments: str) -> str:
+    """Run the program; returns what it prints."""
+    command = [sys.executable, "-m", "sngan_cli", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def halves(archive: Path, pictures: int) -> tuple[list[tuple[str, Image.Image]], list[tuple[str, Image.Image]]]:
@@ -106,7 +114,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         reference = saved(Path(place) / "data", data)
         for k, (name, pictures) in enumerate(variants(half)):
-            values = measured(saved(Path(place) / str(k), pictures), reference, given.extractor, given.metric)
+            called, folder = f"{given.archive.name}: {name}", saved(Path(place) / str(k), pictures)
+            values = measured(called, folder, reference, given.extractor, given.metric)
             print(f"| {name} | {' | '.join(f'{values[metric]:.3f}' for metric in names)} |", flush=True)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sngan_cli.commands import datasets, experiments, extractors, plugins, registry, runs
+from sngan_cli.commands import datasets, experiments, extractors, plugins, registry, runs, scores
 from sngan_cli.commands.evaluate import evaluate
 from sngan_cli.commands.interpolate import interpolate
 from sngan_cli.commands.sample import sample
@@ -35,6 +35,7 @@ app.add_typer(runs.app, name="runs")
 app.command("sample")(sample)
 app.command("interpolate")(interpolate)
 app.command("evaluate")(evaluate)
+app.add_typer(scores.app, name="scores")
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")

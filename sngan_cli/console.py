@@ -93,6 +93,16 @@ def print_table(
     stdout().print(table)
 
 
+def say(text: str, style: str = "", *, whole: bool = False) -> None:
+    """Write a line of a result; on a terminal in a style, and wrapped between words unless it is to stay `whole`."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{text}\n")
+        return
+    from rich.text import Text
+
+    stdout().print(Text(text, style=style), soft_wrap=whole)
+
+
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows as CSV under a line of column names."""
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -40,6 +40,7 @@ from sngan_registry import (
     Checkpoint,
     Component,
     Environment,
+    PictureScore,
     RegistryError,
     RunTakenError,
     Scalar,
@@ -259,16 +260,14 @@ def check_folder(runs: Path) -> None:
 
 
 def score_of(scored: Scored) -> Score:
-    """A score as the registry keeps it."""
-    return Score(
-        metric=scored.metric,
-        step=scored.step,
-        value=scored.value,
-        std=scored.std,
-        higher_is_better=scored.higher_is_better,
-        protocol=scored.protocol,
-        evidence=dict(scored.evidence),
-    )
+    """A score of a run as the registry keeps it."""
+    return Score(**vars(scored))
+
+
+def picture_score_of(scored: Scored, *, pictures: str, pictures_sha256: str, against: str) -> PictureScore:
+    """A score of pictures that no run drew, as the registry keeps it."""
+    measured = {key: value for key, value in vars(scored).items() if key != "step"}
+    return PictureScore(**measured, pictures=pictures, pictures_sha256=pictures_sha256, against=against)
 
 
 def _without_passwords(arguments: Sequence[str]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from sngan_cli import console
@@ -28,7 +27,7 @@ def print_comparison(compared: Sequence[Compared], metrics: Sequence[str]) -> No
     """Print what differs between runs, and their scores by these metrics: a table for each protocol of each."""
     _print_settings(compared)
     if not metrics:
-        _say("\nNone of these runs has a score.")
+        console.say("\nNone of these runs has a score.")
         _say_commands(
             "To measure them by one protocol:", [f"sngan evaluate {c.run.id}" for c in compared if c.has_checkpoint]
         )
@@ -39,7 +38,7 @@ def print_comparison(compared: Sequence[Compared], metrics: Sequence[str]) -> No
         if all(block.missing and commands_to_measure(block, compared) is None for block in found):
             _say_commands(f"To measure {metric} of all by one protocol:", commands_to_share(compared, metric))
     if any(len(block.runs) > 1 for metric in metrics for block in measured(compared, metric)):
-        _say(f"\n{_LEADS}the best of these runs by that protocol")
+        console.say(f"\n{_LEADS}the best of these runs by that protocol")
 
 
 def no_common_protocol(compared: Sequence[Compared], metric: str) -> str:
@@ -65,18 +64,18 @@ def _print_settings(compared: Sequence[Compared]) -> None:
     rows += [[key, *(text_of(values.get(run.id)) for run in runs)] for key, values in differing]
     console.print_table(("run", *(run.id for run in runs)), rows, styles=STYLES)
     if not differing:
-        _say("They differ in no setting.")
+        console.say("They differ in no setting.")
     for each in compared:
         if each.run.reason:
-            _say(f"{_called(each)} {each.run.status.value}: {each.run.reason}")
+            console.say(f"{_called(each)} {each.run.status.value}: {each.run.reason}")
         if not each.has_checkpoint:
-            _say(f"{_called(each)} has no checkpoint that could be measured.")
+            console.say(f"{_called(each)} has no checkpoint that could be measured.")
 
 
 def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
     called = {each.run.id: each.run.name or "" for each in compared}
     better = "greater" if block.scores[0].higher_is_better else "less"
-    _say(f"\n{block.metric} by {protocol_in_words(block.protocol, block.scores)}, {better} is better", "bold")
+    console.say(f"\n{block.metric} by {protocol_in_words(block.protocol, block.scores)}, {better} is better", "bold")
     both = any(entry.best is not entry.last for entry in block.entries)
     rows = [
         [entry.run_id, called[entry.run_id], entry.weights, *_cells(block, entry.best, last=False),
@@ -87,7 +86,7 @@ def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
     numbers = set(columns[3:])
     console.print_table(columns, rows, right=numbers, whole={*numbers, "run", "weights"}, cut={"name"})
     for remark in dict.fromkeys(str(s.evidence["remark"]) for s in block.scores if s.evidence.get("remark")):
-        _say(remark, "dim")
+        console.say(remark, "dim")
     _print_classes(block)
     if block.missing:
         _print_missing(block, compared)
@@ -95,10 +94,10 @@ def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
 
 def _print_missing(block: Measured, compared: Sequence[Compared]) -> None:
     if len(block.runs) == 1:
-        _say("Only this run was measured by this protocol: it compares with none of the others.")
+        console.say("Only this run was measured by this protocol: it compares with none of the others.")
     else:
         others = ", ".join(_called(each) for each in compared if each.run.id in block.missing)
-        _say(f"Not measured by this protocol, so not comparable with these: {others}.")
+        console.say(f"Not measured by this protocol, so not comparable with these: {others}.")
     _say_commands("To measure by it:", commands_to_measure(block, compared) or ())
 
 
@@ -111,7 +110,7 @@ def _print_classes(block: Measured) -> None:
         rows = [[name, *(f"{value:.3f}" for value in values)] for name, values in classes.items()]
         console.print_table(("class", *heads), rows, right=set(heads))
         if count > len(classes):
-            _say(f"The {len(classes)} of {count} classes that differ most; --json has all.", "dim")
+            console.say(f"The {len(classes)} of {count} classes that differ most; --json has all.", "dim")
 
 
 def _cells(block: Measured, score: Score, *, last: bool) -> list[str]:
@@ -126,16 +125,6 @@ def _called(each: Compared) -> str:
 
 def _say_commands(heading: str, commands: Sequence[str]) -> None:
     if commands:
-        _say(heading)
+        console.say(heading)
         for command in commands:
-            _say(f"  {command}", "cyan", whole=True)
-
-
-def _say(text: str, style: str = "", *, whole: bool = False) -> None:
-    """Write a line; on a terminal in a style, and wrapped between words unless it is to be copied `whole`."""
-    if not sys.stdout.isatty():
-        sys.stdout.write(f"{text}\n")
-        return
-    from rich.text import Text
-
-    console.stdout().print(Text(text, style=style), soft_wrap=whole)
+            console.say(f"  {command}", "cyan", whole=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sngan_cli.events import Scored
-    from sngan_registry import Run, RunSummary, Score
+    from sngan_registry import Measurement, Run, RunSummary, Score
 
 
 OF_SCORES = ("protocol", "protocol.name")
@@ -147,12 +147,12 @@ class RunTable:
 STYLES = {"running": "cyan", "failed": "red", "lost": "red", "interrupted": "yellow", "finished": "green"}
 
 
-def names_of(scores: Iterable[Score | Scored]) -> list[str]:
+def names_of(scores: Iterable[Measurement | Scored]) -> list[str]:
     """Names of the protocols that scores follow, as far as they follow any."""
     return list(dict.fromkeys(str(s.evidence["protocol name"]) for s in scores if s.evidence.get("protocol name")))
 
 
-def protocol_in_words(protocol: str, scores: Iterable[Score | Scored]) -> str:
+def protocol_in_words(protocol: str, scores: Iterable[Measurement | Scored]) -> str:
     """A protocol, behind the names, if any, by which some of these scores were measured so."""
     names = names_of(score for score in scores if score.protocol == protocol)
     return f"{' or '.join(names)} ({protocol})" if names else protocol

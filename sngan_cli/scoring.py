@@ -20,7 +20,7 @@ from sngan_cli.errors import NotFoundError, UsageError
 from sngan_cli.events import Scored
 from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
-from sngan_cli.recording import describe_folder, score_of
+from sngan_cli.recording import describe_folder, picture_score_of, score_of
 from sngan_cli.trained import load_generator, steps_of
 from sngan_registry import Event, Run
 
@@ -87,9 +87,16 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
 
 
 def evaluate_images(
-    folder: Path, dataset: Layer, request: Request, place: Place, audience: Audience, *, size: int | None
+    folder: Path,
+    dataset: Layer,
+    request: Request,
+    place: Place,
+    audience: Audience,
+    *,
+    size: int | None,
+    name: str | None,
 ) -> list[Scored]:
-    """Score a folder (or archive) of pictures against a data set. Nothing is recorded: there is no run.
+    """Score a folder (or archive) of pictures against a data set, and record the scores under a name, or the path.
 
     Pictures are resized to the side of the data set's. Where they lie in one folder a class, each named as one of the
     data set's classes, metrics that look at classes do so.
@@ -111,7 +118,7 @@ def evaluate_images(
         for metric in group.metrics.values():
             metric.accumulator(count)  # says so where these are too few
         ruler.tell_of_fewer("pictures", count, group.images, group.metrics)
-        found += evaluation.score(
+        scores = evaluation.score(
             evaluation.pictures(made.images, labels, count),
             group.metrics,
             ruler.extraction,
@@ -124,6 +131,16 @@ def evaluate_images(
             progress=ruler.watch(str(folder), count),
             protocol=request.protocol.name,
         )
+        for scored in scores:
+            place.store.picture_scores.add(
+                picture_score_of(
+                    scored,
+                    pictures=name or str(folder),
+                    pictures_sha256=made.data_sha256,
+                    against=ruler.composition.config.dataset.name,
+                )
+            )
+        found += scores
     ruler.tell_of_extraction()
     return found
 

@@ -44,6 +44,9 @@ def evaluate(
         Path | None, typer.Option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
     ] = None,
     against: Annotated[str | None, typer.Option(metavar="DATASET", help="Data set to compare --images with.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the registry is to call --images (default: their path as given).")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
     size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Side that --images and data are brought to.")
@@ -71,7 +74,8 @@ def evaluate(
 ) -> None:
     """Score checkpoints of a run, or pictures of any origin, by a named protocol.
 
-    Scores of a run are recorded with it. Features of real images are extracted once and kept.
+    Scores are recorded, those of a run with it: `sngan scores list` shows all. Features of real images are extracted
+    once and kept.
     """
     from sngan_cli.config.protocols import protocol as find
     from sngan_cli.errors import UsageError
@@ -83,6 +87,8 @@ def evaluate(
         raise UsageError("--images needs --against DATASET: the pictures that they are to be like.")
     if run_id is not None and (against is not None or size is not None):
         raise UsageError("--against and --size go with --images: a run is compared with its own data.")
+    if name is not None and (run_id is not None or not name.strip()):
+        raise UsageError(f"--name {name!r} cannot be used: it names the pictures of --images, in a word at least.")
     if images is not None and (checkpoint or weights or labels or truncation or standing or seed is not None):
         raise UsageError(
             "--checkpoint, --weights, --labels, --truncation, --standing and --seed say how a run draws: leave them "
@@ -102,7 +108,10 @@ def evaluate(
         standing=standing,
         precision=precision.value,
     )
-    found = _of_run(run_id, checkpoint or "last", request) if run_id else _of_pictures(images, against, request, size)
+    if run_id:
+        found = _of_run(run_id, checkpoint or "last", request)
+    else:
+        found = _of_pictures(images, against, request, size, name)
     _print(found, as_json, of_run=run_id is not None)
 
 
@@ -146,15 +155,17 @@ def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
         return evaluate_run(store.get(run_id), checkpoint, request, paths.place(store), audience)
 
 
-def _of_pictures(images: Path | None, against: str | None, request: Request, size: int | None) -> list[Scored]:
+def _of_pictures(
+    images: Path | None, against: str | None, request: Request, size: int | None, name: str | None
+) -> list[Scored]:
     from sngan_cli.bars import Bars
     from sngan_cli.config import Layer
     from sngan_cli.scoring import evaluate_images
 
     assert images is not None
-    with paths.open_store(create=False) as store, Bars() as audience:
+    with paths.open_store(create=True) as store, Bars() as audience:
         dataset = Layer("--against", {"dataset": against})
-        return evaluate_images(images, dataset, request, paths.place(store), audience, size=size)
+        return evaluate_images(images, dataset, request, paths.place(store), audience, size=size, name=name)
 
 
 def _print(scores: Sequence[Scored], as_json: bool, *, of_run: bool) -> None:

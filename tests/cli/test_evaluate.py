@@ -114,6 +114,8 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         ([], 2, "Give either a run to score, or --images FOLDER --against DATASET"),
         (["tiny", "--images", "x"], 2, "Give either a run to score"),
         (["--images", "x"], 2, "--images needs --against DATASET"),
+        (["tiny", "--name", "theirs"], 2, "--name 'theirs' cannot be used: it names the pictures of --images"),
+        (["--images", "x", "--against", "shapes", "--name", " "], 2, "--name ' ' cannot be used"),
         (["tiny", "--against", "shapes"], 2, "--against and --size go with --images"),
         (["nobody"], 3, "There is no run 'nobody'"),
         (["tiny", "--protocol", "standrad"], 2, "There is no protocol 'standrad'"),

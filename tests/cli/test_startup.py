@@ -46,6 +46,7 @@ def new_run() -> NewRun:
         (["registry", "path"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
         (["runs", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "compare", "one", "other"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["scores", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["extractors", "list"], {"torch", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "list", "--json"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
     ],

@@ -1,0 +1,64 @@
+"""`sngan scores`: everything that was measured, in order."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sngan_cli import console, paths
+
+app = typer.Typer(help="All scores, of runs and of pictures, by the same ruler.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_scores(
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="Only this metric.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print complete records as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the scores as CSV.")] = False,
+) -> None:
+    """List the scores of all runs and of all pictures that were scored: best first, within one protocol each.
+
+    Values by different protocols (extractor, weights, images, splits, real images) are not comparable.
+    """
+    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.score_table import print_csv, print_rankings, rankings
+
+    with paths.open_store(create=False) as store:
+        found = list(rankings([*store.run_scores(), *store.picture_scores.all()]))
+    metrics = {ranking.metric for ranking in found}
+    if metric is not None and found and metric not in metrics:
+        raise UsageError(f"There is no score {metric!r}.{did_you_mean(metric, metrics)}")
+    found = [ranking for ranking in found if metric in (None, ranking.metric)]
+    if as_json:
+        console.print_json([score for ranking in found for score in ranking.scores])
+    elif as_csv:
+        print_csv(found)
+    elif found:
+        print_rankings(found)
+    else:
+        console.note(
+            f"There are no scores in {paths.registry_name()} yet: `sngan evaluate` measures runs and pictures."
+        )
+
+
+@app.command()
+def rm(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of pictures, as `sngan scores list` has it.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove the scores of pictures; those of runs belong to the runs, and stay."""
+    from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+
+    with paths.open_store(create=False) as store:
+        known = [score.pictures for score in store.picture_scores.all()]
+        if name not in known:
+            raise NotFoundError(f"There are no pictures {name!r} with scores.{did_you_mean(name, known)}")
+        count = f"{known.count(name)} score{'s' if known.count(name) > 1 else ''}"
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError(f"Removing the {count} of {name!r} needs --yes where nobody can be asked.")
+            typer.confirm(f"Remove the {count} of {name!r}?", abort=True, err=True)
+        store.picture_scores.remove(name)
+    console.note(f"Removed the {count} of {name!r}.")

@@ -1,0 +1,213 @@
+"""`sngan scores`: runs and pictures by the same ruler, and never across protocols."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sngan_cli.config import protocols
+from sngan_cli.config.protocols import ScoringProtocol
+from sngan_plugins.datasets.shapes import Shapes
+from sngan_registry import PictureScore, Score, Store
+
+ROOT = Path(__file__).parents[2]
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def drawn(folder: Path, count: int, *, seed: int = 7, suffix: str = "png") -> Path:
+    """A folder of shapes of 8 px, one folder a class."""
+    shapes = Shapes(images=count, seed=seed).open(None, folder)
+    assert shapes.class_names is not None
+    for k in range(count):
+        pixels, label = shapes.read(k, 8)
+        place = folder / shapes.class_names[label] / f"{k}.{suffix}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(pixels)).save(place)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol of its own for the tests: that of the run in `trained`."""
+    quick = ScoringProtocol("quick", "for tests", 20, 12, {"is": {"splits": 2}})
+    monkeypatch.setattr(protocols, "protocols", lambda: {"quick": quick})
+
+
+def scored(sngan: Any, images: Path, *more: object) -> list[dict[str, Any]]:
+    """Score pictures; returns what it printed, by metric."""
+    done = sngan("evaluate", "--images", images, "--against", "shapes", "--size", 8, "--protocol", "quick", "--metric",
+                 "is,fid", "--device", "cpu", "--json", *more)  # fmt: skip
+    assert done.code == 0, done.err
+    return sorted(done.json, key=lambda score: str(score["metric"]))
+
+
+def of_pictures(sngan: Any) -> list[dict[str, Any]]:
+    return [score for score in sngan("scores", "list", "--json").json if "pictures" in score]
+
+
+def test_scores_of_pictures_are_recorded_as_they_are_printed(sngan: Any, tmp_path: Path, home: Path) -> None:
+    assert not (home / "registry.db").exists()
+    printed = scored(sngan, drawn(tmp_path / "theirs", 30), "--name", "theirs")
+    kept = of_pictures(sngan)
+    assert [score["metric"] for score in kept] == ["fid", "is"]
+    for score, said in zip(kept, printed, strict=True):
+        same = ("metric", "value", "std", "higher_is_better", "protocol", "evidence")
+        assert {key: score[key] for key in same} == {key: said[key] for key in same}
+        assert (score["pictures"], score["against"]) == ("theirs", "shapes")
+        assert score["pictures_sha256"] == score["evidence"]["pictures_sha256"]
+        assert score["evidence"]["pictures"] == str(tmp_path / "theirs")
+    assert sngan("runs", "list", "--json").json == []
+
+
+def test_pictures_are_called_by_their_path_and_known_by_their_content(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn(tmp_path / "one", 30)
+    scored(sngan, Path("one"))
+    assert {score["pictures"] for score in of_pictures(sngan)} == {"one"}
+    scored(sngan, drawn(tmp_path / "copy", 30, suffix="bmp"))
+    assert [score["pictures"] for score in of_pictures(sngan)] == [str(tmp_path / "copy")] * 2
+    scored(sngan, drawn(tmp_path / "others", 30, seed=8))
+    assert len(of_pictures(sngan)) == 4
+
+
+def test_pictures_stand_beside_runs_best_first(sngan: Any, trained: str, tmp_path: Path) -> None:
+    scored(sngan, drawn(tmp_path / "theirs", 30), "--name", "real shapes")
+    found = sngan("scores", "list", "--metric", "is")
+    assert found.code == 0
+    heading, columns, *lines = found.out.splitlines()
+    assert heading.startswith("is by quick (shapes-cnn@")
+    assert heading.endswith("n=20 splits=2), greater is better")
+    assert columns.split() == ["value", "std", "run", "name", "step", "weights"]
+    assert len(lines) == 3
+    assert lines[0].split()[2:] == ["pictures", "real", "shapes"]
+    assert {tuple(line.split()[2:]) for line in lines[1:]} == {(trained, "tiny", step, "raw") for step in "24"}
+    values = [float(line.split()[0]) for line in lines]
+    assert values == sorted(values, reverse=True)
+    ids = [score.get("run_id") for score in sngan("scores", "list", "--metric", "is", "--json").json]
+    assert ids == [None, trained, trained]
+
+
+@pytest.fixture
+def registry(home: Path) -> Store:
+    """Scores by hand: two protocols of one metric, and another metric of which less is better."""
+    store = Store.open(home / "registry.db")
+
+    def add(name: str, metric: str, value: float, protocol: str, **evidence: Any) -> None:
+        score = PictureScore(
+            pictures=name, pictures_sha256=name, against="shapes", metric=metric, value=value, std=None,
+            higher_is_better=metric == "is", protocol=protocol, evidence=evidence,
+            created=NOON + timedelta(hours=value),
+        )  # fmt: skip
+        store.picture_scores.add(score)
+
+    for name, value in (("worse", 2.5), ("better", 3.5)):
+        add(name, "is", value, "x@1 n=10 splits=2", **{"protocol name": "quick"})
+    add("incomparable", "is", 9.0, "y@2 n=10 splits=2")
+    add("far", "fid", 20.0, "x@1 n=10")
+    add("near", "fid", 10.0, "x@1 n=10")
+    return store
+
+
+def test_each_protocol_has_a_table_of_its_own(sngan: Any, registry: Store) -> None:
+    assert (
+        sngan("scores", "list").out
+        == """\
+fid by x@1 n=10, less is better
+  value  run       name
+10.0000  pictures  near
+20.0000  pictures  far
+
+is by quick (x@1 n=10 splits=2), greater is better
+ value  run       name
+3.5000  pictures  better
+2.5000  pictures  worse
+
+is by y@2 n=10 splits=2, greater is better
+ value  run       name
+9.0000  pictures  incomparable
+"""
+    )
+
+
+def test_csv_has_every_score_with_its_protocol(sngan: Any, registry: Store) -> None:
+    rows = list(csv.DictReader(io.StringIO(sngan("scores", "list", "--csv").out)))
+    assert [row["name"] for row in rows] == ["near", "far", "better", "worse", "incomparable"]
+    assert rows[2] == {
+        "metric": "is", "protocol": "x@1 n=10 splits=2", "protocol.name": "quick", "value": "3.5", "std": "",
+        "run": "pictures", "name": "better", "step": "", "weights": "", "against": "shapes",
+        "created": (NOON + timedelta(hours=3.5)).isoformat(),
+    }  # fmt: skip
+
+
+def test_a_metric_that_nothing_was_measured_by_is_refused(sngan: Any, registry: Store) -> None:
+    done = sngan("scores", "list", "--metric", "fdi")
+    assert (done.code, done.err) == (2, "error: There is no score 'fdi'. Did you mean 'fid'?\n")
+
+
+def test_an_empty_registry_says_how_to_begin(sngan: Any, home: Path) -> None:
+    done = sngan("scores", "list", "--metric", "fid")
+    assert (done.code, done.out) == (0, "")
+    assert f"There are no scores in {home / 'registry.db'} yet: `sngan evaluate` measures" in done.err
+    assert sngan("scores", "list", "--json").json == []
+    assert not (home / "registry.db").exists()
+
+
+def test_rm_forgets_pictures_only_and_asks_first(sngan: Any, registry: Store, trained: str) -> None:
+    refused = sngan("scores", "rm", "near")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: Removing the 1 score of 'near' needs --yes where nobody can be asked.\n",
+    )
+    done = sngan("scores", "rm", "near", "--yes")
+    assert (done.code, done.out, done.err) == (0, "", "Removed the 1 score of 'near'.\n")
+    again = sngan("scores", "rm", "near", "--yes")
+    assert (again.code, "There are no pictures 'near' with scores." in again.err) == (3, True)
+    assert sngan("scores", "rm", "tiny", "--yes").code == 3
+    left = sngan("scores", "list", "--json").json
+    assert [score["pictures"] for score in left if "pictures" in score] == ["far", "better", "worse", "incomparable"]
+    assert len([score for score in left if "run_id" in score]) == 2
+
+
+def test_nan_comes_last_and_is_null_in_json(sngan: Any, trained: str, home: Path) -> None:
+    with Store.open(home / "registry.db") as store:
+        (first, *_) = store.scores(trained)
+        store.add_score(trained, Score(**{**vars(first), "step": 3, "value": float("nan")}))
+    assert [score["step"] for score in sngan("scores", "list", "--json").json][-1] == 3
+    assert sngan("scores", "list", "--json").json[-1]["value"] is None
+    assert sngan("scores", "list").out.splitlines()[-1].split()[0] == "nan"
+
+
+def test_the_table_of_spoilt_pictures_is_from_the_registry(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/rulers.py in this process, on few pictures of `shapes`."""
+    spec = importlib.util.spec_from_file_location("rulers", ROOT / "docs" / "rulers.py")
+    assert spec is not None
+    assert spec.loader is not None
+    rulers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rulers)
+    lines: list[str] = []
+    monkeypatch.setattr(rulers, "sngan", lambda *words: sngan(*words).out)
+    monkeypatch.setattr(rulers, "print", lambda line, **_: lines.extend(line.splitlines()), raising=False)
+    archive = str(drawn(tmp_path / "drawn", 120))
+    monkeypatch.setattr(
+        sys, "argv", ["rulers.py", archive, "shapes-cnn", "--pictures", "50", "--metric", "is,accuracy"]
+    )
+    rulers.main()
+    kept = {(score["pictures"], score["metric"]): score["value"] for score in of_pictures(sngan)}
+    assert lines[0] == "| 50 pictures | is | accuracy |"
+    assert (len(lines), len(kept)) == (2 + 7, 2 * 7)
+    for line in lines[2:]:
+        name, *values = line.strip("| ").split(" | ")
+        assert values == [f"{kept[f'drawn: {name}', metric]:.3f}" for metric in ("is", "accuracy")]
