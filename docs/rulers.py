@@ -66,9 +66,11 @@ def sngan(*arguments: str) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def halves(archive: Path, pictures: int) -> tuple[list[tuple[str, Image.Image]], list[tuple[str, Image.Image]]]:
-    """Two lists of `pictures` pictures with the names of their classes, drawn at random."""
-    opened = Folder().open(archive, Path())
+def halves(
+    archive: Path, pictures: int, place: Path
+) -> tuple[list[tuple[str, Image.Image]], list[tuple[str, Image.Image]]]:
+    """Two lists of `pictures` pictures with the names of their classes, drawn at random; notes are left in `place`."""
+    opened = Folder().open(archive, place)
     assert opened.class_names is not None
     side = Folder().default_side(opened)
     order = np.random.default_rng(0).permutation(len(opened))[: 2 * pictures]
@@ -110,8 +112,8 @@ def main() -> None:
     given = parser.parse_args()
     names = given.metric.split(",")
     print(f"| {given.pictures} pictures | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    data, half = halves(given.archive, given.pictures)
     with tempfile.TemporaryDirectory() as place:
+        data, half = halves(given.archive, given.pictures, Path(place))
         reference = saved(Path(place) / "data", data)
         for k, (name, pictures) in enumerate(variants(half)):
             called, folder = f"{given.archive.name}: {name}", saved(Path(place) / str(k), pictures)

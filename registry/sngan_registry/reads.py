@@ -121,7 +121,7 @@ def run_scores(connection: Connection) -> tuple[RunScore, ...]:
     of = tables.scores.c
     columns = [tables.runs.c.name, *(of[field.name] for field in fields(RunScore) if field.name != "name")]
     order = (of.metric, of.protocol, of.run_id, of.step, of.generator_weights)
-    return records(connection, RunScore, select(*columns).join(tables.runs).order_by(*order))
+    return records(connection, RunScore, select(*columns).select_from(tables.scores).join(tables.runs).order_by(*order))
 
 
 def picture_scores(connection: Connection) -> tuple[PictureScore, ...]:
