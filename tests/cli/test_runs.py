@@ -6,8 +6,10 @@ import csv
 import io
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -269,9 +271,7 @@ def test_prefixes_and_at_names(sngan: Any, store: Store) -> None:
 
 
 def test_a_registry_of_a_newer_version_is_refused(sngan: Any, store: Store, home: Path) -> None:
-    import sqlite3
-
-    with sqlite3.connect(home / "registry.db") as database:
+    with closing(sqlite3.connect(home / "registry.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     done = sngan("runs", "list")
     assert done.code == 4
