@@ -83,7 +83,8 @@ def print_table(
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
     for column in columns:
         side: JustifyMethod = "right" if column in right else "left"
-        table.add_column(column, justify=side, overflow="fold", no_wrap=column in whole)
+        head = Text(column, no_wrap=True, overflow="ellipsis") if column in cut else column
+        table.add_column(head, justify=side, overflow="fold", no_wrap=column in whole)
     for row in rows:
         texts = [Text(cell, style=(styles or {}).get(cell, "")) for cell in row]
         for column, cell in zip(columns, texts, strict=True):

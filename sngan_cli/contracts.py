@@ -53,7 +53,7 @@ GROUPS: dict[str, str] = {
 class Component(BaseModel):
     """What all components share: frozen, validated options and the contract version they were written for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
     contract: ClassVar[int | None] = None
 
     def __init_subclass__(cls, *, contract: int | None = None, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from sngan_cli.bars import QUIET, Bars
 from sngan_cli.config import RunConfig
 from sngan_cli.engine.loop import Result
 from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
+from sngan_cli.wording import counted
 
 
 class Display(Bars):
@@ -43,7 +44,7 @@ class Display(Bars):
                 self.show("scoring images", done, total)
             case Scored():
                 std = "" if event.std is None else f" ± {event.std:.3f}"
-                score = f"{event.metric.upper()} {event.value:.3f}"
+                score = f"{event.metric} = {event.value:.3f}"
                 if event.metric == self._first_metric:
                     self._score = score
                 remark = f"; {event.evidence['remark']}" if "remark" in event.evidence else ""
@@ -77,7 +78,9 @@ class Display(Bars):
         self._total = config.steps or 0
         self._images = config.n_dis * config.batch_size
         after = f" after step {step}" if step else ""
-        self.say(f"run {run_id}: {config.dataset.name} {config.size} px, {self._total} steps{after}, in {folder}")
+        self.say(
+            f"run {run_id}: {config.dataset.name} {config.size} px, {counted(self._total, 'step')}{after}, in {folder}"
+        )
         if config.compile == "on":
             self.say("torch compiles the networks: the first step takes a minute or more")
         self._bars.stop()  # a live bar would share its line with the id
@@ -97,7 +100,7 @@ class Display(Bars):
             )
         else:
             self.say(
-                f"finished {result.step} steps{f', {self._score}' if self._score else ''}. "
+                f"finished {counted(result.step, 'step')}{f', {self._score}' if self._score else ''}. "
                 f"See it with: sngan runs show {self._run_id}"
             )
 

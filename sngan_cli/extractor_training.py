@@ -28,6 +28,7 @@ from sngan_cli.engine.device import (
 from sngan_cli.errors import DataError, UsageError
 from sngan_cli.recording import environment
 from sngan_cli.trained_extractors import WEIGHTS, Manifest
+from sngan_cli.wording import counted
 from sngan_registry import RegistryError, Store
 
 
@@ -97,8 +98,9 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         with blaming(entry):
             network = classifier.build(extractor, side, len(names), request.seed, device)
         audience.begin(
-            f"extractor {request.name}: {request.dataset[0]} {side} px, {len(names)} classes, {len(parts.training)} "
-            f"pictures to train on and {len(parts.held_out)} held out, {request.epochs} epochs",
+            f"extractor {request.name}: {request.dataset[0]} {side} px, {len(names)} classes, "
+            f"{counted(len(parts.training), 'picture')} to train on and {len(parts.held_out)} held out, "
+            f"{counted(request.epochs, 'epoch')}",
             request.epochs,
         )
         made_by = environment(describe(device), *versions(device))  # the checkout may be another one when it is done
@@ -172,7 +174,9 @@ def _data(
         data = prepare(pictures, side, cache / "pictures", progress=audience.decoding)
     if data.skipped:
         picture, reason = data.skipped[0]
-        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {picture}: {reason}")
+        audience.warn(
+            f"Skipped {len(data.skipped)} of {counted(len(pictures), 'picture')}, such as {picture}: {reason}"
+        )
     return root, data, side
 
 
@@ -184,8 +188,8 @@ def _check_classes(name: str, pictures: Pictures) -> None:
         )
     if len(pictures.class_names) < 2:
         raise DataError(
-            f"The data set {name!r} has {len(pictures.class_names)} class, and a classifier needs two at least: add "
-            "pictures of another class, or choose another data set."
+            f"The data set {name!r} has {counted(len(pictures.class_names), 'class', 'classes')}, and a classifier "
+            "needs two at least: add pictures of another class, or choose another data set."
         )
 
 

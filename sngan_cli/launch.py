@@ -24,6 +24,7 @@ from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder, environment, provenance
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import check_installed, verified_checkpoint
+from sngan_cli.wording import counted
 from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status
 
 MAY_CHANGE_ON_RESUME = frozenset(
@@ -120,8 +121,8 @@ def train_on(
         raise UsageError(f"Run {run.id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
     if "devices" in changed:
         raise UsageError(
-            f"Run {run.id} was trained on {recorded.devices} devices and cannot go on with {config.devices}: resume it "
-            f"with --devices {recorded.devices}, or start a new run from it with "
+            f"Run {run.id} was trained on {counted(recorded.devices, 'device')} and cannot go on with "
+            f"{config.devices}: resume it with --devices {recorded.devices}, or start a new run from it with "
             f"`sngan train --like {run.id} --devices {config.devices}`."
         )
     if changed:

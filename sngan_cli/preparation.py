@@ -18,6 +18,7 @@ from sngan_cli.engine.gan import try_networks
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.paths import Place
 from sngan_cli.recording import check_folder
+from sngan_cli.wording import counted
 
 
 class Audience(Protocol):
@@ -82,7 +83,8 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
     if data.skipped:
         name, reason = data.skipped[0]
         others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
-        audience.warn(f"{len(data.skipped)} of {len(pictures)} pictures were skipped, such as {name}: {reason}{others}")
+        skipped = f"{len(data.skipped)} of {counted(len(pictures), 'picture')}"
+        audience.warn(f"Skipped {skipped}, such as {name}: {reason}{others}")
     return Prepared(resolved, data, extractor, unscored)
 
 

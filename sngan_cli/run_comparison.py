@@ -8,15 +8,16 @@ from sngan_cli import console
 from sngan_cli.comparison import (
     Compared,
     Measured,
-    commands_to_measure,
-    commands_to_share,
+    Proposal,
     differing_classes,
     differing_settings,
     differing_versions,
     measured,
+    proposals_to_measure,
+    proposals_to_share,
 )
 from sngan_cli.run_table import STYLES, protocol_in_words, text_of
-from sngan_registry import Score
+from sngan_registry import Run, Score
 
 _CLASSES = 10
 """Classes that are shown of a score at most."""
@@ -28,15 +29,14 @@ def print_comparison(compared: Sequence[Compared], metrics: Sequence[str]) -> No
     _print_settings(compared)
     if not metrics:
         console.say("\nNone of these runs has a score.")
-        _say_commands(
-            "To measure them by one protocol:", [f"sngan evaluate {c.run.id}" for c in compared if c.has_checkpoint]
-        )
+        plain = [Proposal(c.run, f"sngan evaluate {c.run.id}", None) for c in compared if c.has_checkpoint]
+        _say_proposals("To measure them by one protocol:", plain)
     for metric in metrics:
         found = measured(compared, metric)
         for block in found:
             _print_scores(block, compared)
-        if all(block.missing and commands_to_measure(block, compared) is None for block in found):
-            _say_commands(f"To measure {metric} of all by one protocol:", commands_to_share(compared, metric))
+        if all(block.missing and proposals_to_measure(block, compared) is None for block in found):
+            _say_proposals(f"To measure {metric} of all by one protocol:", proposals_to_share(compared, metric))
     if any(len(block.runs) > 1 for metric in metrics for block in measured(compared, metric)):
         console.say(f"\n{_LEADS}the best of these runs by that protocol")
 
@@ -49,8 +49,9 @@ def no_common_protocol(compared: Sequence[Compared], metric: str) -> str:
         unmeasured = "not measured" if each.has_checkpoint else "not measured, and without a checkpoint that could be"
         said = "; ".join(protocol_in_words(block.protocol, block.scores) for block in own) or unmeasured
         lines.append(f"  {_called(each)}: {said}")
-    commands = commands_to_share(compared, metric)
-    return "\n".join([*lines, *(["To measure by one:", *(f"  {command}" for command in commands)] if commands else [])])
+    commands, refusals = _proposed(proposals_to_share(compared, metric))
+    heading = ["To measure by one:"] if commands else []
+    return "\n".join([*lines, *heading, *(f"  {command}" for command in commands), *refusals])
 
 
 def _print_settings(compared: Sequence[Compared]) -> None:
@@ -98,7 +99,7 @@ def _print_missing(block: Measured, compared: Sequence[Compared]) -> None:
     else:
         others = ", ".join(_called(each) for each in compared if each.run.id in block.missing)
         console.say(f"Not measured by this protocol, so not comparable with these: {others}.")
-    _say_commands("To measure by it:", commands_to_measure(block, compared) or ())
+    _say_proposals("To measure by it:", proposals_to_measure(block, compared) or ())
 
 
 def _print_classes(block: Measured) -> None:
@@ -120,11 +121,26 @@ def _cells(block: Measured, score: Score, *, last: bool) -> list[str]:
 
 
 def _called(each: Compared) -> str:
-    return each.run.id + (f" ({each.run.name})" if each.run.name else "")
+    return _named(each.run)
 
 
-def _say_commands(heading: str, commands: Sequence[str]) -> None:
+def _named(run: Run) -> str:
+    return run.id + (f" ({run.name})" if run.name else "")
+
+
+def _say_proposals(heading: str, proposals: Sequence[Proposal]) -> None:
+    commands, refusals = _proposed(proposals)
     if commands:
         console.say(heading)
-        for command in commands:
-            console.say(f"  {command}", "cyan", whole=True)
+    for command in commands:
+        console.say(f"  {command}", "cyan", whole=True)
+    for refusal in refusals:
+        console.say(refusal)
+
+
+def _proposed(proposals: Sequence[Proposal]) -> tuple[list[str], list[str]]:
+    """Commands to give, and why there is none for other runs."""
+    return (
+        [proposal.command for proposal in proposals if proposal.refusal is None],
+        [f"{_named(p.run)} cannot be measured so: {p.refusal}." for p in proposals if p.refusal is not None],
+    )

@@ -99,7 +99,7 @@ def _evidence(value: Any) -> str:
     """A value, or one for each class."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner:.3f}" for name, inner in value.items())
-    return text_of(value)
+    return f"{value:.6g}" if isinstance(value, float) else text_of(value)
 
 
 def _options(options: Mapping[str, Any]) -> str:

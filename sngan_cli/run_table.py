@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from sngan_registry import Measurement, Run, RunSummary, Score
 
 
-OF_SCORES = ("protocol", "protocol.name")
-"""What a column can say of a score beside its value, such as `is.protocol`."""
+OF_PROTOCOLS = ("protocol", "protocol.name")
+OF_SCORES = (*OF_PROTOCOLS, "weights")
+"""What a column can say of a score beside its value, such as `is.protocol`: how and of which weights of G it is."""
 
 
 class RunTable:
@@ -34,8 +35,8 @@ class RunTable:
         """Cells of every run; `plain` gives numbers in full and leaves out marks."""
         return [self._row(summary, plain) for summary in self._summaries]
 
-    def with_protocols(self) -> RunTable:
-        """The same table with columns that say by which protocol a score is, and what that is called: for a file."""
+    def in_full(self) -> RunTable:
+        """The same table with columns that say by which protocol and of which weights a score is: for a file."""
         wide = [
             c
             for column in self.columns
@@ -52,21 +53,22 @@ class RunTable:
             styles=STYLES,
             right=right,
             whole={*right, "id", "status", "age"},
-            cut={"name", "dataset", "arch"},
+            cut={"name", "dataset", "arch", "loss", "cond"},
         )
         self.explain()
 
     def explain(self, *, plain: bool = False) -> None:
-        """Say by which protocol the scores are, and whether some are by another one: by a mark, unless `plain`."""
+        """Say how the scores came about, and where not alike; those of other protocols have a mark, unless `plain`."""
         best = [score for summary in self._summaries for score in summary.best]
         others = set[str]()
         for metric in self.columns:
             if self._protocols.get(metric):
                 protocol = protocol_in_words(self._protocols[metric][0], (s for s in best if s.metric == metric))
                 console.note(f"{metric}: best of the run, by {protocol}")
-                others |= {
-                    metric for s in self._summaries if (score := self._score_of(s, metric)) and self._is_other(score)
-                }
+                scores = [score for summary in self._summaries if (score := self._score_of(summary, metric))]
+                if any(map(self._is_other, scores)):
+                    others.add(metric)
+                self._tell_of_weights(metric, scores)
         if others and not plain:
             console.note("* measured by another protocol, not comparable: see `sngan runs compare`")
         for metric in sorted(others if plain else ()):
@@ -74,6 +76,12 @@ class RunTable:
                 console.note(
                     f"{metric}: some are by another protocol, not comparable: add {metric}.protocol to --columns"
                 )
+
+    def _tell_of_weights(self, metric: str, scores: Iterable[Score]) -> None:
+        weights = sorted(set(map(weights_of, scores)))
+        if len(weights) > 1:
+            more = "" if f"{metric}.weights" in self.columns else f": --columns id,{metric},{metric}.weights tells them"
+            console.note(f"{metric}: not all of the same weights of G ({'; '.join(weights)}){more}")
 
     @property
     def _metrics(self) -> set[str]:
@@ -138,6 +146,8 @@ class RunTable:
             return score.protocol
         if what == "protocol.name":
             return "".join(names_of([score]))
+        if what == "weights":
+            return weights_of(score)
         return repr(score.value) if plain else f"{score.value:.3f}{'*' if self._is_other(score) else ''}"
 
     def _is_other(self, score: Score) -> bool:
@@ -150,6 +160,11 @@ STYLES = {"running": "cyan", "failed": "red", "lost": "red", "interrupted": "yel
 def names_of(scores: Iterable[Measurement | Scored]) -> list[str]:
     """Names of the protocols that scores follow, as far as they follow any."""
     return list(dict.fromkeys(str(s.evidence["protocol name"]) for s in scores if s.evidence.get("protocol name")))
+
+
+def weights_of(score: Score) -> str:
+    """Which of the generator's weights a score is of: raw or averaged, and with which statistics of batch norms."""
+    return str(score.evidence.get("generator_weights", ""))
 
 
 def protocol_in_words(protocol: str, scores: Iterable[Measurement | Scored]) -> str:

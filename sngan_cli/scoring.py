@@ -22,7 +22,7 @@ from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
 from sngan_cli.recording import describe_folder, picture_score_of, score_of
 from sngan_cli.trained import load_generator, steps_of
-from sngan_registry import Event, Run
+from sngan_registry import Event, Run, Score
 
 
 def evaluate_run(run: Run, which: str, request: Request, place: Place, audience: Audience) -> list[Scored]:
@@ -39,6 +39,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
         raise UsageError(f"Run {run.id} is unconditional and draws no classes: leave --labels out.")
+    before = {_measured(score) for score in place.store.scores(run.id)}
     found = []
     for checkpoint in wanted:
         try:
@@ -80,6 +81,9 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     ruler.tell_of_extraction()
     metrics = ", ".join(dict.fromkeys(scored.metric for scored in found))
     steps = ", ".join(dict.fromkeys(str(scored.step) for scored in found))
+    if again := [scored for scored in found if _measured(scored) in before]:
+        same = ", ".join(f"{scored.metric} of step {scored.step}" for scored in again)
+        audience.warn(f"Scored before by the same protocol, weights and seed, and replaced: {same}.")
     message = f"Scored after training by {request.protocol.name}, step {steps}: {metrics}."
     place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
@@ -152,6 +156,12 @@ def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:
         return None
     numbers = np.array([known[name] for name in made.class_names], dtype=np.int64)
     return np.take(numbers, made.labels)
+
+
+def _measured(score: Scored | Score) -> tuple[object, ...]:
+    """What a score is of, and how it was measured: the registry keeps the last one."""
+    drawn = (score.evidence.get("generator_weights"), score.evidence.get("seed"))
+    return (score.step, score.metric, score.protocol, *drawn)
 
 
 def _how_chosen(which: str) -> str:

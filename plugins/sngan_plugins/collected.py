@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +34,16 @@ class Collected:
         """Features of each class, in label order; none of a class that no image is of."""
         features, labels = self.features(), torch.cat(self._labels)
         return [features[labels == k] for k in range(int(labels.max()) + 1)]
+
+
+def left_out(values: Sequence[float]) -> str | None:
+    """Say how many classes have no value of their own (NaN), as they have not two images on both sides, if any."""
+    missing = sum(map(math.isnan, values))
+    return (
+        f"{missing} of {len(values)} classes are left out: they have not two images, both real and generated"
+        if missing
+        else None
+    )
 
 
 class CollectedReal(Collected):

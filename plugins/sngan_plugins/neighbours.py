@@ -11,6 +11,8 @@ from torch import Tensor
 from sngan_cli.contracts import Field, Metric, UsageError
 from sngan_plugins.collected import CollectedBesideReal, CollectedReal
 
+_LARGE = 0.1
+"""Balls that hold a larger part of the images are remarked on."""
 _BLOCK = 500
 """Rows compared with all others at a time: 50 000 distances to each take 100 MB."""
 
@@ -60,7 +62,7 @@ class NeighbourMetric(Metric):
         if images <= self.neighbours:
             name = type(self).__name__
             raise UsageError(
-                f"{name} by {self.neighbours} neighbours needs more {kind} images than {images}: score more, or "
+                f"{name} with neighbours = {self.neighbours} needs more {kind} images than {images}: score more, or "
                 f"lower --set metrics.{name.lower()}.neighbours."
             )
 
@@ -75,3 +77,10 @@ class Compared(CollectedBesideReal):
     def result(self) -> tuple[float, float | None]:
         """What the metric measures."""
         return self._metric.measure(self.features(), self.real), None
+
+    def remark(self) -> str | None:
+        """Say where balls hold so many images that it says little to lie in one."""
+        fewest, neighbours = min(len(self.features()), len(self.real)), self._metric.neighbours
+        if neighbours <= _LARGE * fewest:
+            return None
+        return f"a ball holds neighbours = {neighbours} of {fewest} images: with so large ones the value says little"

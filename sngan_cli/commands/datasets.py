@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +73,8 @@ def prepare_pictures(
             }
         )  # fmt: skip
         return
-    sorted_ = f"{len(classes)} classes" if classes else "no classes"
-    console.note(f"{dataset}: {count} pictures of {side} px, {sorted_}, content {decoded.data_sha256[:12]}")
+    sorted_ = counted(len(classes), "class", "classes") if classes else "no classes"
+    console.note(f"{dataset}: {counted(count, 'picture')} of {side} px, {sorted_}, content {decoded.data_sha256[:12]}")
     typer.echo(str(decoded.path))
 
 
@@ -118,7 +119,7 @@ def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[
         decoded = prepare(pictures, side, paths.cache_folder() / "pictures", progress)
     if decoded.skipped:
         name, reason = decoded.skipped[0]
-        console.warn(f"{len(decoded.skipped)} pictures were skipped, such as {name}: {reason}")
+        console.warn(f"Skipped {counted(len(decoded.skipped), 'picture')}, such as {name}: {reason}")
     return decoded
 
 

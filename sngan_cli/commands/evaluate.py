@@ -99,7 +99,7 @@ def evaluate(
         metrics=_metrics(metric, options.get("metrics", {}), run_id),
         protocol=find(protocol),
         device=device,
-        extractor={**({} if extractor is None else {"name": extractor}), **options.get("extractor", {})},
+        extractor={**options.get("extractor", {}), **({} if extractor is None else {"name": extractor})},
         data_dir=None if data_dir is None else str(data_dir.expanduser().absolute()),
         weights=weights,
         seed=seed,
@@ -108,8 +108,8 @@ def evaluate(
         standing=standing,
         precision=precision.value,
     )
-    if run_id:
-        found = _of_run(run_id, checkpoint or "last", request)
+    if run_id is not None:
+        found = _of_run(run_id, "last" if checkpoint is None else checkpoint, request)
     else:
         found = _of_pictures(images, against, request, size, name)
     _print(found, as_json, of_run=run_id is not None)
@@ -117,10 +117,10 @@ def evaluate(
 
 def _options(set_: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What --set says of `metrics` and of the `extractor`."""
-    from sngan_cli.config import parse_set
+    from sngan_cli.config import parse_assignments
     from sngan_cli.errors import UsageError
 
-    values = parse_set(set_).values
+    values = parse_assignments(set_)
     for key, options in values.items():
         tables = [options] if key == "extractor" else list(options.values()) if isinstance(options, dict) else [options]
         if key not in ("metrics", "extractor") or not all(isinstance(table, dict) for table in tables):
@@ -128,7 +128,7 @@ def _options(set_: Sequence[str]) -> dict[str, dict[str, Any]]:
                 f"--set {key}: only options of metrics and the extractor can be set here, such as --set "
                 "metrics.is.splits=10 or --set extractor.weights=FILE."
             )
-    return dict(values)
+    return values
 
 
 def _metrics(chosen: str | None, given: Mapping[str, Any], run_id: str | None) -> dict[str, dict[str, Any]]:

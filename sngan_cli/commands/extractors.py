@@ -196,6 +196,7 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     from sngan_cli import trained_extractors
     from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
     from sngan_cli.extractor_records import going_with
+    from sngan_cli.home import trash_folder
 
     records, standings = _survey()
     going, lies_here = going_with(name, records), name in trained_extractors.names()
@@ -207,7 +208,7 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"Removing the extractor {name!r} needs --yes where nobody can be asked.")
-        where = "to the trash" if lies_here else "out of the registry's list, since its folder is gone"
+        where = f"to {trash_folder()}" if lies_here else "out of the registry's list, since its folder is gone"
         typer.confirm(f"Move the extractor {name!r} {where}?", abort=True, err=True)
     if lies_here:
         typer.echo(str(trained_extractors.discard(name)))
@@ -279,5 +280,7 @@ def _tell(state: str | None, remark: str | None) -> None:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return "".join(f"\n  {key}: {inner}" for key, inner in value.items() if inner is not None)
+        return "".join(f"\n  {key}: {_text(inner)}" for key, inner in value.items() if inner is not None)
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -11,12 +11,12 @@ import typer
 from sngan_cli import console, paths
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.run_details import print_run
-from sngan_cli.run_table import OF_SCORES, RunTable, names_of
+from sngan_cli.run_table import OF_PROTOCOLS, RunTable, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sngan_cli.comparison import Compared
+    from sngan_cli.comparison import Compared, Measured
     from sngan_registry import Run, RunSummary, Store
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
@@ -67,7 +67,7 @@ def list_runs(
     table = RunTable(shown, protocols, columns)
     if as_csv:
         if columns is None:
-            table = table.with_protocols()
+            table = table.in_full()
         console.print_csv(table.columns, table.rows(plain=True))
         table.explain(plain=True)
         return
@@ -127,7 +127,7 @@ def _ordered(
     if sort is None:
         return (found[::-1] if reverse else found), protocols
     metric, _, what = sort.partition(".")
-    if metric in {*metrics, "is"} and what in OF_SCORES:
+    if metric in {*metrics, "is"} and what in OF_PROTOCOLS:
         sort = metric  # runs that are sorted by score have one protocol after the other
     if found and sort not in {*metrics, "is"} and not any(sort in facts_of(summary) for summary in found):
         known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
@@ -153,7 +153,7 @@ def compare(
 
     Where a protocol measured some of the runs only, it is said which, and how to measure the others.
     """
-    from sngan_cli.comparison import commands_to_measure, differing_settings, differing_versions, measured, metrics_of
+    from sngan_cli.comparison import differing_settings, differing_versions, measured, metrics_of
     from sngan_cli.errors import UsageError, did_you_mean
     from sngan_cli.run_comparison import no_common_protocol, print_comparison
 
@@ -177,11 +177,20 @@ def compare(
         "settings": differing_settings(c.run for c in compared),
         "versions": differing_versions(compared),
         "measured": [
-            {**vars(block), "names": names_of(block.scores), "commands": commands_to_measure(block, compared)}
+            {**vars(block), "names": names_of(block.scores), **_proposed(block, compared)}
             for name in metrics
             for block in measured(compared, name)
         ],
     })  # fmt: skip
+
+
+def _proposed(block: Measured, compared: Sequence[Compared]) -> dict[str, Any]:
+    """The commands that measure what a protocol has not, None where no protocol by name is it, and refusals by run."""
+    from sngan_cli.comparison import proposals_to_measure
+
+    found = proposals_to_measure(block, compared)
+    commands = None if found is None else [p.command for p in found if p.refusal is None]
+    return {"commands": commands, "refused": {p.run.id: p.refusal for p in found or () if p.refusal is not None}}
 
 
 def _different(store: Store, refs: Sequence[str]) -> list[Run]:

@@ -116,7 +116,17 @@ def config_file(path: Path) -> Layer:
 
 
 def parse_set(assignments: Iterable[str]) -> Layer:
-    """Parse `--set KEY=VALUE`: keys are dotted, values TOML, and anything that is not TOML is taken as text."""
+    """Parse `--set KEY=VALUE` of a run's settings; raises `UsageError` for one that there is not."""
+    values = parse_assignments(assignments)
+    layer = Layer("--set", values)
+    for key, value in values.items():
+        if isinstance(value, dict) and key not in _COMPONENT_TABLES:
+            raise UsageError(f"--set {key}.{next(iter(value))}: {key!r} is a plain setting, not a component.")
+    return layer
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Parse `KEY=VALUE`: keys are dotted, values TOML, and anything that is not TOML is taken as text."""
     values: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -132,11 +142,7 @@ def parse_set(assignments: Iterable[str]) -> Layer:
                     f"as --set {part}.name=..., or as --{part.replace('_', '-')}."
                 )
         table[parts[-1]] = _toml_value(text.strip())
-    layer = Layer("--set", values)
-    for key, value in values.items():
-        if isinstance(value, dict) and key not in _COMPONENT_TABLES:
-            raise UsageError(f"--set {key}.{next(iter(value))}: {key!r} is a plain setting, not a component.")
-    return layer
+    return values
 
 
 def _toml_value(text: str) -> Any:

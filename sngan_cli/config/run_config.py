@@ -53,7 +53,7 @@ def _in_unicode(text: str) -> str:
 
 _MOST = 99_999_999
 """Steps and images beyond this are a slip of the finger; names of checkpoints have so many digits."""
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Rate = Annotated[float, Field(gt=0, strict=True)]
 Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
 CountOrNone = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
@@ -64,7 +64,7 @@ Text = Annotated[str, AfterValidator(_in_unicode)]
 class RunConfig(BaseModel):
     """Every setting of a run. What a recipe decides has no default here; steps are generator updates throughout."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     recipe: str
     """Recipe that supplied what was not set otherwise."""

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
+from sngan_cli.wording import counted
 
 FORMAT = 2
 """Version of the files below and of the way pictures are read and resized: another one makes another cache."""
@@ -82,8 +83,8 @@ def prepare(
             _publish(partial, folder)
         except OSError as error:
             raise DataError(
-                f"The decoded pictures cannot be written to {cache}: {error.strerror or error}. Free some space, or "
-                "set SNGAN_HOME to a folder on another disk."
+                f"The decoded pictures cannot be written to {cache}: {error.strerror or error}. Set SNGAN_HOME to a "
+                "folder that can be written and has room, or free some."
             ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -185,7 +186,7 @@ def _check_read(pictures: Pictures, index: int, pixels: np.ndarray, label: int, 
     if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
         found = f"an array {pixels.shape} of {pixels.dtype}, not {(side, side, 3)} of uint8"
     elif not 0 <= label < classes:
-        found = f"the label {label}, of {classes} classes"
+        found = f"the label {label}, of {counted(classes, 'class', 'classes')}"
     else:
         return
     raise DataError(f"The data set gives {found}, for {pictures.name(index)}: tell its author.")
@@ -207,7 +208,7 @@ def _check_skipped(pictures: Pictures, skipped: Sequence[tuple[str, str]]) -> No
         return
     named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
     if len(skipped) == total:
-        raise DataError(f"None of the {total} pictures can be read, such as {named}.")
+        raise DataError(f"None of {counted(total, 'picture')} can be read, such as {named}.")
     raise DataError(
         f"More than {allowed} of {total} pictures cannot be read, such as {named}. Mend them, or allow more with "
         "--set dataset.max_unreadable=N."

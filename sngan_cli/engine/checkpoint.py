@@ -25,6 +25,7 @@ from torch import Tensor
 
 from sngan_cli.disk import flush
 from sngan_cli.errors import CheckpointError
+from sngan_cli.wording import counted
 
 FORMAT = 1
 
@@ -57,8 +58,8 @@ class Progress:
             )
         if self.devices != devices:
             raise CheckpointError(
-                f"The run was trained on {self.devices} devices and can only go on with as many, not with {devices}: "
-                f"resume it with --devices {self.devices}, or start a new run with --like."
+                f"The run was trained on {counted(self.devices, 'device')} and can only go on with as many, not with "
+                f"{devices}: resume it with --devices {self.devices}, or start a new run with --like."
             )
 
 

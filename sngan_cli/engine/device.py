@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from sngan_cli.errors import UsageError
+from sngan_cli.wording import counted
 
 
 def resolve_device(name: str) -> torch.device:
@@ -25,9 +26,10 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"The device {name!r} is not supported: choose auto, cpu, cuda or cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = counted(torch.cuda.device_count(), "CUDA device")
         raise UsageError(
-            f"The device {name!r} is not there: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA "
-            "devices. Use --device cpu, or install a torch build that fits the driver."
+            f"The device {name!r} is not there: torch {torch.__version__} sees {there}. Use --device cpu, or install "
+            "a torch build that fits the driver."
         )
     return device
 
@@ -80,7 +82,7 @@ def describe(device: torch.device) -> str:
     """Name the hardware behind a device."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device.type}:{device.index or 0})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    return f"cpu ({counted(torch.get_num_threads(), 'thread')})"
 
 
 def settle_on_cpu() -> list[str]:

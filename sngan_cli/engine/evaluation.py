@@ -24,10 +24,15 @@ class References:
     """What metrics made of `images` real images of a data set, by metric."""
 
     images: int = 0
-    whole: bool = False
-    """Whether these are all images of the data set."""
+    data_images: int = 0
+    """How many images the data set has."""
     data_sha256: str = ""
     statistics: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all images of the data set."""
+        return self.images == self.data_images
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def references(
         for reference in started.values():
             reference.add(replace(found, labels=y))
     return References(
-        count, count == len(labels), data_sha256, {name: reference.result() for name, reference in started.items()}
+        count, len(labels), data_sha256, {name: reference.result() for name, reference in started.items()}
     )
 
 
@@ -165,7 +170,7 @@ def score(
         if name in real.statistics:
             cast("Comparison", accumulator).against(real.statistics[name])
             own["real"] = f"{real.images}@{real.data_sha256[:8]}"
-            known |= {"real": real.images, "real_sha256": real.data_sha256}
+            known |= {"real": real.images, "data_images": real.data_images, "real_sha256": real.data_sha256}
         compared = real.images if name in real.statistics else None
         named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
         value, std = accumulator.result()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from sngan_cli.contracts import Features
@@ -72,12 +72,12 @@ def _extracted(
 def _cached(path: Path, images: int, extracted: Iterator[Features]) -> Iterator[Features]:
     """Read features of so many images from `path`, or extract them and leave them there; batch by batch either way.
 
-    A file that cannot be read, or has others, is made again, and one that cannot be written is done without.
+    A file that cannot be read, is damaged, or has others, is made again; one that cannot be written is done without.
     """
     try:
         kept = load_file(path)
-        if {len(tensor) for tensor in kept.values()} != {images}:
-            raise SafetensorError(f"{path} has features of other images")
+        if {len(tensor) for tensor in kept.values()} != {images} or _written_digest(path) != _digest(kept):
+            raise SafetensorError(f"{path} is damaged, or has features of other images")
     except (OSError, SafetensorError):
         parts = []
         for features in extracted:
@@ -97,7 +97,21 @@ def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, partial)
+        save_file(tensors, partial, {"sha256": _digest(tensors)})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _written_digest(path: Path) -> str | None:
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("sha256")
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()

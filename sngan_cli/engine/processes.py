@@ -20,6 +20,7 @@ from sngan_cli.config import RunConfig
 from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.distributed import World, collective
 from sngan_cli.errors import LostProcessError, UsageError
+from sngan_cli.wording import counted
 
 TOGETHER = timedelta(minutes=10)
 """How long processes wait for one another where all are busy with the same."""
@@ -88,8 +89,8 @@ def take_device(name: str, devices: int) -> torch.device:
         )
     if here > (there := torch.cuda.device_count()):
         raise UsageError(
-            f"{here} devices are asked for, and the GPUs here are {there}: choose --devices {there}, or --device cpu, "
-            f"where {here} processes share the cores."
+            f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose --devices {there}, or "
+            "--device cpu, where processes share the cores."
         )
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)

@@ -19,6 +19,7 @@ from sngan_cli.experiments.results import Result, conditions_of, mean_and_deviat
 from sngan_cli.plots import LOSSES, plot, title_of
 from sngan_cli.run_table import text_of
 from sngan_cli.trained import load_generator
+from sngan_cli.wording import counted
 from sngan_registry import Run, Score, Status, Store, best_of
 
 FIXED = (
@@ -89,11 +90,13 @@ def _head(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     made = dict.fromkeys(f"{run.environment.device}, torch {run.environment.torch}" for run in runs)
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     said = [_plain(line) for line in (experiment.source, experiment.note.replace("\n", " ")) if line]
-    cases = f"{trained} of {len(results)} cases are trained" if trained < len(results) else f"{trained} cases"
+    cases = counted(len(results), "case")
+    cases = f"{trained} of {cases} trained" if trained < len(results) else cases
     return [
         f"# {_plain(experiment.title)}", "",
         *(line for text in said for line in (text, "")),
-        f"{cases}, {len(runs)} runs on {'; '.join(made)}. Written by sngan {version('sngan')} on {today}.", "",
+        f"{cases}, {counted(len(runs), 'run')} on {'; '.join(made)}. "
+        f"Written by sngan {version('sngan')} on {today}.", "",
     ]  # fmt: skip
 
 

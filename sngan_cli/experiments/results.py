@@ -15,6 +15,7 @@ from sngan_cli.errors import NotFoundError
 from sngan_cli.experiments.experiment import Case, Experiment
 from sngan_cli.experiments.plan import conditions_of_run, series_tags
 from sngan_cli.plots import Curves
+from sngan_cli.wording import counted
 from sngan_registry import Run, Score, Status, Store, best_of
 
 _ORDER = (Status.FINISHED, Status.RUNNING, Status.INTERRUPTED, Status.LOST, Status.FAILED, Status.QUEUED)
@@ -101,7 +102,7 @@ def other_series(experiment: Experiment, results: Sequence[Result], store: Store
 def _intended(experiment: Experiment, case: Case) -> dict[str, Any]:
     config = compose(experiment.layers(case, experiment.seeds[0], ()), Catalog.installed()).config.to_dict()
     epochs = config.pop("epochs", None)
-    settings = flat(config | ({} if epochs is None else {"steps": f"{epochs} epochs"}))
+    settings = flat(config | ({} if epochs is None else {"steps": counted(epochs, "epoch")}))
     return settings | united(settings)
 
 

@@ -170,9 +170,71 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
 def test_the_command_measures_by_the_same_protocol(
     sngan: Any, store: Store, protocol: str, metric: str, evidence: dict[str, str], command: str
 ) -> None:
-    add_run(store, "one", score(5.0, protocol, metric=metric, **evidence))
-    other = add_run(store, "other")
+    settings = {"conditional": "labels=" in protocol}
+    add_run(store, "one", score(5.0, protocol, metric=metric, **evidence), **settings)
+    other = add_run(store, "other", **settings)
     assert f"  sngan evaluate {other} {command}\n" in sngan("runs", "compare", "one", "other").out
+
+
+KID = "inception-v3@1 n=5000 real=400 subset_size=500 subsets=100"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metric", "evidence", "settings", "reason"),
+    [
+        ("mine@1 n=5000", "accuracy", {}, {}, "the metric needs classes, and it is unconditional"),
+        ("x@1 labels=data n=5000 splits=10", "is", {}, {},
+         "it is unconditional, and classes were drawn by labels=data"),
+        ("x@1 classes=one distance=euclidean n=5000 real=5000", "diversity", {}, {"conditional": True},
+         "it is conditional, and all images were taken for one class"),
+        ("x@1 n=5000 splits=10", "is", {"generator_weights": "averaged"}, {"ema": 0.0},
+         "it keeps no averaged weights (ema = 0)"),
+        ("x@1 n=5000 splits=2501", "is", {}, {}, "needs two images in each at least (5002 in all), not 5000"),
+        (KID, "kid", {"data_images": 400}, {}, "needs at least as many real images, not 400"),
+        ("x@1 n=5000 real=5000", "gone", {}, {}, "There is no metric 'gone'"),
+    ],
+)  # fmt: skip
+def test_what_evaluate_would_refuse_is_not_proposed(
+    sngan: Any,
+    store: Store,
+    protocol: str,
+    metric: str,
+    evidence: dict[str, Any],
+    settings: dict[str, Any],
+    reason: str,
+) -> None:
+    add_run(store, "one", score(5.0, protocol, metric=metric, **evidence))
+    other = add_run(store, "other", **settings)
+    done = sngan("runs", "compare", "one", "other")
+    shared = block(done.out, f"{metric} by ")
+    assert "sngan evaluate" not in shared
+    (said,) = [line for line in shared.splitlines() if line.startswith(f"{other} (other) cannot be measured so: ")]
+    assert reason in said
+    found = sngan("runs", "compare", "one", "other", "--json").json["measured"][0]
+    assert found["commands"] == []
+    assert reason in found["refused"][other]
+    refused = sngan("runs", "compare", "one", "other", "--metric", metric)
+    assert (refused.code, reason in refused.err, "sngan evaluate" in refused.err) == (2, True, False)
+
+
+def test_small_data_follow_a_protocol_as_far_as_they_go(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0, "inception-v3@1 n=5000 real=400", metric="fid", data_images=400))
+    other = add_run(store, "other")
+    assert f"  sngan evaluate {other} --metric fid --protocol quick\n" in sngan("runs", "compare", "one", "other").out
+
+
+def test_the_weights_that_were_measured_are_named_where_a_run_has_others(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0))
+    other = add_run(store, "other", weights="averaged")
+    command = f"sngan evaluate {other} --metric is --protocol quick --weights raw\n"
+    assert command in sngan("runs", "compare", "one", "other").out
+
+
+def test_one_extractor_is_proposed_for_all(sngan: Any, store: Store) -> None:
+    one, other = add_run(store, "one", score(9.0, TRAINING)), add_run(store, "other", extractor={"name": "shapes-cnn"})
+    assert sngan("runs", "compare", "one", "other").out.endswith(
+        f"  sngan evaluate {one} --metric is\n  sngan evaluate {other} --metric is --extractor inception-v3\n"
+    )
 
 
 def test_where_no_protocol_by_name_fits_one_is_proposed_for_all(sngan: Any, store: Store) -> None:

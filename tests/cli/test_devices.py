@@ -56,7 +56,7 @@ def to_the_follower(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_a_run_of_two_processes_is_one_run_and_goes_on_as_such(sngan: Any, two: str) -> None:
     run = sngan("runs", "show", two, "--json").json
     assert (run["status"], run["step"], run["config"]["devices"]) == ("finished", 2, 2)
-    assert run["environment"]["device"] == "cpu (1 threads), 2 processes"
+    assert run["environment"]["device"] == "cpu (1 thread), 2 processes"
     assert [s["step"] for s in run["scalars"] if s["name"] == "loss_d"] == [1, 2]
     assert [s["step"] for s in run["scores"]] == [2]
     assert [c["step"] for c in run["checkpoints"]] == [2]

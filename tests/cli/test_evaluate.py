@@ -52,7 +52,7 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     assert added["is"]["protocol"].endswith("n=60 splits=3")
     assert re.search(r" n=40 real=12@[0-9a-f]{8}$", added["fid"]["protocol"])
     assert added["fid"]["evidence"]["generator_weights"] == "raw"
-    assert "40 images for 128 features" in added["fid"]["evidence"]["remark"]
+    assert "12 images for 128 features" in added["fid"]["evidence"]["remark"]
     # Of twelve real images two classes have two each: the others have no distance to compare with.
     assert len(added["diversity"]["evidence"]["classes"]) == 2
     first, ratio = next(iter(added["diversity"]["evidence"]["classes"].items()))
@@ -71,8 +71,21 @@ def test_every_checkpoint_is_scored_the_same_again(sngan: Any, trained: str, hom
     before = kept.stat().st_mtime_ns
     assert sngan(*arguments, "--device", "cpu").json == first
     assert kept.stat().st_mtime_ns == before
-    kept.write_bytes(b"damaged")
-    assert sngan(*arguments, "--device", "cpu").json == first
+    whole = kept.read_bytes()
+    flipped = whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:]
+    for damaged in (b"damaged", flipped):
+        kept.write_bytes(damaged)
+        assert sngan(*arguments, "--device", "cpu").json == first
+        assert kept.read_bytes() == whole
+
+
+def test_a_score_that_takes_the_place_of_another_is_said_to(sngan: Any, trained: str) -> None:
+    command = ("evaluate", trained, "--checkpoint", "all", "--protocol", "quick", "--metric", "fid", "--device", "cpu")
+    said = "Scored before by the same protocol, weights and seed, and replaced: "
+    assert said not in sngan(*command[:2], *command[4:]).err
+    assert f"{said}fid of step 4." in sngan(*command).err
+    assert f"{said}fid of step 2, fid of step 4." in sngan(*command).err
+    assert said not in sngan(*command, "--seed", 3).err
 
 
 def test_a_score_is_that_of_training_where_the_counts_are(sngan: Any, trained: str) -> None:
@@ -118,6 +131,9 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         (["--images", "x", "--against", "shapes", "--name", " "], 2, "--name ' ' cannot be used"),
         (["tiny", "--against", "shapes"], 2, "--against and --size go with --images"),
         (["nobody"], 3, "There is no run 'nobody'"),
+        ([""], 3, "There is no run ''"),
+        (["tiny", "--checkpoint", ""], 3, "has no checkpoint ''"),
+        (["tiny", "--extractor", "shape-cnn", "--set", "extractor.name=shapes-cnn"], 2, "no extractor 'shape-cnn'"),
         (["tiny", "--protocol", "standrad"], 2, "There is no protocol 'standrad'"),
         (["tiny", "--metric", "fidd"], 2, "There is no metric 'fidd'. Did you mean 'fid'"),
         (["tiny", "--metric", ","], 2, "--metric ',' names none"),
@@ -129,6 +145,10 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         ),
         (["tiny", "--set", "metrics.fid=abc"], 2, "--set metrics: only options of metrics and the extractor"),
         (["--images", "x", "--against", "shapes", "--checkpoint", "best"], 2, "leave them out beside --images"),
+        (["tiny", "--set", "foo=bar"], 2, "--set foo: only options of metrics and the extractor can be set here"),
+        (["tiny", "--metric", "kid", "--set", "metrics.kid.subset_size=nan"], 2, "should be a finite number"),
+        (["tiny", "--metric", "is", "--set", "metrics.is.splits=31"], 2, "splits = 31 needs two images in each"),
+        (["--images", "one.png", "--against", "shapes"], 1, "give the folder or archive that holds the pictures"),
         (["tiny", "--set", "lr=1"], 2, "--set lr: only options of metrics and the extractor can be set here"),
         (["tiny", "--metric", "kid"], 2, "needs at least as many generated images, not 40"),
         (["tiny", "--checkpoint", "3"], 3, "has no checkpoint '3': choose last, best or one of the steps 2, 4"),
@@ -150,6 +170,7 @@ def test_mistakes_are_named(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("one.png")
     extra = [] if "--protocol" in arguments or "--metric" in arguments else ["--metric", "is,fid"]
     extra += [] if "--protocol" in arguments else ["--protocol", "quick"]
     done = sngan("evaluate", *arguments, *extra, "--device", "cpu")

@@ -181,7 +181,7 @@ def test_a_data_set_is_prepared_before_it_is_trained_on(sngan: Any, home: Path, 
     done = sngan(*given)
     assert done.code == 0, done.err
     assert "folder: 4 pictures of 8 px, 2 classes, content " in done.err
-    assert "1 pictures were skipped, such as cat/torn.png" in done.err
+    assert "Skipped 1 picture, such as cat/torn.png" in done.err
     folder = Path(done.out.strip())
     assert np.load(folder / "images.npy").shape == (4, 8, 8, 3)
     before = (folder / "images.npy").stat().st_mtime_ns

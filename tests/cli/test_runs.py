@@ -30,6 +30,7 @@ def add_run(
     is_score: float | None = None,
     protocol: str = "a n=10",
     protocol_name: str | None = None,
+    weights_of_g: str | None = None,
     **settings: Any,
 ) -> str:
     tags = settings.pop("tags", ())
@@ -49,7 +50,8 @@ def add_run(
             run.id,
             Score(metric="is", step=100, value=is_score, std=0.25, higher_is_better=True, protocol=protocol,
                   evidence={"extractor": "shapes-cnn", "weights_sha256": "f" * 64, "images": 10,
-                            **({"protocol name": protocol_name} if protocol_name else {})}),
+                            **({"protocol name": protocol_name} if protocol_name else {}),
+                            **({"generator_weights": weights_of_g} if weights_of_g else {})}),
         )  # fmt: skip
     store.close(run.id, Status.FINISHED, step=100)
     return run.id
@@ -314,3 +316,32 @@ def test_what_cannot_be_plotted(
     assert done.code == code
     assert message in done.err
     assert not (tmp_path / "x.png").exists()
+
+
+def test_best_scores_of_different_weights_are_said_to_be(sngan: Any, store: Store) -> None:
+    one, other = (add_run(store, is_score=value, weights_of_g=w) for value, w in ((3.0, "raw"), (2.0, "averaged")))
+    said = "is: not all of the same weights of G (averaged; raw)"
+    assert f"{said}: --columns id,is,is.weights tells them" in sngan("runs", "list").err
+    listed = sngan("runs", "list", "--sort", "is", "--columns", "id,is,is.weights")
+    assert [line.split() for line in listed.out.splitlines()[1:]] == [
+        [one, "3.000", "raw"],
+        [other, "2.000", "averaged"],
+    ]
+    assert f"{said}\n" in listed.err
+    assert said in sngan("runs", "list", "--csv", "--columns", "id,is").err
+    assert "is.weights" in sngan("runs", "list", "--csv").out.splitlines()[0]
+    assert said not in sngan("runs", "list", "--limit", 1).err
+    refused = sngan("runs", "list", "--sort", "is.weights")
+    assert (refused.code, "cannot be sorted by 'is.weights'" in refused.err) == (2, True)
+
+
+def test_evidence_is_shown_with_six_digits_and_kept_with_all(sngan: Any, store: Store) -> None:
+    run = add_run(store, is_score=1.0)
+    evidence = {"difference of features from fp32": 0.0049190549179911606}
+    score = Score(
+        metric="kid", step=1, value=0.5, std=None, higher_is_better=False, protocol="a n=10", evidence=evidence
+    )
+    store.add_score(run, score)
+    assert re.search(r"difference of features from fp32 +0\.00491905\n", sngan("runs", "show", run).out)
+    shown = sngan("runs", "show", run, "--json").json["scores"]
+    assert evidence in [score["evidence"] for score in shown]

@@ -165,7 +165,7 @@ def test_too_many_broken_pictures_end_the_work_early(tmp_path: Path) -> None:
 
 
 def test_no_readable_picture(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^None of the 2 pictures can be read, such as 0\.png: torn; 1\.png: torn\.$"):
+    with pytest.raises(DataError, match=r"^None of 2 pictures can be read, such as 0\.png: torn; 1\.png: torn\.$"):
         prepare(Numbered(2, broken=[0, 1], allowed=100), 4, tmp_path)
 
 
@@ -220,7 +220,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", opened)
         with pytest.raises(
-            DataError, match=r"cannot be written to .*: No space left on device\. Free some space, or set"
+            DataError, match=r"cannot be written to .*: No space left on device\. Set SNGAN_HOME to a folder"
         ):
             prepare(Numbered(), 4, tmp_path)
     assert list(tmp_path.iterdir()) == []

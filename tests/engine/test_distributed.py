@@ -117,14 +117,14 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(
     training = Training(tiny(steps=1), data, tmp_path, listener)
     training.run()
     written = checkpoint.read_progress(checkpoint.folder_of(tmp_path / "checkpoints", 1))
-    with pytest.raises(CheckpointError, match=r"trained on 1 devices and can only go on with as many, not with 2"):
+    with pytest.raises(CheckpointError, match=r"trained on 1 device and can only go on with as many, not with 2"):
         written.check(data.data_sha256, 2)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("auto", r"8 devices are asked for, and the GPUs here are 2: choose --devices 2, or --device cpu"),
+        ("auto", r"8 devices asked for, and the GPUs here are 2: choose --devices 2, or --device cpu"),
         ("cuda", r"8 devices are asked for"),
         ("cuda:1", r"The device 'cuda:1' is one, where 8 are to be used: choose --device cuda or --devices 1"),
     ],

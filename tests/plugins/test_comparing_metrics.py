@@ -93,7 +93,47 @@ def test_fid_says_where_images_are_few(both: tuple[Tensor, Tensor]) -> None:
     few = compared(FrechetInceptionDistance(), both[0][:32], both[1])
     assert "32 images for 32 features" in few.remark()
     assert math.isfinite(few.result()[0])
+    assert "20 images for 32 features" in compared(FrechetInceptionDistance(), both[0], both[1][:20]).remark()
     assert compared(FrechetInceptionDistance(), *both).remark() is None
+
+
+def test_kid_says_where_subsets_leave_images_out(both: tuple[Tensor, Tensor]) -> None:
+    values = []
+    for start in (0, 300):
+        few = compared(KernelInceptionDistance(subsets=5, subset_size=2), *(x[start : start + 300] for x in both))
+        assert "subsets = 5 of subset_size = 2 look at 10 of 300 images at most" in few.remark()
+        values.append(few.result()[0])
+    many = [
+        value(KernelInceptionDistance(subsets=50, subset_size=100), *(x[k : k + 300] for x in both)) for k in (0, 300)
+    ]
+    assert abs(values[0] - values[1]) > 10 * abs(many[0] - many[1])
+    assert compared(KernelInceptionDistance(subsets=50, subset_size=100), *both).remark() is None
+
+
+def test_kid_says_where_all_subsets_are_the_same(both: tuple[Tensor, Tensor]) -> None:
+    same = compared(KernelInceptionDistance(subsets=3, subset_size=50), *(x[:50] for x in both))
+    assert same.result()[1] == pytest.approx(0, abs=1e-12)
+    assert "each subset holds all images: the standard deviation over subsets is 0" in same.remark()
+
+
+def test_balls_that_hold_most_images_are_remarked_on() -> None:
+    random = torch.Generator().manual_seed(0)
+    real, other = torch.randn(20, 4, generator=random), torch.randn(20, 4, generator=random) + 2
+    large = compared(Precision(neighbours=19), other, real)
+    assert large.result()[0] == 1.0 != value(Precision(neighbours=1), other, real)
+    assert "a ball holds neighbours = 19 of 20 images" in large.remark()
+    assert compared(Precision(neighbours=2), other, real).remark() is None
+
+
+def test_intra_fid_says_which_part_of_the_classes_it_is_of(both: tuple[Tensor, Tensor]) -> None:
+    labels = torch.cat([torch.zeros(1), torch.ones(200), torch.full((499,), 2)]).long()
+    found = compared(IntraFid(), *both, (labels, labels))
+    assert found.remark() == "1 of 3 classes are left out: they have not two images, both real and generated"
+    many, few = torch.arange(700) % 2, torch.arange(40) % 2
+    assert "20 images of a class for 32 features" in compared(IntraFid(), both[0], both[1][:40], (many, few)).remark()
+    none = compared(IntraFid(), both[0][:3], both[1][:3], (torch.arange(3), torch.arange(3)))
+    assert math.isnan(none.result()[0])
+    assert none.remark() == "3 of 3 classes are left out: they have not two images, both real and generated"
 
 
 def test_the_same_images_are_at_no_distance(both: tuple[Tensor, Tensor]) -> None:
@@ -163,7 +203,7 @@ def test_intra_fid_is_the_fid_of_each_class(both: tuple[Tensor, Tensor]) -> None
     [
         (FrechetInceptionDistance(), 1, "two images at least, not 1"),
         (KernelInceptionDistance(), 999, "needs at least as many generated images, not 999"),
-        (Precision(), 3, r"Precision by 3 neighbours needs more generated images than 3"),
+        (Precision(), 3, r"Precision with neighbours = 3 needs more generated images than 3"),
         (Coverage(), 5, r"--set metrics.coverage.neighbours"),
     ],
 )

@@ -90,3 +90,11 @@ def test_a_class_of_one_picture_does_not_count() -> None:
 def test_one_image_is_refused() -> None:
     with pytest.raises(UsageError, match="two images at least, not 1"):
         Diversity().accumulator(1)
+
+
+def test_classes_that_are_left_out_are_said(real: Features) -> None:
+    assert compared(real, real).remark() is None
+    lone = features(real.pooled[:61], torch.cat([torch.arange(60) % 2, torch.tensor([2])]))
+    found = compared(lone, real)
+    assert found.remark() == "1 of 3 classes are left out: they have not two images, both real and generated"
+    assert [math.isnan(ratio) for ratio in found.per_class()] == [False, False, True]

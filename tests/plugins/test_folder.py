@@ -197,9 +197,7 @@ def test_levels_of_other_types(tmp_path: Path) -> None:
 
 def test_no_readable_picture_says_why(tmp_path: Path) -> None:
     pictures = opened(write(tmp_path / "f", {"a.png": b"x", "b.png": b""}))
-    with pytest.raises(
-        DataError, match=r"None of the 2 pictures in .* can be read, such as a\.png: it is in no picture"
-    ):
+    with pytest.raises(DataError, match=r"None of the pictures in .* can be read, such as a\.png: it is in no picture"):
         Folder().default_side(pictures)
 
 
@@ -350,7 +348,7 @@ def test_a_dead_link_is_a_broken_picture(tmp_path: Path) -> None:
 
 def test_no_readable_picture_has_no_default_side(tmp_path: Path) -> None:
     pictures = opened(write(tmp_path / "f", {"a.png": b"", "b.png": b""}))
-    with pytest.raises(DataError, match=r"None of the 2 pictures in .*/f can be read"):
+    with pytest.raises(DataError, match=r"None of the pictures in .*/f can be read"):
         Folder().default_side(pictures)
 
 
@@ -376,7 +374,7 @@ def test_a_place_without_pictures_says_what_is_expected(tmp_path: Path, files: d
 def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"no archive")
     with pytest.raises(
-        DataError, match=r"a\.zip is neither a folder nor a zip or tar archive that can be read: File is not"
+        DataError, match=r"a\.zip is neither a folder nor a zip or tar archive that can be read \(File is not"
     ):
         opened(tmp_path / "a.zip")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,14 +12,18 @@ from torch import Tensor
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from sngan_cli.contracts import Features, UsageError
-from sngan_plugins.metrics.inception_score import InceptionScore
+from sngan_plugins.metrics.inception_score import InceptionScore, Splits
 
 
-def score(logits: Tensor, splits: int = 1, batch: int = 1000) -> tuple[float, float | None]:
+def scored(logits: Tensor, splits: int = 1, batch: int = 1000) -> Splits:
     accumulator = InceptionScore(splits=splits).accumulator(len(logits))
     for part in logits.split(batch):
         accumulator.add(Features(part, part))
-    return accumulator.result()
+    return accumulator
+
+
+def score(logits: Tensor, splits: int = 1, batch: int = 1000) -> tuple[float, float | None]:
+    return scored(logits, splits, batch).result()
 
 
 def log(*probabilities: float) -> list[float]:
@@ -47,7 +52,7 @@ def test_splits_are_averaged_with_the_deviation_of_the_population() -> None:
     assert score(logits, splits=2) == (pytest.approx(1.5), pytest.approx(0.5))
 
 
-@pytest.mark.parametrize(("images", "splits"), [(500, 10), (503, 10), (100, 1), (7, 7)])
+@pytest.mark.parametrize(("images", "splits"), [(500, 10), (503, 10), (100, 1), (14, 7)])
 def test_agrees_with_torch_fidelity(images: int, splits: int) -> None:
     logits = 3 * torch.randn(images, 12, generator=torch.Generator().manual_seed(0))
     reference = isc_features_to_metric(logits, splits=splits, shuffle=False)
@@ -64,9 +69,35 @@ def test_agrees_with_the_definition_in_float64() -> None:
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"in 10 splits needs at least as many images, not 9: score more of them"):
-        InceptionScore().accumulator(9)
+    with pytest.raises(
+        UsageError, match=r"splits = 10 needs two images in each at least \(20 in all\), not 19: .* Score more"
+    ):
+        InceptionScore().accumulator(19)
+    InceptionScore().accumulator(20)
 
 
 def test_the_protocol_is_the_number_of_splits() -> None:
     assert InceptionScore(splits=3).protocol() == {"splits": 3}
+
+
+def certain(images: int) -> Tensor:
+    """Logits of images that are each certainly of one of ten classes, at random: many of them have a score of 10."""
+    return 1000 * torch.eye(10)[torch.randint(10, (images,), generator=torch.Generator().manual_seed(0))]
+
+
+@pytest.mark.parametrize("per_split", [20, 40])
+def test_small_splits_are_said_to_score_lower_by_about_as_much_as_they_do(per_split: int) -> None:
+    few = scored(certain(200 * per_split), splits=200)
+    remark = few.remark()
+    assert remark is not None
+    found = re.fullmatch(
+        rf"{per_split} images in a split are few: the score is some (\d+)% or more below that of many", remark
+    )
+    assert found is not None
+    lower = 1 - few.result()[0] / 10
+    assert 0.75 * lower < int(found[1]) / 100 <= lower
+
+
+def test_large_splits_and_images_that_are_all_alike_get_no_remark() -> None:
+    assert scored(certain(1000), splits=2).remark() is None
+    assert scored(torch.tensor([log(0.2, 0.3, 0.5)] * 4), splits=2).remark() is None

@@ -85,10 +85,7 @@ class FilePictures(Pictures):
                 return min(size_of(self._files.content(path)))
             except UnreadablePictureError as error:
                 reasons.append(f"{self.name(index)}: {error}")
-        raise DataError(
-            f"None of the {len(self._paths)} pictures in {self._files.place} can be read, such as "
-            f"{'; '.join(reasons[:3])}."
-        )
+        raise DataError(f"None of the pictures in {self._files.place} can be read, such as {'; '.join(reasons[:3])}.")
 
 
 class Files(ABC):
@@ -176,7 +173,8 @@ class _InZip(Files):
                 entries = archive.infolist()
         except Exception as error:  # a damaged archive fails in zipfile, struct, decoding of names, ...
             raise DataError(
-                f"{path} is neither a folder nor a zip or tar archive that can be read: {error}."
+                f"{path} is neither a folder nor a zip or tar archive that can be read ({error}): give the folder or "
+                "archive that holds the pictures."
             ) from error
         for entry in entries:
             _check_entry(path, entry)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from sngan_cli.contracts import Metric, UsageError
-from sngan_plugins.collected import Collected
+from sngan_plugins.collected import Collected, left_out
 
 _ROWS = 1024
 """Features that are compared with all others of their class at a time: what bounds the memory."""
@@ -54,16 +55,21 @@ class SpreadBesideReal(Collected):
 
     def result(self) -> tuple[float, float | None]:
         """Mean over the classes that both have twice at least, over the same for real pictures."""
-        generated, real = self._both()
+        generated, real = self._both
         known = ~(generated.isnan() | real.isnan())
         return (generated[known].mean() / real[known].mean()).item(), None
 
     def per_class(self) -> Sequence[float]:
         """The ratio of each class by itself."""
-        generated, real = self._both()
+        generated, real = self._both
         ratios: list[float] = (generated / real).tolist()
         return ratios
 
+    def remark(self) -> str | None:
+        """Say where classes are left out."""
+        return left_out(self.per_class())
+
+    @cached_property
     def _both(self) -> tuple[Tensor, Tensor]:
         generated = distances_of(self)
         both = torch.full((2, max(len(generated), len(self._real))), torch.nan, dtype=torch.float64)

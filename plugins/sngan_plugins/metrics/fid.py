@@ -73,9 +73,9 @@ class RealMoments(Moments):
     """Moments of real images."""
 
     def result(self) -> Mapping[str, Tensor]:
-        """Mean (D,) and covariance (D, D)."""
+        """Mean (D,), covariance (D, D) and the number of images, a scalar."""
         mean, covariance = self.moments()
-        return {"mean": mean, "covariance": covariance}
+        return {"mean": mean, "covariance": covariance, "images": torch.tensor(self._images)}
 
 
 class MomentsBesideReal(Moments):
@@ -84,17 +84,18 @@ class MomentsBesideReal(Moments):
     def against(self, reference: Mapping[str, Tensor]) -> None:
         """Take in the moments of real images."""
         self._real = reference["mean"], reference["covariance"]
+        self._fewest = min(self._images, int(reference["images"]))
 
     def result(self) -> tuple[float, float | None]:
         """The distance."""
         return frechet_distance(*self.moments(), *self._real), None
 
     def remark(self) -> str | None:
-        """Say where the covariance cannot be of full rank."""
+        """Say where a covariance cannot be of full rank."""
         features = len(self._real[0])
-        if self._images > features:
+        if self._fewest > features:
             return None
-        return f"{self._images} images for {features} features: their covariance is singular, and the FID too high"
+        return f"{self._fewest} images for {features} features: their covariance is singular, and the FID too high"
 
 
 def frechet_distance(mean_1: Tensor, covariance_1: Tensor, mean_2: Tensor, covariance_2: Tensor) -> float:

@@ -12,6 +12,9 @@ from torch.nn.functional import log_softmax
 from sngan_cli.contracts import Features, Field, Metric, UsageError
 from sngan_plugins.logits import class_logits
 
+_BIASED = 0.1
+"""A score that is lower by so large a part of it than that of many images is remarked on."""
+
 
 class InceptionScore(Metric, contract=1):
     """Inception Score: exp(E[KL(p(y|x) || p(y))]), averaged over splits (Salimans et al., 2016)."""
@@ -21,10 +24,11 @@ class InceptionScore(Metric, contract=1):
 
     def accumulator(self, images: int) -> Splits:
         """Start a score over `images` images."""
-        if images < self.splits:
+        if images < 2 * self.splits:
             raise UsageError(
-                f"An Inception Score in {self.splits} splits needs at least as many images, not {images}: score "
-                "more of them, or lower --set metrics.is.splits."
+                f"An Inception Score with splits = {self.splits} needs two images in each at least ({2 * self.splits} "
+                f"in all), not {images}: that of one image is 1, whatever it shows. Score more of them, or lower "
+                "--set metrics.is.splits."
             )
         return Splits(images, self.splits)
 
@@ -40,6 +44,7 @@ class Splits:
         self._ends = [(k + 1) * images // splits for k in range(splits)]
         self._seen = 0
         self._sum_p: list[Tensor | float] = [0.0] * splits
+        self._sum_squares: list[Tensor | float] = [0.0] * splits
         self._sum_plogp = [0.0] * splits
         self._counts = [0] * splits
 
@@ -52,6 +57,7 @@ class Splits:
             part, log_p = log_p[:room], log_p[room:]
             p = part.exp()
             self._sum_p[split] = self._sum_p[split] + p.sum(0).cpu()
+            self._sum_squares[split] = self._sum_squares[split] + p.square().sum(0).cpu()
             self._sum_plogp[split] += (p * part).sum().item()
             self._counts[split] += len(part)
             self._seen += len(part)
@@ -60,6 +66,25 @@ class Splits:
         """Mean over the splits, and their standard deviation (of the population, as is usual for this score)."""
         scores = torch.tensor([self._score(k) for k in range(len(self._ends))], dtype=torch.float64)
         return scores.mean().item(), scores.std(correction=0).item()
+
+    def remark(self) -> str | None:
+        """Say where splits are so small that the score is far below that of many images."""
+        lower = 1 - math.exp(-sum(map(self._bias, range(len(self._ends)))) / len(self._ends))
+        if lower < _BIASED:
+            return None
+        return (
+            f"{min(self._counts)} images in a split are few: the score is some {lower:.0%} or more below that of many"
+        )
+
+    def _bias(self, split: int) -> float:
+        """What the entropy of q, estimated from N images, lacks: sum over classes of Var(p) / q / 2 N, to first order.
+
+        The second-order term of the entropy's expansion about the true q (Miller, 1955, has it of counts).
+        """
+        count, p = self._counts[split], torch.as_tensor(self._sum_p[split])
+        seen = p > 0
+        spread = (torch.as_tensor(self._sum_squares[split])[seen] / p[seen] - p[seen] / count).sum().item()
+        return spread / (2 * count)
 
     def _score(self, split: int) -> float:
         """exp(mean of sum p log p, less sum q log q), with q the mean of p."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sngan_cli.contracts import Metric
-from sngan_plugins.collected import Collected
+from sngan_plugins.collected import Collected, left_out
 from sngan_plugins.metrics.fid import check_images, frechet_distance, moments_of
 
 
@@ -41,11 +42,12 @@ class RealClasses(Collected):
     """Moments of each class of real images."""
 
     def result(self) -> Mapping[str, Tensor]:
-        """Mean (D,) and covariance (D, D) of each class, by its number; none of a class of fewer than two images."""
+        """Mean (D,), covariance (D, D) and number of images of each class of two at least, by the class's number."""
         found: dict[str, Tensor] = {}
         for label, features in enumerate(self.by_class()):
             if len(features) > 1:
                 found[f"mean {label}"], found[f"covariance {label}"] = moments_of(features)
+                found[f"images {label}"] = torch.tensor(len(features))
         return found
 
 
@@ -58,21 +60,27 @@ class ClassesBesideReal(Collected):
 
     def result(self) -> tuple[float, float | None]:
         """Mean of the distances of the classes that have two images at least on both sides."""
-        known = [value for value in self.per_class() if not math.isnan(value)]
+        known = [value for value in self._distances if not math.isnan(value)]
         return (sum(known) / len(known) if known else torch.nan), None
 
     def remark(self) -> str | None:
-        """Say where the covariance of a class cannot be of full rank."""
-        classes = self.by_class()
-        fewest, features = min(map(len, classes)), classes[0].shape[1]
-        if fewest > features:
-            return None
-        return (
+        """Say where classes are left out, and where the covariance of one cannot be of full rank."""
+        generated = [len(images) for images in self.by_class()]
+        real = [int(self._real.get(f"images {label}", 0)) for label in range(len(generated))]
+        fewest = min((count for count in (*generated, *real) if count > 1), default=math.inf)
+        features = self.features().shape[1]
+        singular = (
             f"{fewest} images of a class for {features} features: covariances are singular, and the distance too high"
         )
+        said = [left_out(self._distances), singular if fewest <= features else None]
+        return "; ".join(filter(None, said)) or None
 
     def per_class(self) -> Sequence[float]:
         """The distance of each class."""
+        return self._distances
+
+    @cached_property
+    def _distances(self) -> list[float]:
         found = []
         for label, features in enumerate(self.by_class()):
             if len(features) < 2 or f"mean {label}" not in self._real:

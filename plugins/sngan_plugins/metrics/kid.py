@@ -70,6 +70,18 @@ class Subsets(CollectedBesideReal):
         values = torch.tensor(found, dtype=torch.float64)
         return values.mean().item(), values.std(correction=0).item()
 
+    def remark(self) -> str | None:
+        """Say where subsets leave images out, or are all the same."""
+        fewest, most = sorted((len(self.features()), len(self.real)))
+        if self._subsets * self._size < most:
+            return (
+                f"subsets = {self._subsets} of subset_size = {self._size} look at {self._subsets * self._size} of "
+                f"{most} images at most: more of either make the KID less random"
+            )
+        if self._subsets > 1 and self._size == fewest == most:
+            return "each subset holds all images: the standard deviation over subsets is 0, whatever the images are"
+        return None
+
 
 def squared_mmd(x: Tensor, y: Tensor) -> float:
     """Unbiased estimate of MMD^2 between x (N, D) and y (N, D) by the kernel (x.y / D + 1)^3, in float64."""
