@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
 
+_LEAST = 3
+"""Columns of the terminal that a column of a table needs at least, if it may fold or be cut."""
 WIDE = 10_000
 """Columns where there is no terminal: a table in a file or pipe is never cut."""
 
@@ -66,10 +68,11 @@ def print_table(
     """Print rows under a line of column names, `right` columns aligned right.
 
     On a terminal long cells fold, except in `whole` columns, which keep their width, and in `cut` ones, which end in an
-    ellipsis; `styles` colours cells by their text. Elsewhere every line is whole and plain.
+    ellipsis; `styles` colours cells by their text. Elsewhere, and where these do not fit, lines are whole and plain.
     """
-    if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    least = [w if c in whole else min(w, _LEAST) for w, c in zip(widths, columns, strict=True)]
+    if not sys.stdout.isatty() or sum(least) + len(least) - 1 > stdout().width:
         for row in (columns, *rows):
             cells = [
                 cell.rjust(w) if c in right else cell.ljust(w) for cell, w, c in zip(row, widths, columns, strict=True)

@@ -163,7 +163,8 @@ def test_list_and_show(sngan: Any, mine: Path) -> None:
     assert line.split() == ["mine", "trained", "shapes", "8", "10", f"{own['accuracy']:.4f}", own["weights_sha256"][:8],
                             "here"]  # fmt: skip
     text = sngan("extractors", "show", "mine").out
-    assert f"accuracy: {own['accuracy']}" in text
+    assert f"accuracy: {own['accuracy']:.6g}\n" in text
+    assert f"seconds: {shown['seconds']:.6g}\n" in text
     assert "  images: 120" in text
     missing = sngan("extractors", "show", "mime")
     assert (missing.code, missing.err) == (3, "error: There is no extractor 'mime'. Did you mean 'mine'?\n")

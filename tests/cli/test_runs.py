@@ -234,6 +234,23 @@ def test_on_a_terminal_a_run_has_one_line_however_long_its_name(
     assert "…" in lines[3]
 
 
+def test_on_a_terminal_too_narrow_for_the_scores_no_id_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = add_run(store, "a name", is_score=1.0)
+    for metric in ("fid", "kid", "coverage", "diversity", "intra-fid", "precision"):
+        score = Score(
+            metric=metric, step=1, value=0.5, std=None, higher_is_better=False, protocol="a n=10", evidence={}
+        )
+        store.add_score(run, score)
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal, program_end = os.openpty()
+    command = [sys.executable, "-m", "sngan_cli", "runs", "list"]
+    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
+    os.close(program_end)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert re.search(rf"{run}  a name  shapes .*finished +0\.500", shown)
+
+
 def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:
     add_run(store, "[red]x[/red] :smile:", tags=("[b]",))
     assert "[red]x[/red] :smile:" in sngan("runs", "list").out

@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(
     ("name", "message"),
     [
         ("auto", r"8 devices asked for, and the GPUs here are 2: choose --devices 2, or --device cpu"),
-        ("cuda", r"8 devices are asked for"),
+        ("cuda", r"8 devices asked for"),
         ("cuda:1", r"The device 'cuda:1' is one, where 8 are to be used: choose --device cuda or --devices 1"),
     ],
 )
