@@ -129,6 +129,7 @@ def enter(name: str, row: Row, settings: Settings) -> Step | None:
     """Make a contestant such as `ours-fp32`; None where there is no such one for these networks."""
     maker, _, precision = name.rpartition("-")
     torch.manual_seed(0)
+    set_precision(precision, settings.device)  # a graph keeps that in which it is recorded
     step = MAKERS[maker](row, settings, precision)
     if step is None:
         return None

@@ -181,7 +181,7 @@ class WeightConstraint(Protocol):
     """
 
     def advance(self) -> None:
-        """Bring the state up to date with the weight."""
+        """Bring the state up to date with the weight, written into the tensors that it is in."""
 
 
 # Losses --------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ FORMAT = 2
 """Version of the files below and of the way pictures are read and resized: another one makes another cache."""
 _CHUNK = 16
 """Pictures that a thread decodes at a time; an interruption waits for them."""
+_TRIED = 8
+"""Chunks that are decoded by one thread, and by all, to see which is quicker."""
 
 
 @dataclass(frozen=True)
@@ -145,18 +147,31 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _decode_all(pictures: Pictures, side: int, workers: int) -> Generator[_Chunk, None, None]:
-    """Decode in threads, a few chunks ahead, and yield in order.
+    """Decode in threads, and yield in order.
 
-    Threads suffice: decoders release the interpreter, and nothing has to be copied between processes.
+    Decoders release the interpreter; of small pictures they need it more than that, and threads that wait for it cost
+    more than they gain. So a few pictures are decoded by one thread, a few by all, and the rest by the quicker way.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+    starts = range(0, len(pictures), _CHUNK)
+    yield from _decode(pictures, side, starts[:1], 1)  # the first picture loads decoders: it is not timed
+    done, seconds = 1, dict[int, float]()
+    for threads in (1, workers):
+        begun = time.perf_counter()
+        yield from _decode(pictures, side, starts[done : done + _TRIED], threads)
+        done, seconds[threads] = done + _TRIED, time.perf_counter() - begun
+    yield from _decode(pictures, side, starts[done:], min(seconds, key=seconds.__getitem__))
+
+
+def _decode(pictures: Pictures, side: int, starts: Sequence[int], threads: int) -> Generator[_Chunk, None, None]:
+    """Decode the chunks that begin there, a few ahead of what is asked for."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         # Decoders warn of flaws in pictures that they can read. Filters are the process's: threads must not set them.
         warnings.simplefilter("ignore")
         ahead: deque[Future[_Chunk]] = deque()
         try:
-            for start in range(0, len(pictures), _CHUNK):
+            for start in starts:
                 ahead.append(pool.submit(_decode_chunk, pictures, side, start))
-                if len(ahead) > 4 * workers:
+                if len(ahead) > 4 * threads:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()

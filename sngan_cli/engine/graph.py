@@ -21,11 +21,11 @@ from sngan_cli.engine.step import Losses, iteration
 
 LEAST = 50
 """Iterations that are to come where one is recorded: recording takes as long as four."""
-TOLERANCE = 0.5
+TOLERANCE = 0.1
 """How far weights may be from where the plain iteration moved them, as a part of that way.
 
-Rounding in another order costs a few hundredths at most, for Adam's first updates are signs of gradients; a graph that
-leaves out an update, or draws other random numbers, is off by the whole way.
+On some devices the plain iteration itself comes out differently each time: what two of them differ by is allowed
+threefold, if that is more. An update of n_dis = 5 that is left out is off by a fifth, other random numbers by all.
 """
 
 Iteration = Callable[[], Losses]
@@ -55,7 +55,7 @@ def recorded(gan: Gan, real: ImageStream, config: RunConfig, recorder: Recorder)
 
     Raises `UnrecordableError` where it cannot be recorded, or does something else.
     """
-    given = GivenBatches(real, config)
+    given, places = GivenBatches(real, config), _places(gan)
 
     def work() -> Losses:
         given.rewind()
@@ -64,15 +64,17 @@ def recorded(gan: Gan, real: ImageStream, config: RunConfig, recorder: Recorder)
     drawn = real.drawn
     try:
         given.fill()
+        before, plain = _weights(gan), list[list[Tensor]]()
         for strictly in (False, True):  # first work looks for memory and kernels, and may wait for the device
             with gan.rehearsal():
-                before = _weights(gan)
                 expected = recorder.rehearse(work, strictly=strictly)
-                plain = _weights(gan)
+                plain.append(_weights(gan))
         with gan.rehearsal():
             replay, losses = _recorded(gan, work, recorder)
             replay()
             _compare(before, plain, _weights(gan), expected, losses)
+        if _places(gan) != places:
+            raise RuntimeError("it puts new tensors in the place of its state, where it has to write into the old ones")
     except RuntimeError as error:
         raise UnrecordableError(str(error).partition("\n")[0]) from error
     finally:
@@ -125,27 +127,28 @@ class CudaRecorder:
     def rehearse(self, work: Iteration, *, strictly: bool) -> Losses:
         """Do work on the stream that it will be recorded on, where libraries make themselves ready."""
         with self._beside():
-            torch.cuda.set_sync_debug_mode("error" if strictly else "default")
+            _mind_waiting("error" if strictly else "default")
             try:
                 return work()
             finally:
-                torch.cuda.set_sync_debug_mode("default")
+                _mind_waiting("default")
 
     def record(self, work: Iteration) -> tuple[Callable[[], None], Losses]:
         """Record work in a graph with memory of its own."""
         graph = torch.cuda.CUDAGraph()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # since torch 2.12 generators are found by themselves
-            graph.register_generator_state(self._random)
         try:
-            # Other threads, such as the one that reads ahead, may go on with the device meanwhile.
-            with self._beside(), torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                losses = work()
-        except RuntimeError:
+            with self._beside():
+                if torch.__version__ < (2, 14):  # type: ignore[operator]  # later ones find generators by themselves
+                    graph.register_generator_state(self._random)
+                # Other threads, such as the one that reads ahead, may go on with the device meanwhile.
+                with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                    losses = work()
+        except RuntimeError as error:
             # A recording that breaks off leaves generators as if it went on: they go on with states of their own.
-            for generator in (self._random, torch.cuda.default_generators[torch.cuda.current_device()]):
+            for generator in (self._random, torch.cuda.default_generators[self._stream.device_index]):
                 generator.graphsafe_set_state(torch.Generator(self._device).graphsafe_get_state())
-            raise
+            # That the recording is broken is said in place of what broke it.
+            raise RuntimeError(str(error.__context__ or error)) from error
         return graph.replay, losses
 
     @contextmanager
@@ -153,8 +156,17 @@ class CudaRecorder:
         usual = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(usual)
         with torch.cuda.stream(self._stream):
-            yield
-        usual.wait_stream(self._stream)
+            try:
+                yield
+            finally:
+                usual.wait_stream(self._stream)  # what an error has left under way must not outlast its undoing
+
+
+def _mind_waiting(mode: str) -> None:
+    """Say whether torch raises an error where the host waits for the device."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode")  # it tells once that it is a prototype
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 def _recorded(gan: Gan, work: Iteration, recorder: Recorder) -> tuple[Callable[[], None], Losses]:
@@ -174,12 +186,21 @@ def _weights(gan: Gan) -> list[Tensor]:
     return [torch.cat([p.detach().flatten() for p in network.parameters()]) for network in networks]
 
 
+def _places(gan: Gan) -> list[int]:
+    """Where in memory that lies which training goes on from."""
+    return [t.data_ptr() for file, tensors in gan.state().items() if file != "random" for t in tensors.values()]
+
+
 def _compare(
-    before: list[Tensor], plain: list[Tensor], replayed: list[Tensor], expected: Losses, losses: Losses
+    before: list[Tensor], plain: list[list[Tensor]], replayed: list[Tensor], expected: Losses, losses: Losses
 ) -> None:
-    """Raise `RuntimeError` where the replayed iteration has not done what the plain one has."""
-    for name, start, end, found in zip(("generator", "discriminator"), before, plain, replayed, strict=True):
-        off = ((found - end).norm() / (end - start).norm()).item()
-        if not off < TOLERANCE:
-            raise RuntimeError(f"replayed, it moves the {name} elsewhere: {off:.0%} of the way off")
-    torch.testing.assert_close(losses.discriminator, expected.discriminator, rtol=0.1, atol=0.1)
+    """Raise `RuntimeError` where the replayed iteration has not done what the plain one has, twice."""
+    for name, start, once, twice, found in zip(("generator", "discriminator"), before, *plain, replayed, strict=True):
+        way, chance, off = ((a - b).norm().item() for a, b in ((twice, start), (once, twice), (found, twice)))
+        if not off <= max(TOLERANCE * way, 3 * chance):  # so that NaN is refused
+            raise RuntimeError(f"replayed, it moves the {name} elsewhere: {off:.3g} off a way of {way:.3g}")
+    for name, loss, wanted in zip(
+        "DG", *((each.discriminator, each.generator) for each in (losses, expected)), strict=True
+    ):
+        if not (loss - wanted).abs() <= 0.1 * (1 + wanted.abs()):
+            raise RuntimeError(f"replayed, it has the loss {loss.item():.4g} of {name}, not {wanted.item():.4g}")

@@ -52,23 +52,28 @@ def test_a_data_set_that_does_not_fit_streams_from_the_host(
 GRAPHED: dict[str, Any] = {"device": "cuda", "precision": "fp32", "conditional": True, "ema": 0.9, "flip": True}
 
 
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    "settings", [{}, {"precision": "bf16"}, {"fakes": "reused", "g_batch_size": 8}, {"log_every": 3}], ids=str
+)
 def test_a_graph_trains_as_the_plain_step_does(
-    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, settings: Any, streams: bool
 ) -> None:
     """Up to rounding, of which Adam makes much: losses of a few steps are near, and random numbers the same."""
     monkeypatch.setattr(graph, "LEAST", 1)
+    if streams:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 1))
     trained = {}
     for compile_ in ("off", "auto"):
-        trained[compile_] = Training(tiny(**GRAPHED, compile=compile_), data, tmp_path / compile_, listener)
+        trained[compile_] = Training(tiny(**GRAPHED | settings, compile=compile_), data, tmp_path / compile_, listener)
         assert trained[compile_].run() == Result("finished", 8)
     assert not [event for event in listener.events if isinstance(event, Noticed)]
     losses = [event.losses for event in listener.events if isinstance(event, Stepped) and event.losses]
     half = len(losses) // 2
     for plain, replayed in zip(losses[:half], losses[half:], strict=True):
-        assert replayed == pytest.approx(plain, rel=0.02, abs=0.02)
+        assert replayed == pytest.approx(plain, rel=0.05, abs=0.05)
     plain, replayed = (training.gan.state() for training in trained.values())
-    for name, tensor in plain["random"].items():
-        assert torch.equal(replayed["random"][name], tensor), name
+    assert torch.equal(replayed["random"]["gan"], plain["random"]["gan"])
     assert {name: t.item() for name, t in plain["optimizer_d"].items() if name.endswith(".step")} == {
         name: t.item() for name, t in replayed["optimizer_d"].items() if name.endswith(".step")
     }
@@ -110,6 +115,8 @@ def test_a_step_that_cannot_be_a_graph_trains_without(
     plain = Training(tiny(**GRAPHED, compile="off"), data, tmp_path / "plain", listener)
     plain.run()
     assert torch.equal(training.gan.random.get_state(), plain.gan.random.get_state())
+    for name, tensor in plain.gan.discriminator.state_dict().items():
+        torch.testing.assert_close(training.gan.discriminator.state_dict()[name], tensor, rtol=0.05, atol=0.005)
 
 
 def test_a_graph_of_compiled_networks(
