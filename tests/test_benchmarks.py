@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,16 @@ def test_the_plain_step_trains_the_same_losses(
         expected += [loss.item() for loss in theirs]
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
     assert abs(found[2] - found[0]) > 2e-3  # they have moved by much more
+
+
+def test_the_table_has_every_row_that_was_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    importlib.import_module("table").main()
+    told = capsys.readouterr().out
+    texts = [path.read_text(encoding="utf-8") for path in (benchmarks / "results").glob("*.jsonl")]
+    kept = [json.loads(line) for text in texts for line in text.splitlines()]
+    assert len(kept) > 10
+    assert all(f"| `{line['row']}` |" in told for line in kept)
