@@ -218,6 +218,8 @@ def _other_drawing(block: Measured, run: Run) -> str | None:
         return f"it is unconditional, and classes were drawn by labels={words['labels']}"
     if words.get("classes") == "one" and conditional:
         return "it is conditional, and all images were taken for one class"
+    if not conditional and any(score.evidence.get("classes") for score in block.scores):
+        return "it is unconditional, and each class was measured by itself"
     if not run.config.get("ema") and all(entry.weights.startswith("averaged") for entry in block.entries):
         return "it keeps no averaged weights (ema = 0)"
     return None

@@ -60,7 +60,9 @@ def evaluate(
         ),
     ] = None,
     weights: WhichWeights = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the latents (default: the run's).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of the latents (default: the run's).")
+    ] = None,
     labels: Annotated[
         Labels | None, typer.Option(help="Classes that are drawn: each as often (even), or as often as in the data.")
     ] = None,

@@ -86,12 +86,10 @@ def describe(device: torch.device) -> str:
 
 
 def settle_on_cpu() -> list[str]:
-    """Set what quickens work on a CPU, where the user has not; says in words what was set."""
-    said = []
-    if (threads := fit_threads()) is not None:
-        said.append(
-            f"torch uses {threads} threads, this container's share of the processors; OMP_NUM_THREADS overrides"
-        )
+    """Set what quickens work on a CPU, where the user has not; says in words how things stand then."""
+    fitted = fit_threads() is not None
+    share = ", this container's share of the processors; OMP_NUM_THREADS overrides" if fitted else ""
+    said = [f"torch uses {counted(torch.get_num_threads(), 'thread')}{share}"]
     if keep_freed_memory():
         said.append("glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not")
     return said

@@ -187,6 +187,8 @@ KID = "inception-v3@1 n=5000 real=400 subset_size=500 subsets=100"
          "it is unconditional, and classes were drawn by labels=data"),
         ("x@1 classes=one distance=euclidean n=5000 real=5000", "diversity", {}, {"conditional": True},
          "it is conditional, and all images were taken for one class"),
+        ("x@1 distance=euclidean n=5000 real=5000", "diversity", {"classes": {"cat": 0.4, "dog": 0.6}}, {},
+         "it is unconditional, and each class was measured by itself"),
         ("x@1 n=5000 splits=10", "is", {"generator_weights": "averaged"}, {"ema": 0.0},
          "it keeps no averaged weights (ema = 0)"),
         ("x@1 n=5000 splits=2501", "is", {}, {}, "needs two images in each at least (5002 in all), not 5000"),

@@ -112,9 +112,10 @@ def test_threads_are_as_many_as_a_container_s_quota_feeds(
 
 def test_what_is_set_on_a_cpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "fit_threads", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(device, "keep_freed_memory", lambda: True)
     one, other = device.settle_on_cpu()
-    assert one.startswith("torch uses 2 threads")
+    assert one.startswith("torch uses 2 threads, this container's share of the processors")
     assert other.startswith("glibc keeps freed memory")
 
 
