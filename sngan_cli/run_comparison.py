@@ -48,7 +48,7 @@ def no_common_protocol(compared: Sequence[Compared], metric: str) -> str:
         own = [block for block in measured(compared, metric) if each.run.id in block.runs]
         unmeasured = "not measured" if each.has_checkpoint else "not measured, and without a checkpoint that could be"
         said = "; ".join(protocol_in_words(block.protocol, block.scores) for block in own) or unmeasured
-        lines.append(f"  {_called(each)}: {said}")
+        lines.append(f"  {_called(each.run)}: {said}")
     commands, refusals = _proposed(proposals_to_share(compared, metric))
     heading = ["To measure by one:"] if commands else []
     return "\n".join([*lines, *heading, *(f"  {command}" for command in commands), *refusals])
@@ -68,9 +68,9 @@ def _print_settings(compared: Sequence[Compared]) -> None:
         console.say("They differ in no setting.")
     for each in compared:
         if each.run.reason:
-            console.say(f"{_called(each)} {each.run.status.value}: {each.run.reason}")
+            console.say(f"{_called(each.run)} {each.run.status.value}: {each.run.reason}")
         if not each.has_checkpoint:
-            console.say(f"{_called(each)} has no checkpoint that could be measured.")
+            console.say(f"{_called(each.run)} has no checkpoint that could be measured.")
 
 
 def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
@@ -97,7 +97,7 @@ def _print_missing(block: Measured, compared: Sequence[Compared]) -> None:
     if len(block.runs) == 1:
         console.say("Only this run was measured by this protocol: it compares with none of the others.")
     else:
-        others = ", ".join(_called(each) for each in compared if each.run.id in block.missing)
+        others = ", ".join(_called(each.run) for each in compared if each.run.id in block.missing)
         console.say(f"Not measured by this protocol, so not comparable with these: {others}.")
     _say_proposals("To measure by it:", proposals_to_measure(block, compared) or ())
 
@@ -120,11 +120,7 @@ def _cells(block: Measured, score: Score, *, last: bool) -> list[str]:
     return [f"{mark}{score.value:.4f}{deviation}", str(score.step)]
 
 
-def _called(each: Compared) -> str:
-    return _named(each.run)
-
-
-def _named(run: Run) -> str:
+def _called(run: Run) -> str:
     return run.id + (f" ({run.name})" if run.name else "")
 
 
@@ -142,5 +138,5 @@ def _proposed(proposals: Sequence[Proposal]) -> tuple[list[str], list[str]]:
     """Commands to give, and why there is none for other runs."""
     return (
         [proposal.command for proposal in proposals if proposal.refusal is None],
-        [f"{_named(p.run)} cannot be measured so: {p.refusal}." for p in proposals if p.refusal is not None],
+        [f"{_called(p.run)} cannot be measured so: {p.refusal}." for p in proposals if p.refusal is not None],
     )

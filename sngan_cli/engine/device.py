@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from sngan_cli.errors import UsageError
-from sngan_cli.wording import counted
+from sngan_cli.wording import counted, first_line
 
 
 def resolve_device(name: str) -> torch.device:
@@ -66,10 +66,9 @@ def check_compiler(device: torch.device) -> None:
     try:
         torch.compile(next_to_nothing)(torch.zeros(8, device=device))
     except Exception as error:  # no compiler, an unknown processor, a Python that torch does not know yet, ...
-        reason = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"torch.compile does not work here ({type(error).__name__}: {reason}): leave --compile on out, or install "
-            "what is missing, such as a C++ compiler."
+            f"torch.compile does not work here ({type(error).__name__}: {first_line(error)}): leave --compile on out, "
+            "or install what is missing, such as a C++ compiler."
         ) from error
 
 

@@ -18,6 +18,7 @@ from sngan_cli.config import RunConfig
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import Losses, iteration
+from sngan_cli.wording import first_line
 
 LEAST = 50
 """Iterations that are to come where one is recorded: recording takes as long as four."""
@@ -76,7 +77,7 @@ def recorded(gan: Gan, real: ImageStream, config: RunConfig, recorder: Recorder)
         if _places(gan) != places:
             raise RuntimeError("it puts new tensors in the place of its state, where it has to write into the old ones")
     except RuntimeError as error:
-        raise UnrecordableError(str(error).partition("\n")[0]) from error
+        raise UnrecordableError(first_line(error)) from error
     finally:
         real.drawn = drawn
 

@@ -37,6 +37,7 @@ from sngan_cli.events import (
     Scoring,
     Stepped,
 )
+from sngan_cli.wording import first_line
 
 
 class LabelledImages(features.RealImages, Protocol):
@@ -281,5 +282,4 @@ def _explained(step: int) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        reason = str(error).strip().partition("\n")[0]
-        raise SnganError(f"The networks cannot be compiled ({reason}): leave --compile on out.") from error
+        raise SnganError(f"The networks cannot be compiled ({first_line(error)}): leave --compile on out.") from error
