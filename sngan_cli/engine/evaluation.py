@@ -111,13 +111,15 @@ def generated(
     outside is touched.
     """
     z = sampling.latents(generator, samples, drawing.seed, "scores", drawing.truncation)
+    device = next(generator.parameters()).device
+    touched = [device] if device.type == "cuda" else []  # of several GPUs torch would keep the states of all
     y = None
     if frequencies is not None:
         y = sampling.labels(samples, len(frequencies), frequencies if drawing.labels == "data" else None, drawing.seed)
     for start in range(0, samples, sampling.BATCH):
         part = slice(start, start + sampling.BATCH)
         labels = None if y is None else y[part]
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(touched):
             yield sampling.images(generator, z[part], labels), labels
 
 

@@ -90,6 +90,18 @@ def test_labels_are_drawn_evenly_or_as_often_as_in_the_data() -> None:
     assert sorted(drawn) != drawn
 
 
+def test_drawing_leaves_random_states_and_other_devices_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noisy(Plain):
+        def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
+            return super().forward(z, y) + torch.rand(())
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)  # asking either for its state would fail here
+    before = torch.get_rng_state()
+    drawn = [images for images, _ in evaluation.generated(Noisy(), 120, None, Drawing())]
+    assert [len(images) for images in drawn] == [100, 20]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_what_is_unusual_makes_a_protocol_of_its_own() -> None:
     usual = scored(Drawing(), Extraction(Linear(), "linear", CPU), None)
     assert usual.protocol == "linear@cdcdcdcd n=250 splits=2"
