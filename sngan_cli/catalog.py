@@ -32,6 +32,11 @@ _BASES: dict[str, type[Component]] = {
 }
 
 
+def kind_of(component: Component) -> str:
+    """Which kind a component is of, a key of `contracts.GROUPS`."""
+    return next(kind for kind, base in _BASES.items() if isinstance(component, base))
+
+
 @dataclass(frozen=True)
 class Entry:
     """A component as its distribution's metadata announces it; `value` is `module:Class`."""

@@ -73,7 +73,7 @@ def test_its_own_tests_pass(site: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_without_it_the_name_is_unknown() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,12 +15,13 @@ from sngan_cli import console
 if TYPE_CHECKING:
     from sngan_cli.catalog import Catalog, Entry, Loaded
 
-app = typer.Typer(help="The components that are installed, and their options.", no_args_is_help=True)
+app = typer.Typer(help="The components that are installed, and how to write one.", no_args_is_help=True)
 
 Kind = Annotated[
     str | None,
     typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor."),
 ]
+OUTCOMES = {"kept": "green", "broken": "red", "unchecked": "yellow"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -60,6 +64,93 @@ def show(
         return
     for description in shown:
         _print(description)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="Name of a component, or of a package of some.")],
+    kind: Kind = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an option of the component.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds a data set's pictures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a component keeps the promises of its contract, beyond types; exit code 1 where it breaks one."""
+    import tempfile
+
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.config import parse_assignments
+    from sngan_cli.conformance import check as try_
+    from sngan_cli.conformance import promises_of
+    from sngan_cli.errors import ComponentError, UsageError
+    from sngan_cli.wording import counted
+
+    catalog = Catalog.installed()
+    entries = _named(catalog, name, _checked(kind))
+    options = parse_assignments(set_ or ())
+    if options and len(entries) > 1:
+        raise UsageError(f"--set sets options of one component, and {name!r} is {len(entries)}: name one, with --kind.")
+    made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
+    total, rows = sum(len(promises_of(component)) for _, component in made), []
+    with tempfile.TemporaryDirectory() as scratch, console.progress("checking promises") as progress:
+        for entry, component in made:
+            for found in try_(component, Path(scratch), data_dir):
+                rows.append({"kind": entry.kind, "name": entry.name, **vars(found)})
+                progress(len(rows), total)
+    if as_json:
+        console.print_json(rows)
+    else:
+        cells = [[str(value) for value in row.values()] for row in rows]
+        console.print_table(list(rows[0]), cells, styles=OUTCOMES, whole={"kind", "name", "outcome"})
+    broken = sum(row["outcome"] == "broken" for row in rows)
+    if broken:
+        raise ComponentError(f"{broken} of {counted(total, 'promise')} of {name!r} are broken: see above.")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the component, such as least-squares.")],
+    kind: Annotated[
+        str, typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor.")
+    ],
+    into: Annotated[Path, typer.Option(file_okay=False, help="Folder to write the package's own into.")] = Path(),
+) -> None:
+    """Write a package to begin a plugin with: a component that works, its test, and what registers it.
+
+    Prints the package's folder.
+    """
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.errors import UsageError
+    from sngan_cli.scaffold import write
+
+    checked = _checked(kind) or kind
+    for entry in Catalog.installed().entries(checked):
+        if entry.name == name:
+            raise UsageError(
+                f"The {kind} {name!r} is there already, from {entry.distribution} {entry.version}: give another name."
+            )
+    folder = write(checked, name, into)
+    typer.echo(str(folder))
+    console.note(f"Next: pip install -e {shlex.quote(str(folder))} && sngan plugins check {name} --kind {kind}")
+
+
+def _named(catalog: Catalog, name: str, kind: str | None) -> list[Entry]:
+    """The components of this name, or all that a package of this name supplies."""
+    from sngan_cli.errors import UsageError, did_you_mean
+
+    entries = catalog.entries(kind)
+    found = [entry for entry in entries if entry.name == name]
+    found = found or [entry for entry in entries if _normalised(entry.distribution) == _normalised(name)]
+    if not found:
+        known = [word for entry in entries for word in (entry.name, entry.distribution)]
+        raise UsageError(f"There is no component or package {name!r}.{did_you_mean(name, known)}")
+    return found
+
+
+def _normalised(distribution: str) -> str:
+    """A distribution's name as indices compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _checked(kind: str | None) -> str | None:

@@ -6,6 +6,8 @@ import re
 import shlex
 import shutil
 import textwrap
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,31 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sngan: Any, home: Path)
     return run_id
 
 
-def test_every_command_runs(run: str, sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """What `pip install -e` does for a plugin's package: its folder is imported from, its entry points are known."""
+
+    def installed(package: Path) -> None:
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        metadata = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n")
+        points = (
+            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+            for group, entries in project["entry-points"].items()
+        )
+        (metadata / "entry_points.txt").write_text("".join(points))
+        for folder in (tmp_path, package):
+            monkeypatch.syspath_prepend(str(folder))
+        Catalog.installed.cache_clear()
+
+    yield installed
+    Catalog.installed.cache_clear()
+
+
+def test_every_command_runs(
+    run: str, sngan: Any, install: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """New runs are composed but not trained (--dry-run); everything else is done for real, on a small run."""
     typed = commands()
     assert len(typed) > 15
@@ -77,18 +103,23 @@ def test_every_command_runs(run: str, sngan: Any, tmp_path: Path, monkeypatch: p
                 words[words.index("cifar10")] = "shapes"
         done = sngan(*words)
         assert done.code == 0, f"sngan {line}\n{done.err}"
+        if words[:2] == ["plugins", "new"]:
+            install(Path(done.out.strip()))
         if target:
             (tmp_path / target).write_text(done.out, encoding="utf-8")
         if "-o" in words:
-            picture = Path(words[words.index("-o") + 1])
-            if picture.is_dir():
-                assert (picture / "report.html").is_file()
-                continue
-            if picture.suffix == ".svg":
-                assert "<svg" in picture.read_text(encoding="utf-8")
-                continue
-            with Image.open(picture) as image:
-                assert min(image.size) >= 8
+            check_output(Path(words[words.index("-o") + 1]))
+
+
+def check_output(path: Path) -> None:
+    """A report's folder, a plot or a picture."""
+    if path.is_dir():
+        assert (path / "report.html").is_file()
+    elif path.suffix == ".svg":
+        assert "<svg" in path.read_text(encoding="utf-8")
+    else:
+        with Image.open(path) as image:
+            assert min(image.size) >= 8
 
 
 def test_the_experiment_of_ones_own_is_one(sngan: Any, tmp_path: Path) -> None:

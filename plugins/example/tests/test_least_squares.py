@@ -1,8 +1,11 @@
 """Hand-computed values of the loss."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from sngan_cli.conformance import broken
 from sngan_example.least_squares import LeastSquares
 
 
@@ -16,3 +19,7 @@ def test_both_losses_by_hand() -> None:
 
 def test_targets_are_options() -> None:
     assert LeastSquares(real=2.0).generator(torch.tensor([2.0])).item() == 0.0
+
+
+def test_it_keeps_the_promises_of_its_contract(tmp_path: Path) -> None:
+    assert broken(LeastSquares(), tmp_path) == []

@@ -1,0 +1,215 @@
+"""What an architecture promises of its networks, built with every normalisation that is installed.
+
+Networks are as small as their sides allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sngan_cli.conformance.promises import Bench, Promise, about, expect, expect_equal
+from sngan_cli.contracts import Architecture, NetworkShape, Normalization, WeightConstraint
+from sngan_cli.engine.gan import latent_dim
+
+IMAGES, CLASSES = 4, 3
+OWN_CHOICE = Normalization()
+"""Constrains nothing, and leaves features to the architecture."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of network of an architecture, conditional or not."""
+
+    architecture: Architecture
+    kind: Literal["generator", "discriminator"]
+    classes: int | None
+
+    @property
+    def sides(self) -> Sequence[int]:
+        """Sides in pixels that it has, none where there is no such network."""
+        generator = self.kind == "generator"
+        return self.architecture.generator_sides if generator else self.architecture.discriminator_sides
+
+    def build(self, norm: Normalization, seed: int = 0, side: int | None = None) -> nn.Module:
+        """Build the network of a side, by default the smallest."""
+        torch.manual_seed(seed)
+        shape = NetworkShape(side or min(self.sides), self.classes)
+        if self.kind == "generator":
+            return self.architecture.generator(shape, norm)
+        return self.architecture.discriminator(shape, norm)
+
+    def inputs(self, network: nn.Module, side: int | None = None) -> tuple[Tensor, Tensor | None]:
+        """Latents or images, and labels where the network is conditional."""
+        torch.manual_seed(1)
+        y = None if self.classes is None else torch.arange(IMAGES) % self.classes
+        if self.kind == "generator":
+            return torch.randn(IMAGES, latent_dim(network)), y
+        side = side or min(self.sides)
+        return torch.rand(IMAGES, 3, side, side) * 2 - 1, y
+
+    def output_shape(self, side: int | None = None) -> tuple[int, ...]:
+        """Of images or logits."""
+        side = side or min(self.sides)
+        return (IMAGES, 3, side, side) if self.kind == "generator" else (IMAGES,)
+
+    def __str__(self) -> str:
+        """Name it in a message."""
+        return f"the {'unconditional' if self.classes is None else 'conditional'} {self.kind}"
+
+
+def offers_a_network(architecture: Architecture, bench: Bench) -> None:
+    """Raise where there is neither a generator nor a discriminator."""
+    sides = (*architecture.generator_sides, *architecture.discriminator_sides)
+    expect(sides, "neither generator_sides nor discriminator_sides has a side")
+
+
+def gives_images_and_logits(case: Case, norm: Normalization) -> None:
+    """Raise where a network gives other shapes, or images outside [-1, 1]."""
+    network = case.build(norm)
+    output = network(*case.inputs(network))
+    expect(output.shape == case.output_shape(), f"it gives {tuple(output.shape)}, not {case.output_shape()}")
+    expect(output.isfinite().all(), "what it gives is not finite")
+    if case.kind == "generator":
+        expect(output.abs().max() <= 1, f"images reach {output.abs().max():.3g}, outside [-1, 1]")
+
+
+def has_every_side(case: Case) -> None:
+    """Raise where a network cannot be built for a side that is announced. Shapes alone, without arithmetic."""
+    for side in case.sides:
+        with about(f"{side} px"), torch.device("meta"):
+            network = case.build(OWN_CHOICE, side=side)
+            output = network(*case.inputs(network, side))
+            expect(output.shape == case.output_shape(side), f"it gives {tuple(output.shape)}")
+
+
+def passes_gradients_on(case: Case, norm: Normalization) -> None:
+    """Raise where a parameter has no finite gradient."""
+    network = case.build(norm)
+    network(*case.inputs(network)).square().sum().backward()
+    idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    expect(not idle, f"no finite gradient reaches {', '.join(idle)}")
+
+
+def lets_every_weight_learn(case: Case) -> None:
+    """Raise where a weight's gradient is 0. (A bias's is where a batch norm follows.)"""
+    network = case.build(OWN_CHOICE)
+    network(*case.inputs(network)).square().sum().backward()
+    idle = [name for name, p in network.named_parameters() if p.ndim > 1 and (p.grad is None or not p.grad.any())]
+    expect(not idle, f"the gradient of {', '.join(idle)} is 0")
+
+
+def looks_at_labels_where_conditional(case: Case) -> None:
+    """Raise where labels change nothing of a conditional network, or something of another."""
+    network = case.build(OWN_CHOICE)
+    with torch.no_grad():
+        for parameter in network.parameters():  # embeddings may begin as the identity
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    x, y = case.inputs(network)
+    if y is None:
+        expect(torch.equal(network(x, None), network(x, torch.arange(IMAGES))), "labels change what it gives")
+    else:
+        expect(not torch.allclose(network(x, y), network(x, (y + 1) % CLASSES)), "labels do not change what it gives")
+
+
+def leaves_constraints_alone(case: Case, norm: Normalization) -> None:
+    """Raise where a pass changes a weight constraint: only the engine advances it."""
+    network = case.build(norm)
+    held = [m for m in network.modules() if isinstance(m, WeightConstraint) and isinstance(m, nn.Module)]
+    before = [deepcopy(module.state_dict()) for module in held]
+    network.train()(*case.inputs(network)).sum().backward()
+    for module, state in zip(held, before, strict=True):
+        expect_equal(module.state_dict(), state)
+
+
+def evaluation_changes_nothing(case: Case, norm: Normalization) -> None:
+    """Raise where a pass in evaluation mode changes a state."""
+    network = case.build(norm).eval()
+    before = deepcopy(network.state_dict())
+    network(*case.inputs(network))
+    expect_equal(network.state_dict(), before)
+
+
+def is_built_from_the_seed(case: Case, norm: Normalization) -> None:
+    """Raise where torch's seed does not decide on the first weights."""
+    expect_equal(case.build(norm).state_dict(), case.build(norm).state_dict())
+
+
+def is_copied_and_restored_whole(case: Case, norm: Normalization) -> None:
+    """Raise where a copy, or a network with the same state dict, gives something else."""
+    network, restored = case.build(norm), case.build(norm, seed=2)
+    x, y = case.inputs(network)
+    network(x, y)  # moves batch statistics, where there are any
+    copy = deepcopy(network)
+    restored.load_state_dict(network.state_dict())
+    expected = network.eval()(x, y)
+    expect(torch.equal(copy.eval()(x, y), expected), "a copy gives something else")
+    expect(torch.equal(restored.eval()(x, y), expected), "restored from its state dict, it gives something else")
+
+
+def takes_any_memory_format(case: Case, norm: Normalization) -> None:
+    """Raise where channels-last gives something else."""
+    network = case.build(norm).eval()
+    x, y = case.inputs(network)
+    expected = network(x, y)
+    network.to(memory_format=torch.channels_last)
+    if x.ndim == 4:
+        x = x.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(network(x, y), expected, rtol=1e-4, atol=1e-4)
+
+
+def runs_in_bf16(case: Case, norm: Normalization) -> None:
+    """Raise where autocast to bfloat16 breaks a pass, or gradients are not in float32."""
+    network = case.build(norm)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(*case.inputs(network))
+    expect(output.shape == case.output_shape() and output.isfinite().all(), "what it gives is not finite")
+    output.float().sum().backward()
+    other = [n for n, p in network.named_parameters() if p.grad is None or p.grad.dtype != torch.float32]
+    expect(not other, f"no gradient in float32 reaches {', '.join(other)}")
+
+
+def _of_each_case(try_: Callable[[Case], None]) -> Callable[[Architecture, Bench], None]:
+    def every(architecture: Architecture, bench: Bench) -> None:
+        for case in _cases(architecture):
+            with about(str(case)):
+                try_(case)
+
+    return every
+
+
+def _with_each_norm(try_: Callable[[Case, Normalization], None]) -> Callable[[Architecture, Bench], None]:
+    def every(architecture: Architecture, bench: Bench) -> None:
+        for case in _cases(architecture):
+            for name, norm in bench.normalizations.items():
+                with about(f"{case} with the normalization {name!r}"):
+                    try_(case, norm)
+
+    return every
+
+
+def _cases(architecture: Architecture) -> Iterator[Case]:
+    kinds: tuple[Literal["generator", "discriminator"], ...] = ("generator", "discriminator")
+    cases = (Case(architecture, kind, classes) for kind in kinds for classes in (None, CLASSES))
+    return (case for case in cases if case.sides)
+
+
+PROMISES = (
+    Promise("there is a generator or a discriminator", offers_a_network),
+    Promise("networks give images in [-1, 1] and logits", _with_each_norm(gives_images_and_logits)),
+    Promise("networks are built for every side that is announced", _of_each_case(has_every_side)),
+    Promise("gradients reach every parameter", _with_each_norm(passes_gradients_on)),
+    Promise("every weight learns", _of_each_case(lets_every_weight_learn)),
+    Promise("labels matter where it is conditional, and only there", _of_each_case(looks_at_labels_where_conditional)),
+    Promise("a pass changes no weight constraint", _with_each_norm(leaves_constraints_alone)),
+    Promise("in evaluation no state changes", _with_each_norm(evaluation_changes_nothing)),
+    Promise("torch's seed decides on the first weights", _with_each_norm(is_built_from_the_seed)),
+    Promise("a copy and a restored network are the same", _with_each_norm(is_copied_and_restored_whole)),
+    Promise("channels-last gives the same", _with_each_norm(takes_any_memory_format)),
+    Promise("bfloat16 gives gradients in float32", _with_each_norm(runs_in_bf16)),
+)

@@ -1,0 +1,81 @@
+"""What an extractor promises: features of each image by itself, whatever its size, and weights that are identified."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, about, expect
+from sngan_cli.contracts import Extractor, LoadedExtractor, TrainableExtractor, UsageError, WeightsUnavailableError
+from sngan_cli.engine.classifier import write_weights
+
+SIDE, CLASSES = 16, 3
+"""Of the untrained network that stands in for a trained one."""
+
+
+def identifies_its_weights(extractor: Extractor, bench: Bench) -> None:
+    """Raise where scores could not say by which weights they are."""
+    found = _loaded(extractor, bench).weights_sha256
+    expect(re.fullmatch(r"[0-9a-f]{64}", found), f"weights_sha256 is {found!r}, not 64 hexadecimal digits")
+
+
+def sees_each_image_by_itself(extractor: Extractor, bench: Bench) -> None:
+    """Raise where an image of some size has no features, or others beside other images."""
+    loaded = _loaded(extractor, bench)
+    for side in (8, 33):
+        images = _images(5, side)
+        with about(f"images of {side} px"):
+            found = loaded(images)
+            counts = len(found.pooled), len(found.logits)
+            expect(counts == (5, 5), f"5 images have {counts[0]} pooled features and {counts[1]} logits")
+            expect(found.pooled.isfinite().all(), "features are not finite")
+            expect(not found.pooled.requires_grad and not found.logits.requires_grad, "features need gradients")
+            alone = loaded(images[3:4])
+            torch.testing.assert_close(alone.pooled[0], found.pooled[3], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(alone.logits[0], found.logits[3], rtol=1e-4, atol=1e-4)
+
+
+def builds_itself_from_its_weights(extractor: Extractor, bench: Bench) -> None:
+    """Raise where a trained network comes back from its file as another one."""
+    if not isinstance(extractor, TrainableExtractor):
+        return
+    network = extractor.network(SIDE, CLASSES).eval()
+    made = _with_weights_of(extractor, network, bench)
+    images = _images(4, SIDE)
+    found = made.load("cpu", bench.scratch)(images).logits
+    torch.testing.assert_close(found, network(images / 127.5 - 1).detach())
+    expect(made.label("its name") == "mine", f"trained as 'mine', it is called {made.label('its name')!r}")
+    try:
+        extractor.network(1, CLASSES)
+    except UsageError:
+        return
+    raise BrokenPromiseError("a network for pictures of 1 px is built, where a UsageError is due")
+
+
+def _loaded(extractor: Extractor, bench: Bench) -> LoadedExtractor:
+    """The extractor on the CPU; one that users train has the weights of an untrained network."""
+    if isinstance(extractor, TrainableExtractor) and extractor.weights is None:
+        extractor = _with_weights_of(extractor, extractor.network(SIDE, CLASSES), bench)
+    try:
+        return extractor.load("cpu", bench.scratch)
+    except WeightsUnavailableError as error:
+        raise UncheckedError(str(error)) from error
+
+
+def _with_weights_of(extractor: TrainableExtractor, network: torch.nn.Module, bench: Bench) -> TrainableExtractor:
+    path = bench.scratch / "weights.safetensors"
+    given = {"weights": path, "sha256": write_weights(network, path), "trained": "mine"}
+    return type(extractor)(**{**dict(extractor), **given})
+
+
+def _images(count: int, side: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=random)
+
+
+PROMISES = (
+    Promise("its weights are identified", identifies_its_weights),
+    Promise("images of any size have features, the same alone and beside others", sees_each_image_by_itself),
+    Promise("one that is trained builds itself from its weights alone", builds_itself_from_its_weights),
+)

@@ -1,0 +1,71 @@
+"""What a loss promises: scalars, means over the batch, that pull real and generated images apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sngan_cli.conformance.promises import Bench, Promise, about, expect
+from sngan_cli.contracts import Loss
+
+
+def gives_finite_scalars(loss: Loss, bench: Bench) -> None:
+    """Raise where a loss is no finite scalar."""
+    real, fake = _logits()
+    for of, value in (("D", loss.discriminator(real, fake)), ("G", loss.generator(fake))):
+        expect_scalar(f"the loss of {of}", value)
+
+
+def is_a_mean(loss: Loss, bench: Bench) -> None:
+    """Raise where the same images twice have another loss than once."""
+    real, fake = _logits()
+    once, of_g = loss.discriminator(real, fake), loss.generator(fake)
+    with about("the loss of D, on twice the real images"):
+        torch.testing.assert_close(loss.discriminator(real.repeat(2), fake), once)
+    with about("the loss of D, on twice the generated images"):
+        torch.testing.assert_close(loss.discriminator(real, fake.repeat(2)), once)
+    with about("the loss of G, on twice the images"):
+        torch.testing.assert_close(loss.generator(fake.repeat(2)), of_g)
+
+
+def pulls_apart(loss: Loss, bench: Bench) -> None:
+    """Raise where gradient descent moves the mean logits the wrong way, from near 0.
+
+    Single ones may move either way: least-squares losses pull logits of generated images that are too low up again.
+    """
+    real, fake = (part.requires_grad_() for part in _logits())
+    on_real, on_fake = (g.sum().item() for g in torch.autograd.grad(loss.discriminator(real, fake), [real, fake]))
+    (for_generator,) = torch.autograd.grad(loss.generator(fake), fake)
+    rise = f"real logits rise by {-on_real:.3g} and generated ones by {-on_fake:.3g} for each unit of the rate"
+    expect(on_real < on_fake, f"D's loss does not pull them apart: {rise}")
+    expect(for_generator.sum() < 0, f"G's loss does not raise its logits: they fall by {for_generator.sum():.3g}")
+
+
+def penalises_by_a_scalar(loss: Loss, bench: Bench) -> None:
+    """Raise where there is a penalty that is no finite scalar."""
+    random = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(2, 4, 3, 8, 8, generator=random).unbind()
+    weight = torch.randn(3, 8, 8, generator=random).requires_grad_()
+    penalty = loss.penalty(lambda images: (images * weight).sum((1, 2, 3)), real, fake)
+    if penalty is not None:
+        expect_scalar("the penalty", penalty)
+
+
+def expect_scalar(what: str, value: Tensor) -> None:
+    """Raise unless value is a finite scalar."""
+    expect(isinstance(value, Tensor) and value.shape == (), f"{what} is no scalar: {value}")
+    expect(value.isfinite(), f"{what} is {value.item()}")
+
+
+def _logits() -> tuple[Tensor, Tensor]:
+    """Logits of 5 real and 3 generated images, near 0."""
+    random = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(5, generator=random), 0.1 * torch.randn(3, generator=random)
+
+
+PROMISES = (
+    Promise("both losses are finite scalars", gives_finite_scalars),
+    Promise("losses are means over the batch", is_a_mean),
+    Promise("D is moved to tell images apart, and G to be taken for real", pulls_apart),
+    Promise("a penalty, where there is one, is a finite scalar", penalises_by_a_scalar),
+)

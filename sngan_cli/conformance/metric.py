@@ -1,0 +1,74 @@
+"""What a metric promises: one value for the same images, however they come, and a protocol that tells it apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+
+from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, expect
+from sngan_cli.contracts import Comparison, Features, Metric, UsageError
+
+IMAGES = 60
+
+
+def gives_any_batches_the_same_value(metric: Metric, bench: Bench) -> None:
+    """Raise where the value depends on how images are divided into batches, or is not finite."""
+    whole = _value(metric, IMAGES)
+    expect(math.isfinite(whole[0]), f"its value is {whole[0]}")
+    for batch in (1, 7, 13):
+        found = _value(metric, batch)
+        expect(all(map(_near, found, whole)), f"in batches of {batch} it is {found}, of {IMAGES} {whole}")
+
+
+def refuses_too_few(metric: Metric, bench: Bench) -> None:
+    """Raise where a score of no images is begun, or refused in other words than `UsageError`'s."""
+    try:
+        metric.accumulator(0)
+    except UsageError as error:
+        expect("image" in str(error), f"that there are too few images is not said: {error}")
+    else:
+        raise BrokenPromiseError("it begins a score of 0 images, and raises no UsageError")
+
+
+def writes_its_protocol_down(metric: Metric, bench: Bench) -> None:
+    """Raise where a setting cannot be part of a protocol's name."""
+    for name, setting in metric.protocol().items():
+        expect(isinstance(setting, int | float | str), f"{name} = {setting!r} is neither a number nor a text")
+
+
+def _near(a: float | None, b: float | None) -> bool:
+    return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _value(metric: Metric, batch: int) -> tuple[float, float | None]:
+    try:
+        accumulator, reference = metric.accumulator(IMAGES), metric.reference(IMAGES)
+    except UsageError as error:
+        raise UncheckedError(f"{IMAGES} images are too few: {error}") from error
+    for features in _images(0, batch):
+        accumulator.add(features)
+    if reference is not None:
+        for features in _images(1, batch):
+            reference.add(features)
+        cast("Comparison", accumulator).against(reference.result())
+    return accumulator.result()
+
+
+def _images(seed: int, batch: int) -> Iterator[Features]:
+    """What an extractor might see in images of three classes, in batches."""
+    random = torch.Generator().manual_seed(seed)
+    pooled, logits = torch.randn(IMAGES, 8, generator=random), 2 * torch.randn(IMAGES, 5, generator=random)
+    labels = torch.arange(IMAGES) % 3
+    for start in range(0, IMAGES, batch):
+        part = slice(start, start + batch)
+        yield Features(pooled[part], logits[part], labels[part])
+
+
+PROMISES = (
+    Promise("the same images in any batches have the same value", gives_any_batches_the_same_value),
+    Promise("a score of no images is refused", refuses_too_few),
+    Promise("its protocol is of numbers and texts", writes_its_protocol_down),
+)

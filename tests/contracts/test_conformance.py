@@ -1,0 +1,592 @@
+"""Each promise is found broken where it is: for each, a component that keeps the others as far as it can."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sngan_cli.catalog import Catalog, kind_of
+from sngan_cli.conformance import broken, check, promises_of
+from sngan_cli.contracts import (
+    GROUPS,
+    Architecture,
+    Component,
+    DataError,
+    Dataset,
+    Extractor,
+    Features,
+    Loss,
+    Metric,
+    NetworkShape,
+    Normalization,
+    Pictures,
+    TrainableExtractor,
+    UsageError,
+)
+
+
+class Sound(Loss, contract=1):
+    """Keeps all promises."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return fake_logits.mean() - real_logits.mean()
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits.mean()
+
+
+class Silent(Sound, contract=1):
+    """Has an option that nothing is said of."""
+
+    margin: float = 1.0
+
+
+class OfTomorrow(Sound, contract=2):
+    """Is written for another contract."""
+
+
+class Unreduced(Sound, contract=1):
+    """Gives a loss for each image."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits
+
+
+class Infinite(Sound, contract=1):
+    """Gives no finite loss."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits.mean() / 0
+
+
+class Summed(Sound, contract=1):
+    """Sums over the batch."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return fake_logits.sum() - real_logits.sum()
+
+
+class Reversed(Sound, contract=1):
+    """Moves G away."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return fake_logits.mean()
+
+
+class Penalising(Sound, contract=1):
+    """Penalises each image."""
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        return torch.ones(len(real))
+
+
+class Constant(Metric, contract=1):
+    """Keeps all promises."""
+
+    def accumulator(self, images: int) -> Any:
+        if images < 1:
+            raise UsageError("no images")
+        return Counted()
+
+    def protocol(self) -> Mapping[str, Any]:
+        return {}
+
+
+class Counted:
+    """Counts images."""
+
+    def __init__(self) -> None:
+        self.images = self.batches = 0
+
+    def add(self, features: Features) -> None:
+        self.images += len(features.pooled)
+        self.batches += 1
+
+    def result(self) -> tuple[float, float | None]:
+        return float(self.images), None
+
+
+class OfBatches(Constant, contract=1):
+    """Counts batches."""
+
+    def accumulator(self, images: int) -> Any:
+        class Batches(type(super().accumulator(1))):  # type: ignore[misc]
+            def result(self) -> tuple[float, float | None]:
+                return float(self.batches), None
+
+        return Batches() if images else super().accumulator(images)
+
+
+class Nothing(Constant, contract=1):
+    """Has no value."""
+
+    def accumulator(self, images: int) -> Any:
+        class NotANumber(Counted):
+            def result(self) -> tuple[float, float | None]:
+                return math.nan, None
+
+        return NotANumber() if images else super().accumulator(images)
+
+
+class OfNoImages(Constant, contract=1):
+    """Scores no images."""
+
+    def accumulator(self, images: int) -> Any:
+        return Counted()
+
+
+class Unwritten(Constant, contract=1):
+    """Has a setting that cannot be written down."""
+
+    def protocol(self) -> Mapping[str, Any]:
+        return {"kernel": object()}
+
+
+class Means(Extractor, contract=1):
+    """Keeps all promises: mean colours."""
+
+    def load(self, device: str, cache: Path) -> Any:
+        return LoadedMeans()
+
+
+class LoadedMeans:
+    """Means over pixels."""
+
+    weights_sha256 = "0" * 64
+
+    def __call__(self, images: Tensor) -> Features:
+        found = images.float().mean((2, 3))
+        return Features(found, found)
+
+
+class Unidentified(Means, contract=1):
+    """Does not say which weights it has."""
+
+    def load(self, device: str, cache: Path) -> Any:
+        loaded = LoadedMeans()
+        loaded.weights_sha256 = "latest"
+        return loaded
+
+
+class Neighbourly(Means, contract=1):
+    """Sees images beside one another."""
+
+    def load(self, device: str, cache: Path) -> Any:
+        class Centred(LoadedMeans):
+            def __call__(self, images: Tensor) -> Features:
+                found = super().__call__(images).pooled
+                return Features(found - found.mean(0), found)
+
+        return Centred()
+
+
+class Forgetful(TrainableExtractor, contract=1):
+    """Does not build its network from the weights."""
+
+    def network(self, side: int, classes: int) -> nn.Module:
+        if side < 2:
+            raise UsageError("too small")
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * side * side, classes))
+
+    def load(self, device: str, cache: Path) -> Any:
+        return LoadedMeans()
+
+
+class Eager(Forgetful, contract=1):
+    """Builds networks of any size, but is called by another name."""
+
+    def load(self, device: str, cache: Path) -> Any:
+        from safetensors.torch import load_file
+
+        assert self.weights is not None
+        network = self.network(16, 3)
+        network.load_state_dict(load_file(self.weights))
+
+        class Loaded(LoadedMeans):
+            def __call__(self, images: Tensor) -> Features:
+                x = F.interpolate(images / 127.5 - 1, (16, 16)) if images.shape[-1] != 16 else images / 127.5 - 1
+                found = network(x).detach()
+                return Features(found, found)
+
+        return Loaded()
+
+    def label(self, name: str) -> str:
+        return name
+
+
+class Drawn(Dataset, contract=1):
+    """Keeps all promises."""
+
+    needs_data_dir = False
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        return Grey()
+
+    def default_side(self, pictures: Pictures) -> int:
+        return 8
+
+
+class Grey(Pictures):
+    """Grey pictures of two classes."""
+
+    identity = "grey"
+    class_names: Any = ("dark", "light")
+    read_before = 0
+
+    def __len__(self) -> int:
+        return 6
+
+    def name(self, index: int) -> str:
+        return f"picture {index}"
+
+    def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+        return np.full((side, side, 3), 40 * index, np.uint8), index % 2
+
+
+class Unlabelled(Drawn, contract=1):
+    """Has a label too many."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        pictures = Grey()
+        pictures.class_names = ("one",)
+        return pictures
+
+
+class Flickering(Drawn, contract=1):
+    """Draws other pictures each time."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Noise(Grey):
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                self.read_before += 1
+                return np.full((side, side, 3), self.read_before, np.uint8), 0
+
+        return Noise()
+
+
+class Floating(Drawn, contract=1):
+    """Draws floats."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Floats(Grey):
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return np.zeros((side, side, 3), np.float32), 0
+
+        return Floats()
+
+
+class Unscored(Drawn, contract=1):
+    """Names an extractor that is not there."""
+
+    extractor = "no-such-extractor"
+
+
+class Contented(Drawn, contract=1):
+    """Makes do without its pictures."""
+
+    needs_data_dir = True
+
+
+class Dumb(Contented, contract=1):
+    """Does not say where it looked."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        raise DataError("there is nothing")
+
+
+class Free(Normalization, contract=1):
+    """Keeps all promises: constrains nothing."""
+
+
+class Reshaping(Normalization, contract=1):
+    """Puts another layer in place of a linear one."""
+
+    def constrain(self, layer: nn.Module) -> nn.Module:
+        return nn.Linear(4, 9) if isinstance(layer, nn.Linear) else layer
+
+
+class Freezing(Normalization, contract=1):
+    """Lets biases not learn."""
+
+    def constrain(self, layer: nn.Module) -> nn.Module:
+        for name, parameter in layer.named_parameters():
+            parameter.requires_grad_(name != "bias")
+        return layer
+
+
+class Counting(nn.Module):
+    """Scales a weight, and counts how often it did; advancing moves the layer's own weight."""
+
+    steps: Tensor
+
+    def __init__(self, layer: nn.Module, what: str) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.zeros(()))
+        self._layer, self._what = [layer], what
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self._what == "forward":
+            self.steps += 1
+        return weight
+
+    def advance(self) -> None:
+        if self._what == "advance":
+            with torch.no_grad():
+                self._layer[0].parametrizations.weight.original.add_(1)
+
+
+class Ticking(Normalization, contract=1):
+    """Has a state that a forward pass changes, or the weight that advancing does."""
+
+    what: str = "forward"
+    """What goes wrong."""
+
+    def constrain(self, layer: nn.Module) -> nn.Module:
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight", Counting(layer, self.what))
+        return layer
+
+
+class Elsewhere(nn.Module):
+    """Multiplies a weight by a number that no state dict knows, and copies share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scale = [torch.rand(()) + 0.5]
+
+    def __deepcopy__(self, memo: Any) -> Elsewhere:
+        copy = Elsewhere()
+        memo[id(self)] = copy
+        return copy
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self._scale[0]
+
+
+class Hidden(Normalization, contract=1):
+    """Keeps a state out of sight."""
+
+    def constrain(self, layer: nn.Module) -> nn.Module:
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight", Elsewhere())
+        return layer
+
+
+class OfFeatures(Normalization, contract=1):
+    """Normalises features by a module."""
+
+    what: str = "pool"
+    """What goes wrong."""
+
+    def features(self, channels: int, classes: int | None) -> nn.Module:
+        return Strange(channels, self.what)
+
+
+class Strange(nn.Module):
+    """Does one thing wrong to features."""
+
+    def __init__(self, channels: int, what: str) -> None:
+        super().__init__()
+        self.what, self.batch_statistics = what, what == "declare"
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
+        match self.what:
+            case "pool":
+                return F.avg_pool2d(h + self.bias, 2)
+            case "labels":
+                return h + self.bias + (0 if y is None else y.view(-1, 1, 1, 1))
+            case "mix":
+                return h + self.bias - h.mean()
+            case "count":
+                self.seen = self.seen + 1
+        return h + self.bias
+
+
+class Plain(Architecture, contract=1):
+    """Keeps all promises, unless it is told not to."""
+
+    generator_sides = (4, 8)
+    discriminator_sides = (4, 8)
+    what: str = ""
+    """What goes wrong."""
+
+    def generator(self, shape: NetworkShape, norm: Normalization) -> nn.Module:
+        return PlainGenerator(shape, norm, self.what)
+
+    def discriminator(self, shape: NetworkShape, norm: Normalization) -> nn.Module:
+        return PlainDiscriminator(shape, norm, self.what)
+
+
+class PlainGenerator(nn.Module):
+    """A linear layer and a class embedding."""
+
+    latent_dim = 5
+
+    def __init__(self, shape: NetworkShape, norm: Normalization, what: str) -> None:
+        super().__init__()
+        side = 4 if what == "side" else shape.side
+        self.what, self._shape = what, (3, side, side)
+        self.linear = norm.constrain(nn.Linear(5, 3 * side * side))
+        self.embed = None if shape.classes is None else norm.constrain(nn.Embedding(shape.classes, 5))
+        if what == "idle":
+            self.idle = nn.Linear(2, 2)
+        if what == "zero":
+            self.zero = nn.Linear(5, 3 * side * side)
+        if what == "seed":
+            self.linear.bias = nn.Parameter(
+                torch.from_numpy(np.random.default_rng().normal(size=3 * side * side)).float()
+            )
+        self._hidden = [torch.rand(())] if what == "hidden" else [torch.zeros(())]
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
+        if self.what == "labels" and y is not None:
+            y = torch.zeros_like(y)
+        if self.embed is not None:
+            z = z + self.embed(y)
+        if self.what == "count":
+            self.passes = self.passes + 1
+        if self.what == "advance":
+            for module in self.modules():
+                if callable(getattr(module, "advance", None)):
+                    module.advance()  # type: ignore[operator]
+        h = self.linear(z) + self._hidden[0].to(z.device)
+        if self.what == "zero":
+            h = h + 0 * self.zero(z)
+        if self.what == "bf16" and h.dtype == torch.bfloat16:
+            h = h * torch.nan
+        images = h.unflatten(1, self._shape)
+        return images * 9 if self.what == "range" else torch.tanh(images)
+
+
+class PlainDiscriminator(nn.Module):
+    """A convolution and a linear layer, and a class embedding."""
+
+    def __init__(self, shape: NetworkShape, norm: Normalization, what: str) -> None:
+        super().__init__()
+        self.what = what
+        self.conv = norm.constrain(nn.Conv2d(3, 4, 3, padding=1))
+        self.linear = norm.constrain(nn.Linear(4 * shape.side**2, 1))
+        self.embed = None if shape.classes is None else norm.constrain(nn.Embedding(shape.classes, 1))
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        h = self.conv(x)
+        if self.what == "format" and h.is_contiguous(memory_format=torch.channels_last) and h.shape[1] > 1:
+            h = h.permute(0, 2, 3, 1)
+        logits: Tensor = self.linear(F.leaky_relu(h).flatten(1)).squeeze(1)
+        return logits if self.embed is None else logits + self.embed(y).squeeze(1)
+
+
+BROKEN: list[tuple[Component, str]] = [
+    (Silent(), "documented"),
+    (OfTomorrow(), "documented"),
+    (Unreduced(), "losses are finite scalars"),
+    (Infinite(), "losses are finite scalars"),
+    (Summed(), "means over the batch"),
+    (Reversed(), "taken for real"),
+    (Penalising(), "a penalty"),
+    (OfBatches(), "in any batches"),
+    (Nothing(), "in any batches"),
+    (OfNoImages(), "no images is refused"),
+    (Unwritten(), "numbers and texts"),
+    (Unidentified(), "weights are identified"),
+    (Neighbourly(), "alone and beside others"),
+    (Forgetful(), "from its weights alone"),
+    (Eager(), "from its weights alone"),
+    (Unlabelled(), "a label of its classes"),
+    (Flickering(), "from any thread"),
+    (Floating(), "from any thread"),
+    (Unscored(), "an extractor that is installed"),
+    (Contented(), "refused by name"),
+    (Dumb(), "refused by name"),
+    (Reshaping(), "layers keep their shapes"),
+    (Freezing(), "parameter of a constrained layer learns"),
+    (Ticking(), "a forward pass changes"),
+    (Ticking(what="advance"), "advancing a constraint"),
+    (Hidden(), "equal and apart"),
+    (Hidden(), "restored from its state dict"),
+    (OfFeatures(), "features keep their shape"),
+    (OfFeatures(what="labels"), "need no labels"),
+    (OfFeatures(what="mix"), "depend on the batch"),
+    (OfFeatures(what="declare"), "depend on the batch"),
+    (OfFeatures(what="count"), "in evaluation"),
+    (Architecture(), "a generator or a discriminator"),
+    (Plain(what="range"), "images in [-1, 1]"),
+    (Plain(what="side"), "every side"),
+    (Plain(what="idle"), "reach every parameter"),
+    (Plain(what="zero"), "every weight learns"),
+    (Plain(what="labels"), "labels matter"),
+    (Plain(what="advance"), "a pass changes no weight constraint"),
+    (Plain(what="count"), "in evaluation"),
+    (Plain(what="seed"), "seed decides"),
+    (Plain(what="hidden"), "a copy and a restored network"),
+    (Plain(what="format"), "channels-last"),
+    (Plain(what="bf16"), "bfloat16"),
+]
+
+
+@pytest.mark.parametrize(
+    ("tried", "promise"), BROKEN, ids=[f"{type(tried).__name__}-{promise}" for tried, promise in BROKEN]
+)
+def test_a_broken_promise_is_found(tried: Component, promise: str, tmp_path: Path) -> None:
+    assert [found for found in broken(tried, tmp_path) if promise in found.partition(":")[0]]
+
+
+def test_every_promise_can_be_broken() -> None:
+    kinds = {kind_of(tried): tried for tried, _ in BROKEN}
+    assert kinds.keys() == GROUPS.keys()
+    said = [promise.says for tried in kinds.values() for promise in promises_of(tried)]
+    assert [says for says in said if not any(part in says for _, part in BROKEN)] == []
+
+
+@pytest.mark.parametrize(
+    "tried", [Sound(), Constant(), Means(), Drawn(), Free(), Plain()], ids=lambda c: type(c).__name__
+)
+def test_kept_promises_are_found_kept(tried: Component, tmp_path: Path) -> None:
+    assert {found.outcome for found in check(tried, tmp_path)} == {"kept"}
+
+
+def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
+    class Raising(Sound, contract=1):
+        """Divides by zero."""
+
+        def generator(self, fake_logits: Tensor) -> Tensor:
+            raise ZeroDivisionError("oops\nand more")
+
+    assert broken(Raising(), tmp_path) == [
+        "both losses are finite scalars: ZeroDivisionError: oops",
+        "losses are means over the batch: ZeroDivisionError: oops",
+        "D is moved to tell images apart, and G to be taken for real: ZeroDivisionError: oops",
+    ]
+
+
+def test_where_it_is_broken_is_said(tmp_path: Path) -> None:
+    (found, *_) = broken(Plain(what="range"), tmp_path)
+    first = Catalog.installed().names("normalization")[0]
+    assert found.startswith(
+        f"networks give images in [-1, 1] and logits: the unconditional generator with the normalization {first!r}: "
+    )
+
+
+def test_a_data_set_that_is_read_needs_its_pictures(tmp_path: Path) -> None:
+    folder = Catalog.installed().make("dataset", "folder", {})
+    assert "give its pictures with --data-dir" in {found.why for found in check(folder, tmp_path)}
+    for name in ("ant", "bee"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("RGB", (12, 12)).save(tmp_path / "data" / name / "0.png")
+    assert {found.outcome for found in check(folder, tmp_path, tmp_path / "data")} == {"kept"}
+
+
+def test_random_states_are_left_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    list(check(Plain(), tmp_path))
+    assert torch.equal(torch.get_rng_state(), before)
