@@ -47,7 +47,8 @@ def keeps_the_shapes_of_layers(norm: Normalization, kind: Kind) -> None:
 def lets_layers_learn(norm: Normalization, kind: Kind) -> None:
     """Raise where a parameter of a constrained layer has no gradient."""
     layer = norm.constrain(kind.build())
-    layer(kind.x).square().sum().backward()
+    output = layer(kind.x)
+    (output * torch.linspace(1, 2, output.numel()).view_as(output)).sum().backward()  # what normalising keeps has none
     for name, parameter in layer.named_parameters():
         gradient = parameter.grad
         expect(gradient is not None and gradient.isfinite().all() and gradient.any(), f"{name} does not learn")

@@ -26,7 +26,7 @@ def made(kind: str, name: str) -> Component:
     return catalog.make(kind, name, SMALL.get(name, narrow))
 
 
-@pytest.mark.parametrize(("kind", "name"), INSTALLED, ids="-".join)
+@pytest.mark.parametrize(("kind", "name"), INSTALLED, ids=[f"{kind}-{name}" for kind, name in INSTALLED])
 def test_it_keeps_its_promises(kind: str, name: str, stand_in: Callable[..., Any], tmp_path: Path) -> None:
     tried = made(kind, name)
     if name in PUBLISHED:
