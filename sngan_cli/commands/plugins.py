@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sngan_cli import console
+from sngan_cli import console, paths
 
 if TYPE_CHECKING:
     from sngan_cli.catalog import Catalog, Entry, Loaded
@@ -95,7 +95,7 @@ def check(
     total, rows = sum(len(promises_of(component)) for _, component in made), []
     with tempfile.TemporaryDirectory() as scratch, console.progress("checking promises") as progress:
         for entry, component in made:
-            for found in try_(component, Path(scratch), data_dir):
+            for found in try_(component, Path(scratch), data_dir, cache=paths.cache_folder()):
                 rows.append({"kind": entry.kind, "name": entry.name, **vars(found)})
                 progress(len(rows), total)
     if as_json:

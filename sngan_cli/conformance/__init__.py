@@ -42,16 +42,19 @@ class Outcome:
 
 def promises_of(tried: Component) -> tuple[Promise, ...]:
     """All that a component of this kind promises."""
-    return (*component.PROMISES, *_OF_KIND[kind_of(tried)])
+    return tuple(p for p in (*component.PROMISES, *_OF_KIND[kind_of(tried)]) if p.is_made_by(tried))
 
 
-def check(tried: Component, scratch: Path, data_dir: Path | None = None) -> Iterator[Outcome]:
+def check(
+    tried: Component, scratch: Path, data_dir: Path | None = None, *, cache: Path | None = None
+) -> Iterator[Outcome]:
     """Try a component at one promise after the other; networks with every normalisation that is installed.
 
-    `scratch` is a folder for files, and `data_dir` has the pictures of a data set. Torch's random state is left alone.
+    `scratch` is a folder for files, and for what is downloaded unless sngan's own `cache` is given; `data_dir` has the
+    pictures of a data set. Torch's random state is left alone.
     """
     catalog = Catalog.installed()
-    bench = Bench(scratch, data_dir, _normalizations(catalog), catalog.names("extractor"))
+    bench = Bench(scratch, cache or scratch, data_dir, _normalizations(catalog), catalog.names("extractor"))
     for promise in promises_of(tried):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)

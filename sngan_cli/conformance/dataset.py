@@ -21,12 +21,10 @@ def names_an_extractor(dataset: Dataset, bench: Bench) -> None:
 
 def says_what_is_missing(dataset: Dataset, bench: Bench) -> None:
     """Raise where a folder without its pictures is not refused, by name."""
-    if not dataset.needs_data_dir:
-        return
     empty = bench.scratch / "without-pictures"
     empty.mkdir(exist_ok=True)
     try:
-        dataset.open(empty, bench.scratch)
+        dataset.open(empty, bench.cache / "downloads")
     except DataError as error:
         expect(empty.name in str(error), f"the folder is not named: {error}")
     else:
@@ -66,7 +64,7 @@ def _opened(dataset: Dataset, bench: Bench) -> Pictures:
     root: Path | None = bench.data_dir if dataset.needs_data_dir else None
     if dataset.needs_data_dir and root is None:
         raise UncheckedError("give its pictures with --data-dir")
-    return dataset.open(root, bench.scratch)
+    return dataset.open(root, bench.cache / "downloads")
 
 
 def _read(pictures: Pictures, index: int) -> tuple[np.ndarray, int] | None:
@@ -79,7 +77,9 @@ def _read(pictures: Pictures, index: int) -> tuple[np.ndarray, int] | None:
 
 PROMISES = (
     Promise("its pictures are scored by an extractor that is installed", names_an_extractor),
-    Promise("a folder without its pictures is refused by name", says_what_is_missing),
+    Promise(
+        "a folder without its pictures is refused by name", says_what_is_missing, lambda dataset: dataset.needs_data_dir
+    ),
     Promise("pictures of any side are the same from any thread", reads_the_same_from_any_thread),
     Promise("every picture has a name, and a label of its classes", labels_with_its_classes),
 )

@@ -27,11 +27,13 @@ class UncheckedError(Exception):
 class Bench:
     """What components are tried with.
 
-    `scratch` is a folder for files; `data_dir` is where a data set's pictures are, None where there are none; networks
-    are built with each of `normalizations`; `extractors` are those that are installed.
+    `scratch` is a folder for files, and `cache` the one that has `weights` and `downloads`; `data_dir` is where a data
+    set's pictures are, None where there are none; networks are built with each of `normalizations`; `extractors` are
+    those that are installed.
     """
 
     scratch: Path
+    cache: Path
     data_dir: Path | None
     normalizations: Mapping[str, Normalization]
     extractors: Collection[str]
@@ -43,6 +45,8 @@ class Promise:
 
     says: str
     try_: Callable[[Any, Bench], None]
+    is_made_by: Callable[[Any], bool] = lambda component: True
+    """Whether a component makes this promise, which others of its kind may not."""
 
 
 def expect(kept: object, otherwise: str) -> None:
