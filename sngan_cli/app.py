@@ -10,19 +10,46 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from sngan_cli.commands import datasets, experiments, extractors, plugins, registry, runs, scores
 from sngan_cli.commands.evaluate import evaluate
 from sngan_cli.commands.interpolate import interpolate
+from sngan_cli.commands.options import given
 from sngan_cli.commands.sample import sample
 from sngan_cli.commands.train import train
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 
+
+class Program(TyperGroup):
+    """All commands; what is wrong with the value of an option is said with the value, in plain words."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            _put_plainly(error)
+            raise
+
+
+def _put_plainly(error: typer.BadParameter) -> None:
+    """Say what typer leaves to pydantic, as it does since it no longer has types of its own, as other errors do."""
+    from pydantic import ValidationError
+
+    from sngan_cli.wording import complaint
+
+    if isinstance(cause := error.__cause__, ValidationError):
+        value, said = repr(cause.errors()[0]["input"]), complaint(cause)
+        error.message = f"{said}." if value in said else f"{value}: {said}."
+
+
 app = typer.Typer(
     name="sngan",
+    cls=Program,
     help="Train spectral-normalisation GANs, score what they draw, and keep a record of every run.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,7 +83,10 @@ def options(
     registry_place: Annotated[
         str | None,
         typer.Option(
-            "--registry", metavar="URL", help="Registry: a file or SQLAlchemy URL (default: $SNGAN_REGISTRY)."
+            "--registry",
+            metavar="URL",
+            parser=given,
+            help="Registry: a file or SQLAlchemy URL (default: $SNGAN_REGISTRY).",
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from sngan_cli import contracts
 from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
 from sngan_cli.errors import SnganError, did_you_mean
+from sngan_cli.wording import complaint
 
 _BASES: dict[str, type[Component]] = {
     "dataset": contracts.Dataset,
@@ -195,4 +196,4 @@ def _explain(error: ValidationError, component: type[Component], role: str, name
     if first["type"] == "missing":
         return f"{name!r} needs the option {key!r}: give it with --set {role}.{key}=VALUE."
     setting = f"{role}.{key}" if key else name
-    return f"{setting} = {first['input']!r} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}."
+    return f"{setting} = {first['input']!r} cannot be used: {complaint(error)}."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import DataDir, component_options, path_option
 from sngan_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JS
 
 
 DataSet = Annotated[str, typer.Argument(help="Name of a data set.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")]
 Size = Annotated[int | None, typer.Option(min=1, max=4096, help="Side in pixels (default: the data set's own).")]
 Options = Annotated[
     list[str] | None, typer.Option("--set", metavar="dataset.KEY=VALUE", help="An option of the data set.")
@@ -81,7 +81,7 @@ def prepare_pictures(
 @app.command()
 def preview(
     dataset: DataSet,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")],
+    output: Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")],
     data_dir: DataDir = None,
     size: Size = None,
     images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
@@ -102,16 +102,9 @@ def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[
     """The pictures of a data set, decoded, with a warning of those that cannot be."""
     from sngan_cli.catalog import Catalog
     from sngan_cli.composition import open_data
-    from sngan_cli.config import parse_set
     from sngan_cli.engine.cache import prepare
-    from sngan_cli.errors import UsageError
 
-    layer = parse_set(set_ or ())
-    if others := sorted(set(layer.values) - {"dataset"}):
-        raise UsageError(f"--set {others[0]}: only options of the data set can be set here, such as dataset.KEY=VALUE.")
-    other, options = layer.component("dataset")
-    if other is not None:
-        raise UsageError(f"--set dataset.name={other}: the data set is {dataset!r}, given without a flag.")
+    options = component_options(set_ or (), {"dataset": dataset})["dataset"]
     component = cast("Dataset", Catalog.installed().make("dataset", dataset, options))
     _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
     side = size or component.default_side(pictures)

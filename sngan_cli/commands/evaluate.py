@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import DataDir, check_label, path_option
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 from sngan_cli.commands.train import Precision
 
@@ -41,13 +42,13 @@ def evaluate(
     ] = "standard",
     extractor: Annotated[str | None, typer.Option(help="Extractor (default: the run's, or the data set's).")] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
+        Path | None, path_option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
     ] = None,
     against: Annotated[str | None, typer.Option(metavar="DATASET", help="Data set to compare --images with.")] = None,
     name: Annotated[
         str | None, typer.Option(help="What the registry is to call --images (default: their path as given).")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
+    data_dir: DataDir = None,
     size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Side that --images and data are brought to.")
     ] = None,
@@ -89,8 +90,10 @@ def evaluate(
         raise UsageError("--images needs --against DATASET: the pictures that they are to be like.")
     if run_id is not None and (against is not None or size is not None):
         raise UsageError("--against and --size go with --images: a run is compared with its own data.")
-    if name is not None and (run_id is not None or not name.strip()):
-        raise UsageError(f"--name {name!r} cannot be used: it names the pictures of --images, in a word at least.")
+    if name is not None:
+        if run_id is not None:
+            raise UsageError(f"--name {name!r} cannot be used: it names the pictures of --images.")
+        check_label("--name", name)
     if images is not None and (checkpoint or weights or labels or truncation or standing or seed is not None):
         raise UsageError(
             "--checkpoint, --weights, --labels, --truncation, --standing and --seed say how a run draws: leave them "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import DataDir, given_path, path_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ app = typer.Typer(help="Tables of runs: the seed's own, and yours.", no_args_is_
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Experiment by name, or the path of a TOML file of yours.")]
 Steps = Annotated[int | None, typer.Option(min=0, help="Generator updates, in place of the experiment's.")]
 DataSet = Annotated[str | None, typer.Option(help="Data set, in place of the experiment's.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting of all cases, such as arch.width=0.125."),
@@ -31,7 +31,9 @@ Set = Annotated[
 
 @app.command("list")
 def list_experiments(
-    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Folder with experiments of yours.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", parser=given_path, help="Folder with experiments of yours.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the experiments that come with sngan, and those in a folder of yours."""
@@ -149,7 +151,7 @@ def run(
 def report(
     name: Name,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write to (default: NAME-report).")
+        Path | None, path_option("--output", "-o", metavar="FOLDER", help="Folder to write to (default: NAME-report).")
     ] = None,
     steps: Steps = None,
     dataset: DataSet = None,

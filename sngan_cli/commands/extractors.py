@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import DataDir, component_options, number_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sngan_cli.config import Layer
     from sngan_cli.extractor_records import Standing
     from sngan_registry import ExtractorRecord
 
@@ -36,18 +35,18 @@ class Precision(StrEnum):
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What `sngan train --extractor` is to call it.")],
     dataset: Annotated[str, typer.Option(help="Labelled data set to train on.")],
-    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds the data set.")] = None,
+    data_dir: DataDir = None,
     size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Side that pictures are brought to (default: the data set's).")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the pictures.")] = 12,
     batch_size: Annotated[int, typer.Option(min=2, max=65_536, help="Pictures in a step.")] = 128,
-    lr: Annotated[float, typer.Option(min=1e-8, max=100, help="Peak of the learning rate.")] = 0.1,
+    lr: Annotated[float, number_option(least=1e-8, most=100, help="Peak of the learning rate")] = 0.1,
     width: Annotated[
         int | None, typer.Option(help="Channels of the network's first stage (default: the extractor's own).")
     ] = None,
     held_out: Annotated[
-        float, typer.Option(min=0.001, max=0.9, help="Part of each class that only measures the accuracy.")
+        float, number_option(least=0.001, most=0.9, help="Part of each class that only measures the accuracy")
     ] = 0.1,
     flip: Annotated[
         bool, typer.Option("--flip/--no-flip", help="Mirror pictures at random; not for digits or letters.")
@@ -72,19 +71,15 @@ def train(
     Prints its name, the accuracy on held-out pictures and the weights' path. A training that is interrupted leaves
     nothing behind and cannot be resumed. The registry records one that is done.
     """
-    from sngan_cli.config import parse_set
     from sngan_cli.extractor_display import ExtractorDisplay
     from sngan_cli.extractor_training import Request, train_extractor
     from sngan_cli.stopping import StopAtOnceError
 
-    layer = parse_set(set_ or ())
+    options = component_options(set_ or (), {"dataset": dataset, "extractor": extractor})
     request = Request(
         name=name,
-        dataset=(dataset, _options(layer, "dataset", dataset)),
-        extractor=(
-            extractor,
-            _options(layer, "extractor", extractor) | ({} if width is None else {"width": width}),
-        ),
+        dataset=(dataset, options["dataset"]),
+        extractor=(extractor, options["extractor"] | ({} if width is None else {"width": width})),
         data_dir=data_dir,
         size=size,
         epochs=epochs,
@@ -217,21 +212,6 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     with paths.open_store(create=False) as store:
         for record in going:
             store.extractors.remove(record)
-
-
-def _options(layer: Layer, role: str, name: str) -> dict[str, Any]:
-    """The options that --set gives the data set or the extractor."""
-    from sngan_cli.errors import UsageError
-
-    if others := sorted(set(layer.values) - {"dataset", "extractor"}):
-        raise UsageError(
-            f"--set {others[0]}: an extractor is trained with options of the data set and of the extractor only, such "
-            "as dataset.KEY=VALUE."
-        )
-    other, options = layer.component(role)
-    if other is not None:
-        raise UsageError(f"--set {role}.name={other}: it is {name!r}, which --{role} names.")
-    return options
 
 
 def _installed() -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands.doctor import doctor
+from sngan_cli.commands.options import path_option
 from sngan_cli.run_details import print_run
 from sngan_cli.run_table import OF_PROTOCOLS, RunTable, names_of
 
@@ -218,7 +219,7 @@ def _compared(store: Store, run: Run) -> Compared:
 @app.command()
 def plot(
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
+    output: Annotated[Path, path_option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
     what: Annotated[
         str, typer.Option(metavar="NAME", help="A metric such as is, losses (of D and G), or one curve such as loss_d.")
     ] = "is",

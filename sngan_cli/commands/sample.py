@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import paths
+from sngan_cli.commands.options import number_option, path_option
 
 if TYPE_CHECKING:
     from sngan_cli.trained import TrainedGenerator
@@ -23,7 +24,7 @@ class Weights(StrEnum):
 
 
 Run = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Picture to write; its ending says the format.")]
+Output = Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")]
 Scale = Annotated[int, typer.Option(min=1, max=32, help="Enlarge each pixel so many times.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the latents.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -35,7 +36,7 @@ WhichWeights = Annotated[
 
 Truncation = Annotated[
     float | None,
-    typer.Option(min=0.01, max=10, metavar="T", help="Cut latents off at +-T: finer images, and less varied ones."),
+    number_option(least=0.01, most=10, metavar="T", help="Cut latents off at +-T: finer images, and less varied ones"),
 ]
 Standing = Annotated[
     bool, typer.Option("--standing", help="Give G's batch norms the statistics of 10000 of its own images.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import paths
+from sngan_cli.commands.options import check_label, check_unicode, path_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ def train(
     ctx: typer.Context,
     dataset: Annotated[str | None, typer.Option(help="Data set.", rich_help_panel=COMPONENTS)] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder or archive that holds the data set.", rich_help_panel=COMPONENTS)
+        Path | None, path_option(help="Folder or archive that holds the data set.", rich_help_panel=COMPONENTS)
     ] = None,
     size: Annotated[
         int | None,
@@ -147,7 +148,7 @@ def train(
         typer.Option(help="Settings to start from: paper, seed or fast (default: paper).", rich_help_panel=SOURCES),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)
+        Path | None, path_option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)
     ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="RUN", help="Start from another run's settings.", rich_help_panel=SOURCES)
@@ -233,21 +234,13 @@ def _labels(name: str | None, note: str | None, tags: list[str] | None) -> Label
     from sngan_cli.errors import UsageError
     from sngan_cli.launch import Labels
 
-    for flag, text in (("--name", name), ("--note", note), *(("--tag", tag) for tag in tags or ())):
-        if text is None:
-            continue
-        if not text.strip() and flag != "--note":
-            raise UsageError(f"{flag} {text!r} is empty.")
-        if flag == "--name" and text.startswith("@"):
-            raise UsageError(f"--name {text}: names that begin with @ stand for runs such as @last: choose another.")
-        if any(ord(letter) < 32 for letter in text) and flag != "--note":
-            raise UsageError(f"{flag} {text!r} holds control characters.")
-        if len(text) > 255 and flag != "--note":
-            raise UsageError(f"{flag} {text[:20]}... has {len(text)} letters: 255 are allowed.")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"{flag} {text!r} is no valid Unicode and could not be recorded.") from None
+    if name is not None:
+        check_label("--name", name)
+        if name.startswith("@"):
+            raise UsageError(f"--name {name}: names that begin with @ stand for runs such as @last: choose another.")
+    for tag in tags or ():
+        check_label("--tag", tag)
+    check_unicode("--note", note or "")
     return Labels(name, note, tuple(tags or ()))
 
 

@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 from sngan_cli.errors import UsageError, did_you_mean
+from sngan_cli.wording import complaint
 
 ROLES: dict[str, str] = {
     "dataset": "dataset",
@@ -68,7 +69,7 @@ class RunConfig(BaseModel):
 
     recipe: str
     """Recipe that supplied what was not set otherwise."""
-    data_dir: Text | None = None
+    data_dir: Annotated[Text, Field(min_length=1)] | None = None
     """Folder or archive that holds the data set."""
     size: Side | None = None
     """Side of the images in pixels; the data set's own where not given."""
@@ -200,12 +201,11 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"There is no setting {key!r}.{did_you_mean(key, [*RunConfig.model_fields, 'arch', 'lr'])}"
     if first["type"] == "missing":
         role = str(first["loc"][0])
         return f"The setting {role!r} is missing: give it with --{role.replace('_', '-')} or in the configuration file."
     if not key:
-        return f"These settings do not go together: {message}."
-    return f"{key} = {first['input']!r} cannot be used: {message[0].lower()}{message[1:]}."
+        return f"These settings do not go together: {complaint(error)}."
+    return f"{key} = {first['input']!r} cannot be used: {complaint(error)}."

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sngan_cli.config import Layer, flat
 from sngan_cli.config import recipe as read_recipe
 from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+from sngan_cli.wording import complaint
 
 
 class _Table(BaseModel):
@@ -192,10 +193,9 @@ def _explain(error: ValidationError, origin: str, text: str, case: int | None, k
         return f"{where}: there is nothing called {key!r} here.{did_you_mean(key, known)}"
     if first["type"] == "missing":
         return f"{where}: {'the case' if case is not None else 'the experiment'} has no {key!r}."
-    message = first["msg"]
     # Where a value may be of several types, the checker appends the one that it tried: not part of the key.
     loc = [str(part) for part in first["loc"] if part not in ("int", "str", "float")]
-    return f"{where}: {'.'.join(loc)} = {first['input']!r}: {message[0].lower()}{message[1:]}."
+    return f"{where}: {'.'.join(loc)} = {first['input']!r}: {complaint(error)}."
 
 
 def _tables() -> Any:

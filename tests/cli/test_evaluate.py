@@ -128,7 +128,7 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         (["tiny", "--images", "x"], 2, "Give either a run to score"),
         (["--images", "x"], 2, "--images needs --against DATASET"),
         (["tiny", "--name", "theirs"], 2, "--name 'theirs' cannot be used: it names the pictures of --images"),
-        (["--images", "x", "--against", "shapes", "--name", " "], 2, "--name ' ' cannot be used"),
+        (["--images", "x", "--against", "shapes", "--name", " "], 2, "--name ' ' is empty"),
         (["tiny", "--against", "shapes"], 2, "--against and --size go with --images"),
         (["nobody"], 3, "There is no run 'nobody'"),
         ([""], 3, "There is no run ''"),

@@ -262,7 +262,7 @@ def test_a_class_of_one_picture_is_trained_on_and_named(sngan: Any, home: Path, 
     ("arguments", "said"),
     [
         (["--extractor", "shapes-cnn"], "'shapes-cnn' cannot be trained"),
-        (["--set", "loss.margin=2"], "--set loss: an extractor is trained with options of the data set and of the"),
+        (["--set", "loss.margin=2"], "--set loss: only options of the data set and the extractor can be set here"),
         (["--set", "extractor.widht=2"], "Did you mean 'width'"),
         (["--width", "5"], "extractor.width = 5 cannot be used"),
         (["--size", "4"], "needs pictures of 8 pixels at least, not 4"),

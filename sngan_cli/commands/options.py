@@ -1,0 +1,91 @@
+"""Options that several commands take, and how what is given for them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def given(text: str) -> str:
+    """What is given for an option that must say something; raises `typer.BadParameter` where it says nothing."""
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty: say which one.")
+    return text
+
+
+def given_path(text: str) -> Path:
+    """A path that is given; an empty one would silently mean the current folder."""
+    return Path(given(text))
+
+
+def path_option(*names: str, help: str, metavar: str = "PATH", **more: Any) -> Any:
+    """An option that takes a path."""
+    return typer.Option(*names, help=help, metavar=metavar, parser=given_path, **more)
+
+
+def number_option(*names: str, least: float, most: float, help: str, metavar: str = "FLOAT") -> Any:
+    """An option that takes a number between two others; NaN is none."""
+
+    def between(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not least <= number <= most:
+            raise typer.BadParameter(f"{text!r} is no number from {least:g} to {most:g}.")
+        return number
+
+    return typer.Option(*names, help=f"{help} ({least:g} to {most:g})", metavar=metavar, parser=between)
+
+
+DataDir = Annotated[Path | None, path_option(help="Folder or archive that holds the data set.")]
+
+
+def component_options(set_: Sequence[str], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The options that --set gives components, to each role (such as dataset) those of the one that is named for it.
+
+    Raises `UsageError` for a setting of anything else, and for another name.
+    """
+    from sngan_cli.config import parse_set
+    from sngan_cli.errors import UsageError
+
+    layer = parse_set(set_)
+    called = {role: role.replace("dataset", "data set") for role in names}
+    allowed = " and ".join(f"the {word}" for word in called.values())
+    if others := sorted(set(layer.values) - set(names)):
+        raise UsageError(
+            f"--set {others[0]}: only options of {allowed} can be set here, such as {next(iter(names))}.KEY=VALUE."
+        )
+    found = {role: layer.component(role) for role in names}
+    for role, (other, _) in found.items():
+        if other is not None:
+            raise UsageError(f"--set {role}.name={other}: the {called[role]} is {names[role]!r}.")
+    return {role: options for role, (_, options) in found.items()}
+
+
+def check_label(flag: str, text: str) -> None:
+    """Raise `UsageError` where a name or tag cannot be recorded."""
+    import unicodedata
+
+    from sngan_cli.errors import UsageError
+
+    if not text.strip():
+        raise UsageError(f"{flag} {text!r} is empty.")
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise UsageError(f"{flag} {text[:60]!r} holds control characters, such as line breaks: leave them out.")
+    if len(text) > 255:
+        raise UsageError(f"{flag} {text[:20]}... has {len(text)} letters: 255 are allowed.")
+    check_unicode(flag, text)
+
+
+def check_unicode(flag: str, text: str) -> None:
+    """Raise `UsageError` where a text cannot be recorded."""
+    from sngan_cli.errors import UsageError
+
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{flag} {text!r} is no valid Unicode and could not be recorded.") from None
