@@ -172,11 +172,7 @@ def _data(
         side = request.size or dataset.default_side(pictures)
         extractor.network(side, len(pictures.class_names or ()))  # says so where it cannot be, before hours of decoding
         data = prepare(pictures, side, cache / "pictures", progress=audience.decoding)
-    if data.skipped:
-        picture, reason = data.skipped[0]
-        audience.warn(
-            f"Skipped {len(data.skipped)} of {counted(len(pictures), 'picture')}, such as {picture}: {reason}"
-        )
+    data.tell_of_skipped(audience.warn)
     return root, data, side
 
 

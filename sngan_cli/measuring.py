@@ -119,7 +119,7 @@ class Ruler:
             _, pictures = self.composition.open_data(self.place.cache / "downloads")
             side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
             made = prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
-        self.tell_of_skipped(made)
+        made.tell_of_skipped(self.audience.warn)
         return made
 
     def real(self, group: Group, *, conditional: bool) -> References:
@@ -169,14 +169,6 @@ class Ruler:
         if count < wanted:
             told, name = ", ".join(metrics), self.request.protocol.name
             self.audience.warn(f"{told}: {what} are {count}, where {name} has {wanted}.")
-
-    def tell_of_skipped(self, made: DecodedPictures) -> None:
-        """Tell the audience of pictures that could not be read."""
-        if made.skipped:
-            name, reason = made.skipped[0]
-            self.audience.warn(
-                f"Pictures that cannot be read are left out, {len(made.skipped)} in all: {name} ({reason})."
-            )
 
     def tell_of_extraction(self) -> None:
         """Tell the audience what the extractor did to images and features."""

@@ -18,7 +18,6 @@ from sngan_cli.engine.gan import try_networks
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.paths import Place
 from sngan_cli.recording import check_folder
-from sngan_cli.wording import counted
 
 
 class Audience(Protocol):
@@ -80,11 +79,7 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
         data = decode(pictures, size, place.cache / "pictures", progress=audience.decoding)
     for metric in composition.metrics.values():
         metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
-    if data.skipped:
-        name, reason = data.skipped[0]
-        others = "; `sngan runs show` will name the others" if len(data.skipped) > 1 else ""
-        skipped = f"{len(data.skipped)} of {counted(len(pictures), 'picture')}"
-        audience.warn(f"Skipped {skipped}, such as {name}: {reason}{others}")
+    data.tell_of_skipped(audience.warn)
     return Prepared(resolved, data, extractor, unscored)
 
 

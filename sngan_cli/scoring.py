@@ -112,7 +112,7 @@ def evaluate_images(
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
     data = ruler.data
     made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
-    ruler.tell_of_skipped(made)
+    made.tell_of_skipped(audience.warn)
     labels = _as_in(data, made)
     names = None if labels is None else data.class_names
     ruler.check_classes(names, f"{folder} has no folders that are named as the data's classes")

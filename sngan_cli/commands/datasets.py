@@ -110,9 +110,7 @@ def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[
     side = size or component.default_side(pictures)
     with console.progress("preparing pictures") as progress:
         decoded = prepare(pictures, side, paths.cache_folder() / "pictures", progress)
-    if decoded.skipped:
-        name, reason = decoded.skipped[0]
-        console.warn(f"Skipped {counted(len(decoded.skipped), 'picture')}, such as {name}: {reason}")
+    decoded.tell_of_skipped(console.warn)
     return decoded
 
 

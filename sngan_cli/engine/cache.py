@@ -46,6 +46,17 @@ class DecodedPictures:
     data_sha256: str
     path: Path
 
+    def tell_of_skipped(self, warn: Callable[[str], None]) -> None:
+        """Warn of the pictures that could not be read, if there are any."""
+        if not self.skipped:
+            return
+        (name, reason), count = self.skipped[0], len(self.skipped)
+        way_out = "Mend it, or remove it." if count == 1 else "Mend them, or remove them"
+        if count > 1:
+            way_out += "; `sngan datasets prepare` with --json names all."
+        total = counted(len(self.images) + count, "picture")
+        warn(f"Skipped {count} of {total}, such as {name}: {reason.rstrip('.')}. {way_out}")
+
 
 @dataclass(frozen=True)
 class _Chunk:

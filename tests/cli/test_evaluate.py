@@ -156,7 +156,7 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         (["tiny", "--data-dir", "x"], 2, "'shapes' is not read from files: leave --data-dir out"),
         (["--images", "nowhere", "--against", "shapes"], 2, "--images nowhere: there is no such folder"),
         (["--images", "x", "--against", "shapes", "--truncation", "0.5"], 2, "say how a run draws: leave them out"),
-        (["tiny", "--truncation", "0"], 2, "greater than or equal to 0.01"),
+        (["tiny", "--truncation", "0"], 2, "'0' is no number from 0.01 to 10"),
         (["tiny", "--precision", "tf32"], 2, "'tf32' exists on CUDA devices only"),
     ],
 )
@@ -265,7 +265,7 @@ def test_pictures_that_cannot_be_read_are_named_and_too_few_are_said(sngan: Any,
     done = sngan("evaluate", "--images", folder, "--against", "shapes", "--size", 8, "--protocol", "quick",
                  "--metric", "fid,diversity", "--device", "cpu")  # fmt: skip
     assert done.code == 0, done.err
-    assert "Pictures that cannot be read are left out, 1 in all: broken.png" in done.err
+    assert "Skipped 1 of 13 pictures, such as broken.png: it is in no picture format" in done.err
     assert "diversity, fid: pictures are 12, where quick has 40" in done.err.replace("fid, diversity", "diversity, fid")
     assert "classes=one" in done.out
 

@@ -181,7 +181,7 @@ def test_a_data_set_is_prepared_before_it_is_trained_on(sngan: Any, home: Path, 
     done = sngan(*given)
     assert done.code == 0, done.err
     assert "folder: 4 pictures of 8 px, 2 classes, content " in done.err
-    assert "Skipped 1 picture, such as cat/torn.png" in done.err
+    assert "Skipped 1 of 5 pictures, such as cat/torn.png: " in done.err
     folder = Path(done.out.strip())
     assert np.load(folder / "images.npy").shape == (4, 8, 8, 3)
     before = (folder / "images.npy").stat().st_mtime_ns
@@ -189,6 +189,32 @@ def test_a_data_set_is_prepared_before_it_is_trained_on(sngan: Any, home: Path, 
     assert (again["path"], again["pictures"], again["side"], again["classes"]) == (str(folder), 4, 8, ["cat", "dog"])
     assert (folder / "images.npy").stat().st_mtime_ns == before
     assert "More than 0 of 5 pictures cannot be read" in sngan(*given, "--set", "dataset.max_unreadable=0").err
+
+
+def test_a_dead_link_is_skipped_and_told_of_alike_by_every_command(
+    sngan: Any, tiny: list[str], home: Path, tmp_path: Path
+) -> None:
+    for k in range(20):
+        place = tmp_path / "own" / ("cat", "dog")[k % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (k, k, k)).save(place / f"{k}.png")
+    (tmp_path / "own" / "cat" / "dead.png").symlink_to("gone.png")
+    (tmp_path / "own" / "dog" / "20.png").symlink_to(tmp_path / "own" / "dog" / "1.png")
+    own = ["folder", "--data-dir", tmp_path / "own"]
+    training = [word for word in tiny[4:] if word not in ("--device", "cpu")]
+    said = (
+        "warning: Skipped 1 of 22 pictures, such as cat/dead.png: it is a link to gone.png, which is not there. "
+        "Mend it, or remove it.\n"
+    )
+    for command in (
+        ["datasets", "prepare", *own],
+        ["extractors", "train", "mine", "--dataset", *own, "--epochs", 1, "--width", 4, "--device", "cpu"],
+        ["train", "--dataset", *own, *training, "--steps", 1, "--extractor", "shapes-cnn", "--device", "cpu"],
+        ["evaluate", "--images", tmp_path / "own", "--against", "shapes", "--size", 8, "--metric", "fid", "--device",
+         "cpu"],
+    ):  # fmt: skip
+        done = sngan(*command)
+        assert (done.code, done.err.count(said)) == (0, 1), done.err
 
 
 def test_the_data_sets_are_listed(sngan: Any) -> None:

@@ -133,6 +133,17 @@ def test_broken_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     assert decoded.skipped == (("0.png", "torn"), ("20.png", "torn"), ("49.png", "torn"))
 
 
+def test_broken_pictures_are_told_of_with_the_way_out(tmp_path: Path) -> None:
+    said: list[str] = []
+    for broken in ([], [7], [7, 9]):
+        prepare(Numbered(broken=broken, allowed=3), 4, tmp_path / str(len(broken))).tell_of_skipped(said.append)
+    assert said == [
+        "Skipped 1 of 50 pictures, such as 7.png: torn. Mend it, or remove it.",
+        "Skipped 2 of 50 pictures, such as 7.png: torn. Mend them, or remove them; `sngan datasets prepare` with "
+        "--json names all.",
+    ]
+
+
 def test_the_header_has_room_for_fewer_pictures(tmp_path: Path) -> None:
     """From 100 pictures to 99 and from 10 to 9, the shape in the header becomes shorter."""
     for count in (100, 10):

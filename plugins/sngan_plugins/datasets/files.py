@@ -135,6 +135,8 @@ class _InFolder(Files):
                 raise UnreadablePictureError(f"its {status.st_size} bytes are far too many for a picture")
             return path.read_bytes()
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and path.is_symlink():
+                raise UnreadablePictureError(f"it is a link to {path.readlink()}, which is not there") from error
             raise UnreadablePictureError(error.strerror or str(error)) from error
 
     def fingerprint(self, names: Sequence[str]) -> str:
