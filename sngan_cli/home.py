@@ -7,13 +7,21 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The folder under which everything lies. Asking for it creates nothing."""
-    chosen = os.environ.get("SNGAN_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    from platformdirs import user_data_path
+    """The folder under which everything lies. Asking for it creates nothing.
 
-    return user_data_path("sngan")
+    Raises `UsageError` where it, or what it would lie in, is a file: nothing can be in there, and nothing be read.
+    """
+    chosen = os.environ.get("SNGAN_HOME")
+    if not chosen:
+        from platformdirs import user_data_path
+
+        return user_data_path("sngan")
+    folder = Path(chosen).expanduser().absolute()
+    if (there := next(path for path in (folder, *folder.parents) if path.exists())).is_dir():
+        return folder
+    from sngan_cli.errors import UsageError
+
+    raise UsageError(f"SNGAN_HOME is {chosen!r}, and {there} is a file: set it to a folder.")
 
 
 def extractors_folder() -> Path:

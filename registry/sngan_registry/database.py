@@ -65,6 +65,8 @@ def label(url: URL) -> str:
 def connect(url: URL) -> Engine:
     """Make an engine; nothing is read or created yet."""
     path = sqlite_file(url)
+    if path is not None and path.parent.is_file():
+        raise RegistryError(f"The registry {path} cannot be opened: {path.parent} is a file, not a folder.")
     if path is not None and not path.parent.is_dir():
         raise RegistryError(f"The registry {path} cannot be opened: create the folder {path.parent} first.")
     try:

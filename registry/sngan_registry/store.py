@@ -61,7 +61,7 @@ class Store:
         """
         url = registry_url(place)
         path = sqlite_file(url)
-        if not create and path is not None and not path.exists():
+        if not create and path is not None and not path.exists() and not path.parent.is_file():
             return cls(schema.nothing())
         engine = connect(url)
         try:

@@ -33,3 +33,29 @@ def test_a_url_that_cannot_be_read_exits_with_4(sngan: Any, monkeypatch: pytest.
     assert (done.code, done.out) == (4, "")
     assert done.err.startswith("error: The registry's URL cannot be read")
     assert "secret" not in done.err
+
+
+@pytest.mark.parametrize("inside", ["", "/sub/folder"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["runs", "list"], ["runs", "show", "@last"], ["scores", "list"], ["extractors", "list"], ["registry", "path"],
+     ["experiments", "list"], ["train", "--dataset", "shapes", "--steps", "1"], ["evaluate", "@last"]],
+)  # fmt: skip
+def test_a_home_that_is_a_file_is_named(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], inside: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("SNGAN_HOME", f"{tmp_path / 'file'}{inside}")
+    done = sngan(*arguments)
+    said = (
+        f"error: SNGAN_HOME is '{tmp_path / 'file'}{inside}', and {tmp_path / 'file'} is a file: set it to a folder.\n"
+    )
+    assert (done.code, done.out, done.err) == (2, "", said)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_registry_in_a_file_is_refused(sngan: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = sngan("--registry", tmp_path / "file" / "registry.db", "runs", "list")
+    assert (done.code, done.out) == (4, "")
+    assert f"{tmp_path / 'file'} is a file, not a folder" in done.err
