@@ -30,6 +30,7 @@ class State(StrEnum):
     CHANGED = "changed"
     DAMAGED = "damaged"
     UNRECORDED = "unrecorded"
+    RENAMED = "renamed"
     ELSEWHERE = "elsewhere"
     GONE = "gone"
 
@@ -43,7 +44,7 @@ class State(StrEnum):
 class Standing:
     """One trained extractor: the values of its manifest with the `path` of its folder, and a remark where one is due.
 
-    `record` is the registry's, None where that knows nothing of it.
+    `record` is the registry's, under the name that it had then, None where that knows nothing of it.
     """
 
     name: str
@@ -77,13 +78,13 @@ def survey(records: Iterable[ExtractorRecord]) -> list[Standing]:
         standing = _of_folder(name, list(present.values()))
         found.append(standing)
         if standing.record is not None:
-            del present[name, standing.record.weights_sha256]
+            del present[standing.record.name, standing.record.weights_sha256]
     return sorted([*found, *map(_without_folder, present.values())], key=lambda standing: standing.name)
 
 
 def verified(standing: Standing) -> Standing:
     """The same, its weights compared with the manifest's SHA-256."""
-    if standing.state not in (State.HERE, State.UNRECORDED) or standing.values is None:
+    if standing.state not in (State.HERE, State.UNRECORDED, State.RENAMED) or standing.values is None:
         return standing
     path, wanted = Path(standing.values["path"]) / WEIGHTS, standing.values["weights_sha256"]
     with path.open("rb") as file:
@@ -101,7 +102,7 @@ def going_with(name: str, records: Iterable[ExtractorRecord]) -> list[ExtractorR
         known = standing.record
         if known is None or standing.name != name or standing.state is State.ELSEWHERE:
             continue
-        if known.path == here or (known.host == socket.gethostname() and not Path(known.path).exists()):
+        if known.path == here or _is_gone(known):
             found.append(known)
     return found
 
@@ -120,6 +121,9 @@ def _of_folder(name: str, present: Iterable[ExtractorRecord]) -> Standing:
     if fault := _fault(trained_extractors.folder_of(name) / WEIGHTS, manifest.weights_size):
         return _changed(standing, fault)
     if known is None:
+        before = next((r for r in present if r.weights_sha256 == manifest.weights_sha256 and _is_gone(r)), None)
+        if before is not None:
+            return _renamed(standing, before)
         say = (
             f"The registry {paths.registry_name()} does not know the extractor {name!r}, which works all the same: "
             f"`sngan extractors register {shlex.quote(name)}` records it."
@@ -146,6 +150,21 @@ def _without_folder(known: ExtractorRecord) -> Standing:
         f"let the registry know by `sngan extractors {way_out} {shlex.quote(known.name)}`."
     )
     return Standing(known.name, State.GONE, values, known, say)
+
+
+def _is_gone(known: ExtractorRecord) -> bool:
+    """Whether the folder was here, and is no longer where it was."""
+    return known.host == socket.gethostname() and not Path(known.path).exists()
+
+
+def _renamed(standing: Standing, before: ExtractorRecord) -> Standing:
+    """The same, known to the registry under another name."""
+    say = (
+        f"The folder {before.path} was renamed: what was an extractor {before.name!r}, and is in runs and scores, is "
+        f"{standing.name!r} now. Rename it back, or let the registry know by `sngan extractors register "
+        f"{shlex.quote(standing.name)}`."
+    )
+    return replace(standing, state=State.RENAMED, record=before, remark=say)
 
 
 def _fault(weights: Path, size: int | None) -> str | None:

@@ -8,6 +8,7 @@ $SNGAN_HOME/extractors/NAME/
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -92,10 +93,21 @@ def read(name: str) -> Manifest:
         str(manifest.extractor["name"]), str(manifest.dataset["name"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ComponentError(
-            f"The manifest {path} cannot be read ({type(error).__name__}: {error}): train the extractor again with "
-            f"--replace, or remove it with `sngan extractors rm {name}`."
+            f"The manifest {path} cannot be read: {_fault(error)}. Restore it from a copy, train the extractor again "
+            f"with --replace, or remove it with `sngan extractors rm {shlex.quote(name)}`."
         ) from error
     return manifest
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a manifest that cannot be read."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no whole JSON, from line {error.lineno} on"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    return "it lacks what a manifest says, or says something else"
 
 
 def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What scores pictures: train an extractor for your own.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor.")]
-RED = dict.fromkeys(("changed", "damaged", "gone"), "red")
+RED = dict.fromkeys(("changed", "damaged", "gone", "renamed"), "red")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -173,12 +173,15 @@ def register(name: Name) -> None:
     from sngan_cli.errors import ComponentError
     from sngan_cli.extractor_records import State, record, verified
 
+    if name not in trained_extractors.names():
+        _refuse_installed(name, "need not be registered")
     manifest = trained_extractors.read(name)
     standing = verified(next(each for each in _survey()[1] if each.name == name and each.state.has_folder))
     if standing.state is State.CHANGED:
         raise ComponentError(str(standing.remark))
+    renamed = [standing.record] if standing.state is State.RENAMED and standing.record else []
     with paths.open_store(create=True) as store:
-        record(store, manifest)
+        record(store, manifest, renamed)
     typer.echo(f"{name}\t{manifest.accuracy:.4f}\t{trained_extractors.folder_of(name) / trained_extractors.WEIGHTS}")
 
 
@@ -198,6 +201,7 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     if not lies_here and not going:
         if elsewhere := next((each.remark for each in standings if each.name == name), None):
             raise UsageError(f"{elsewhere} Remove it there.")
+        _refuse_installed(name, "cannot be removed by itself")
         known = [standing.name for standing in standings]
         raise NotFoundError(f"There is no trained extractor {name!r}.{did_you_mean(name, known)}")
     if not yes:
@@ -212,6 +216,17 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     with paths.open_store(create=False) as store:
         for record in going:
             store.extractors.remove(record)
+
+
+def _refuse_installed(name: str, verdict: str) -> None:
+    """Raise `UsageError` where an extractor of that name comes with a package."""
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.errors import UsageError
+
+    for entry in Catalog.installed().entries("extractor"):
+        if entry.name == name:
+            owner = f"the installed package {entry.distribution} {entry.version}"
+            raise UsageError(f"The extractor {name!r} is part of {owner}, and {verdict}: only trained ones are.")
 
 
 def _installed() -> list[dict[str, Any]]:

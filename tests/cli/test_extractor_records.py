@@ -145,6 +145,32 @@ def test_a_folder_that_is_gone_is_told_of_until_it_is_removed(sngan: Any, mine: 
     assert [record.removed is None for record in recorded(team)] == [False]
 
 
+def test_a_folder_that_was_renamed_is_listed_once_and_can_be_registered(
+    sngan: Any, tiny: list[str], mine: Path, team: Path
+) -> None:
+    moved = mine.rename(mine.with_name("moved"))
+    rows = [row for row in sngan("extractors", "list", "--json").json if row["kind"] == "trained"]
+    assert [(row["name"], row["state"]) for row in rows] == [("moved", "renamed")]
+    said = f"The folder {mine} was renamed: what was an extractor 'mine', and is in runs and scores, is 'moved' now. "
+    assert rows[0]["remark"].startswith(said)
+    assert f"warning: {said}" in sngan("extractors", "list").err
+    assert sngan("extractors", "show", "moved", "--json").json["recorded"]["name"] == "mine"
+    assert sngan("train", *tiny, "--steps", 1, "--extractor", "moved", "--dry-run").code == 0
+    moved.rename(mine)
+    assert state_of(sngan, "mine") == ("here", None)
+    mine.rename(moved)
+    assert sngan("extractors", "register", "moved").code == 0
+    assert state_of(sngan, "moved") == ("here", None)
+    assert {record.name: record.removed is None for record in recorded(team)} == {"mine": False, "moved": True}
+
+
+def test_one_that_was_renamed_can_be_removed(sngan: Any, mine: Path, team: Path) -> None:
+    mine.rename(mine.with_name("moved"))
+    assert sngan("extractors", "rm", "moved", "--yes").code == 0
+    assert [record.removed is None for record in recorded(team)] == [False]
+    assert not [row for row in sngan("extractors", "list", "--json").json if row["kind"] == "trained"]
+
+
 def test_weights_that_have_changed_are_told_of(sngan: Any, mine: Path) -> None:
     path = mine / "weights.safetensors"
     content = path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -179,7 +180,42 @@ def test_a_damaged_manifest_is_named_and_hides_no_other(sngan: Any, tiny: list[s
     used = sngan("train", *tiny, "--steps", 1, "--extractor", "mine")
     assert used.code == 1
     assert str(mine / "manifest.json") in used.err
+    assert not re.search(r"Error\b|__init__", used.err)
     assert sngan("extractors", "rm", "mine", "--yes").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"{\n", "it is no whole JSON, from line 2 on"),
+        (b"\xff", "it is no text in UTF-8"),
+        (b'{"format": 1}', "it lacks what a manifest says, or says something else"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_damaged_manifest_is_explained_with_the_way_out(
+    sngan: Any, mine: Path, content: bytes | None, fault: str
+) -> None:
+    path = mine / "manifest.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    said = (
+        f"The manifest {path} cannot be read: {fault}. Restore it from a copy, train the extractor again with "
+        "--replace, or remove it with `sngan extractors rm mine`.\n"
+    )
+    assert said in sngan("extractors", "list").err
+    assert sngan("extractors", "register", "mine").err == f"error: {said}"
+
+
+def test_an_installed_one_is_neither_removed_nor_registered(sngan: Any, mine: Path) -> None:
+    owner = "error: The extractor 'shapes-cnn' is part of the installed package sngan "
+    removed = sngan("extractors", "rm", "shapes-cnn", "--yes")
+    assert (removed.code, removed.err.startswith(owner)) == (2, True), removed.err
+    assert removed.err.endswith(", and cannot be removed by itself: only trained ones are.\n")
+    registered = sngan("extractors", "register", "shapes-cnn")
+    assert (registered.code, registered.err.startswith(owner)) == (2, True), registered.err
+    assert registered.err.endswith(", and need not be registered: only trained ones are.\n")
 
 
 def test_rm_moves_to_the_trash_and_asks_first(sngan: Any, home: Path, mine: Path) -> None:
