@@ -109,6 +109,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         with blaming(entry):
             accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=audience.trained)
         seconds = round(time.monotonic() - started, 3)
+        _warn_of_chance(request.name, accuracy, data, parts, audience)
         manifest = Manifest(
             name=request.name,
             extractor={"name": entry.name, **_options(extractor)},
@@ -187,6 +188,19 @@ def _check_classes(name: str, pictures: Pictures) -> None:
             f"The data set {name!r} has {counted(len(pictures.class_names), 'class', 'classes')}, and a classifier "
             "needs two at least: add pictures of another class, or choose another data set."
         )
+
+
+def _warn_of_chance(name: str, accuracy: float, data: DecodedPictures, parts: Split, audience: Audience) -> None:
+    """Say so where a network that knows nothing of the pictures might be as good."""
+    share, luck = classifier.chance(data.labels, parts.held_out)
+    if accuracy > luck:
+        return
+    audience.warn(
+        f"The extractor {name!r} is kept, but scores by it will mean little: its accuracy of {accuracy:.1%} on "
+        f"{counted(len(parts.held_out), 'held-out picture')} is not clearly above the {share:.1%} of naming the most "
+        "frequent class every time. Train it again with --replace and more --epochs, another --lr or more pictures, "
+        "and look whether the pictures lie in the right classes (`sngan datasets preview`)."
+    )
 
 
 def _split(request: Request, data: DecodedPictures, audience: Audience) -> Split:

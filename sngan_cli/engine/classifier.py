@@ -133,6 +133,16 @@ def train(
     return accuracy
 
 
+def chance(labels: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
+    """What naming the most frequent class of the held-out pictures every time scores, and what luck may make of it.
+
+    The latter is two standard deviations more: an accuracy that is not above it may be one of a network that has
+    learned nothing (a binomial of `held_out` trials).
+    """
+    share = float(np.bincount(labels[held_out]).max() / len(held_out))
+    return share, share + 2 * math.sqrt(share * (1 - share) / len(held_out))
+
+
 def one_cycle(step: int, total: int) -> float:
     """Factor of the peak learning rate at a step (from 0): linearly up in the warm-up, linearly to 0 after it."""
     warm = WARM_UP * total

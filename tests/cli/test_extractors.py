@@ -81,6 +81,26 @@ def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, hom
     assert load_file(path)["classifier.weight"].shape == (10, 16)
 
 
+def test_one_that_has_learned_nothing_is_kept_with_a_warning(sngan: Any, tmp_path: Path) -> None:
+    done = sngan("extractors", "train", "blind", *TRAIN, "--lr", 1e-8)
+    assert done.code == 0
+    accuracy = trained_extractors.read("blind").accuracy
+    assert done.out.startswith(f"blind\t{accuracy:.4f}\t")
+    said = (
+        f"warning: The extractor 'blind' is kept, but scores by it will mean little: its accuracy of {accuracy:.1%} on "
+        "10 held-out pictures is not clearly above the 10.0% of naming the most frequent class every time. Train it "
+        "again with --replace and more --epochs, another --lr or more pictures"
+    )
+    assert said in done.err
+    for k in range(80):
+        (tmp_path / "own" / "nb"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (k, 250 * (k % 2), 90)).save(tmp_path / "own" / "nb"[k % 2] / f"{k}.png")
+    learned = sngan("extractors", "train", "keen", "--dataset", "folder", "--data-dir", tmp_path / "own", "--width", 4,
+                    "--epochs", 6, "--held-out", 0.3, "--batch-size", 16, "--device", "cpu")  # fmt: skip
+    assert (learned.code, trained_extractors.read("keen").accuracy > 0.9) == (0, True)
+    assert "warning" not in learned.err
+
+
 def test_its_name_scores_a_run_of_another_size_and_the_run_names_the_weights(
     sngan: Any, tiny: list[str], mine: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sngan_cli.engine.classifier import Plan, Split, Trained, augmented, build, one_cycle, split, train
+from sngan_cli.engine.classifier import Plan, Split, Trained, augmented, build, chance, one_cycle, split, train
 from sngan_cli.errors import DivergedError
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_plugins.extractors.classifier import Classifier
@@ -49,6 +49,14 @@ def test_small_classes_keep_one_picture_on_either_side_and_single_ones_are_train
     assert sorted(labels[parts.training]) == [0, 1, 2, 2]
     assert parts.alone == (1,)
     assert sorted(labels[split(labels, 0.9, seed=0).training]) == [0, 1, 2]
+
+
+def test_chance_is_the_most_frequent_class_and_two_deviations_of_luck() -> None:
+    labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
+    share, luck = chance(labels, np.arange(100))
+    assert share == 0.6
+    assert luck == pytest.approx(0.6 + 2 * 0.0489897949)  # sqrt(0.6 * 0.4 / 100)
+    assert chance(labels, np.arange(60, 64)) == (1.0, 1.0)  # nothing is above a class that is alone
 
 
 def test_the_rate_rises_for_a_fifth_of_the_steps_and_falls_towards_nothing() -> None:
