@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from sngan_cli import contracts
 from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
-from sngan_cli.errors import SnganError, did_you_mean
-from sngan_cli.wording import complaint
+from sngan_cli.errors import SnganError, did_you_mean, no_such
+from sngan_cli.wording import refused, shortened
 
 _BASES: dict[str, type[Component]] = {
     "dataset": contracts.Dataset,
@@ -146,7 +146,7 @@ class Catalog:
                     f"The {kind} {name!r} is in pyproject.toml but not in the installed metadata: "
                     "reinstall with `pip install -e .` in the checkout."
                 )
-            raise UsageError(f"There is no {kind} {name!r}.{did_you_mean(name, [*self.names(kind), *others])}")
+            raise UsageError(no_such(kind, name, [*self.names(kind), *others]))
         return found[0]
 
     def _check(self, entry: Entry, component: object) -> None:
@@ -188,7 +188,7 @@ def _declared_in_checkout(kind: str) -> Iterable[str]:
 
 def _explain(error: ValidationError, component: type[Component], role: str, name: str) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = shortened(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
         if not component.model_fields:
             return f"{name!r} has no option {key!r}: it has no options ({role}.{key})."
@@ -196,4 +196,4 @@ def _explain(error: ValidationError, component: type[Component], role: str, name
     if first["type"] == "missing":
         return f"{name!r} needs the option {key!r}: give it with --set {role}.{key}=VALUE."
     setting = f"{role}.{key}" if key else name
-    return f"{setting} = {first['input']!r} cannot be used: {complaint(error)}."
+    return f"{setting} = {refused(error)}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from sngan_cli.wording import shortened
+
 
 class SnganError(Exception):
     """Any failure that is explained to the user instead of shown as a traceback (exit code 1)."""
@@ -60,6 +62,11 @@ DIVERGED = "Training diverged"
 def is_divergence(reason: str | None) -> bool:
     """Whether a run's recorded reason to fail is that it diverged."""
     return (reason or "").startswith(DIVERGED)
+
+
+def no_such(what: str, word: str, known: Iterable[str]) -> str:
+    """Say that there is no `what` called `word`, and which there are that may be meant."""
+    return f"There is no {what} {shortened(word)!r}.{did_you_mean(word, known)}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

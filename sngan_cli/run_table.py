@@ -88,7 +88,7 @@ class RunTable:
         return {*self._protocols, "is"}
 
     def _choose(self, columns: str | None) -> tuple[str, ...]:
-        from sngan_cli.errors import UsageError, did_you_mean
+        from sngan_cli.errors import UsageError, no_such
         from sngan_registry import facts_of
 
         if columns is None:
@@ -101,7 +101,7 @@ class RunTable:
             if column in usual or not self._summaries or any(column in facts_of(s) for s in self._summaries):
                 continue
             known = usual.union(*map(facts_of, self._summaries))
-            raise UsageError(f"There is no column {column!r}.{did_you_mean(column, known)}")
+            raise UsageError(no_such("column", column, known))
         if not chosen:
             raise UsageError(f"--columns {columns!r} names none, such as --columns {','.join(self.DEFAULT)}.")
         return chosen

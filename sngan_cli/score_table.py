@@ -11,7 +11,9 @@ from sngan_registry import PictureScore, RunScore, best_first, most_used_first
 
 AnyScore = RunScore | PictureScore
 
-CSV = ("metric", "protocol", "protocol.name", "value", "std", "run", "name", "step", "weights", "against", "created")
+WHOSE = ("run", "name", "step", "weights", "seed")
+"""What tells comparable scores apart."""
+CSV = ("metric", "protocol", "protocol.name", "value", "std", *WHOSE, "against", "created")
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ def print_rankings(found: Iterable[Ranking]) -> None:
             (f"{score.value:.4f}", "" if score.std is None else f"{score.std:.4f}", *_whose(score))
             for score in ranking.scores
         ]
-        cells = dict(zip(("value", "std", "run", "name", "step", "weights"), zip(*rows, strict=True), strict=True))
+        cells = dict(zip(("value", "std", *WHOSE), zip(*rows, strict=True), strict=True))
+        if len({*cells["seed"]} - {""}) < 2:
+            del cells["seed"]
         shown = {column: values for column, values in cells.items() if any(values)}
-        numbers = {"value", "std", "step"}
+        numbers = {"value", "std", "step", "seed"}
         console.print_table(
             tuple(shown), list(zip(*shown.values(), strict=True)), right=numbers, whole={*numbers, "run", "weights"}
         )
@@ -66,11 +70,12 @@ def print_csv(found: Iterable[Ranking]) -> None:
     console.print_csv(CSV, rows)
 
 
-def _whose(score: AnyScore) -> tuple[str, str, str, str]:
-    """Run, name, step and weights of the generator; of pictures there is a name alone."""
+def _whose(score: AnyScore) -> tuple[str, ...]:
+    """Run, name, step, weights of the generator and seed of the latents; of pictures there is a name alone."""
     if isinstance(score, PictureScore):
-        return "pictures", score.pictures, "", ""
-    return score.run_id, score.name or "", str(score.step), str(score.evidence.get("generator_weights", ""))
+        return "pictures", score.pictures, "", "", ""
+    drawn = (str(score.evidence.get(key, "")) for key in ("generator_weights", "seed"))
+    return score.run_id, score.name or "", str(score.step), *drawn
 
 
 def _scored(score: AnyScore) -> str:

@@ -11,7 +11,7 @@ from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
-from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, did_you_mean
+from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
 from sngan_registry import Checkpoint, Component, Run, Score, Store
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class TrainedGenerator:
             return self.class_names.index(wanted)
         last = len(self.class_names) - 1
         if not re.fullmatch(r"-?[0-9]+", wanted):
-            raise UsageError(f"There is no class {wanted!r}.{did_you_mean(wanted, self.class_names)}")
+            raise UsageError(no_such("class", wanted, self.class_names))
         if not 0 <= int(wanted) <= last:
             raise UsageError(
                 f"There is no class {wanted}: classes run from 0 ({self.class_names[0]}) to {last} "

@@ -20,9 +20,10 @@ from typing import Any
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.disk import flush
-from sngan_cli.errors import ComponentError, NotFoundError, UsageError, did_you_mean
+from sngan_cli.errors import ComponentError, NotFoundError, UsageError, no_such
 from sngan_cli.home import extractors_folder, trash_folder
 from sngan_cli.stopping import StopSignal
+from sngan_cli.wording import shortened
 
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
@@ -82,7 +83,7 @@ def read(name: str) -> Manifest:
     """
     known = names()
     if name not in known:
-        raise NotFoundError(f"There is no trained extractor {name!r}.{did_you_mean(name, known)}")
+        raise NotFoundError(no_such("trained extractor", name, known))
     path = folder_of(name) / MANIFEST
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -144,8 +145,8 @@ def check_name(name: str, catalog: Catalog, *, replace: bool) -> None:
     bad = [letter for letter in name if letter in "/\\" or not letter.isprintable()]
     if not name.strip() or name != name.strip() or name[0] in ".-@" or bad or len(name.encode(errors="replace")) > 100:
         raise UsageError(
-            f"An extractor cannot be called {name!r}: a name has 1 to 100 bytes, no slashes, control characters or "
-            "spaces around it, and begins with none of . - @"
+            f"An extractor cannot be called {shortened(name)!r}: a name has 1 to 100 bytes, no slashes, control "
+            "characters or spaces around it, and begins with none of . - @"
         )
     if name in catalog.names("extractor"):
         raise UsageError(f"There is an installed extractor {name!r}, which would hide yours: choose another name.")

@@ -13,10 +13,20 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """A text as it is, or where it is longer than `most` letters its beginning with an ellipsis."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def complaint(error: ValidationError) -> str:
     """What pydantic has against a value, the first one that it refuses, as the end of a sentence."""
     message = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{message[0].lower()}{message[1:]}"
+
+
+def refused(error: ValidationError) -> str:
+    """The first value that pydantic refuses, and why, as the end of a sentence and its full stop."""
+    return f"{shortened(repr(error.errors()[0]['input']))} cannot be used: {complaint(error)}."
 
 
 def first_line(error: BaseException) -> str:

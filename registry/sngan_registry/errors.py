@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sngan_registry.records import Run
 
 _CANDIDATES_SHOWN = 8
+_LETTERS_SHOWN = 60
 
 
 class RegistryError(Exception):
@@ -29,7 +30,8 @@ class RunNotFoundError(RegistryError):
     def __init__(self, ref: str, why: str = "", near: Sequence[str] = ()) -> None:
         because = f": {why}" if why else ""
         hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
-        super().__init__(f"There is no run {ref!r}{because}.{hint} `sngan runs list` shows them all.")
+        called = ref if len(ref) <= _LETTERS_SHOWN else f"{ref[:_LETTERS_SHOWN]}…"
+        super().__init__(f"There is no run {called!r}{because}.{hint} `sngan runs list` shows them all.")
         self.ref = ref
 
 

@@ -139,7 +139,7 @@ def show(
     """
     from sngan_cli.catalog import Catalog
     from sngan_cli.commands.plugins import show as show_plugin
-    from sngan_cli.errors import ComponentError, NotFoundError, did_you_mean
+    from sngan_cli.errors import ComponentError, NotFoundError, no_such
     from sngan_cli.extractor_records import verified
 
     installed = Catalog.installed().names("extractor")
@@ -150,7 +150,7 @@ def show(
     found = [standing for standing in standings if standing.name == name]
     if not found:
         known = [*installed, *(standing.name for standing in standings)]
-        raise NotFoundError(f"There is no extractor {name!r}.{did_you_mean(name, known)}")
+        raise NotFoundError(no_such("extractor", name, known))
     standing = verified(next((each for each in found if each.state.has_folder), found[-1]))
     if standing.values is None:
         raise ComponentError(str(standing.remark))
@@ -192,7 +192,7 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     One whose folder is gone is removed from the registry's list.
     """
     from sngan_cli import trained_extractors
-    from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+    from sngan_cli.errors import NotFoundError, UsageError, no_such
     from sngan_cli.extractor_records import going_with
     from sngan_cli.home import trash_folder
 
@@ -203,7 +203,7 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
             raise UsageError(f"{elsewhere} Remove it there.")
         _refuse_installed(name, "cannot be removed by itself")
         known = [standing.name for standing in standings]
-        raise NotFoundError(f"There is no trained extractor {name!r}.{did_you_mean(name, known)}")
+        raise NotFoundError(no_such("trained extractor", name, known))
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"Removing the extractor {name!r} needs --yes where nobody can be asked.")

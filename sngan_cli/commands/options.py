@@ -71,11 +71,12 @@ def check_label(flag: str, text: str) -> None:
     import unicodedata
 
     from sngan_cli.errors import UsageError
+    from sngan_cli.wording import shortened
 
     if not text.strip():
         raise UsageError(f"{flag} {text!r} is empty.")
     if any(unicodedata.category(letter) == "Cc" for letter in text):
-        raise UsageError(f"{flag} {text[:60]!r} holds control characters, such as line breaks: leave them out.")
+        raise UsageError(f"{flag} {shortened(text)!r} holds control characters, such as line breaks: leave them out.")
     if len(text) > 255:
         raise UsageError(f"{flag} {text[:20]}... has {len(text)} letters: 255 are allowed.")
     check_unicode(flag, text)

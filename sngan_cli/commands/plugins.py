@@ -51,13 +51,13 @@ def show(
     """Show a component: what it is, where it comes from, and its options."""
     from sngan_cli.catalog import Catalog
     from sngan_cli.contracts import GROUPS
-    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.errors import UsageError, no_such
 
     catalog = Catalog.installed()
     kinds = [_checked(kind) or k for k in ([kind] if kind else GROUPS) if name in catalog.names(k)]
     if not kinds:
         known = [n for k in GROUPS for n in catalog.names(k) if kind in (None, k)]
-        raise UsageError(f"There is no component {name!r}.{did_you_mean(name, known)}")
+        raise UsageError(no_such("component", name, known))
     shown = [_description(catalog.load(k, name)) for k in kinds]
     if as_json:
         console.print_json(shown[0] if len(shown) == 1 else shown)
@@ -155,10 +155,10 @@ def _normalised(distribution: str) -> str:
 
 def _checked(kind: str | None) -> str | None:
     from sngan_cli.contracts import GROUPS
-    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.errors import UsageError, no_such
 
     if kind is not None and kind not in GROUPS:
-        raise UsageError(f"There is no kind of component {kind!r}.{did_you_mean(kind, GROUPS)}")
+        raise UsageError(no_such("kind of component", kind, GROUPS))
     return kind
 
 

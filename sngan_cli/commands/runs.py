@@ -120,6 +120,7 @@ def _ordered(
 ) -> tuple[Sequence[RunSummary], dict[str, tuple[str, ...]]]:
     """The runs in order, and the protocols of each metric: that whose scores go unmarked first."""
     from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.wording import shortened
     from sngan_registry import facts_of, sort_summaries
 
     sort = {"age": "created", "cond": "conditional"}.get(sort, sort) if sort else sort
@@ -132,7 +133,7 @@ def _ordered(
         sort = metric  # runs that are sorted by score have one protocol after the other
     if found and sort not in {*metrics, "is"} and not any(sort in facts_of(summary) for summary in found):
         known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
-        raise UsageError(f"Runs cannot be sorted by {sort!r}.{did_you_mean(sort, known)}")
+        raise UsageError(f"Runs cannot be sorted by {shortened(sort)!r}.{did_you_mean(sort, known)}")
     return sort_summaries(found, sort, reverse=reverse).summaries, protocols
 
 
@@ -157,6 +158,7 @@ def compare(
     from sngan_cli.comparison import differing_settings, differing_versions, measured, metrics_of
     from sngan_cli.errors import UsageError, did_you_mean
     from sngan_cli.run_comparison import no_common_protocol, print_comparison
+    from sngan_cli.wording import shortened
 
     if len(run_ids) < 2:
         raise UsageError(f"There is nothing to compare {run_ids[0]!r} with: give two runs at least.")
@@ -166,7 +168,9 @@ def compare(
     if metric is not None:
         if metric not in metrics:
             known = did_you_mean(metric, metrics)
-            raise UsageError(f"None of these runs has a score {metric!r}.{known} `sngan evaluate` measures others.")
+            raise UsageError(
+                f"None of these runs has a score {shortened(metric)!r}.{known} `sngan evaluate` measures others."
+            )
         if all(block.missing for block in measured(compared, metric)):
             raise UsageError(no_common_protocol(compared, metric))
         metrics = [metric]

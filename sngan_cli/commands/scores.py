@@ -22,14 +22,14 @@ def list_scores(
 
     Values by different protocols (extractor, weights, images, splits, real images) are not comparable.
     """
-    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.errors import UsageError, no_such
     from sngan_cli.score_table import print_csv, print_rankings, rankings
 
     with paths.open_store(create=False) as store:
         found = list(rankings([*store.run_scores(), *store.picture_scores.all()]))
     metrics = {ranking.metric for ranking in found}
     if metric is not None and found and metric not in metrics:
-        raise UsageError(f"There is no score {metric!r}.{did_you_mean(metric, metrics)}")
+        raise UsageError(no_such("score", metric, metrics))
     found = [ranking for ranking in found if metric in (None, ranking.metric)]
     if as_json:
         console.print_json([score for ranking in found for score in ranking.scores])
@@ -50,11 +50,12 @@ def rm(
 ) -> None:
     """Remove the scores of pictures; those of runs belong to the runs, and stay."""
     from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+    from sngan_cli.wording import shortened
 
     with paths.open_store(create=False) as store:
         known = [score.pictures for score in store.picture_scores.all()]
         if name not in known:
-            raise NotFoundError(f"There are no pictures {name!r} with scores.{did_you_mean(name, known)}")
+            raise NotFoundError(f"There are no pictures {shortened(name)!r} with scores.{did_you_mean(name, known)}")
         count = f"{known.count(name)} score{'s' if known.count(name) > 1 else ''}"
         if not yes:
             if not sys.stdin.isatty():

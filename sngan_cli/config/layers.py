@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sngan_cli.config.run_config import ROLES, RunConfig
-from sngan_cli.errors import UsageError, did_you_mean
+from sngan_cli.errors import UsageError, did_you_mean, no_such
+from sngan_cli.wording import shortened
 
 _COMPONENT_TABLES = {*ROLES, "arch", "metrics"}
 
@@ -28,7 +29,7 @@ class Layer:
         known = [*RunConfig.model_fields, "arch", "lr"]
         for key, value in self.values.items():
             if key not in known:
-                raise UsageError(f"{self.origin}: there is no setting {key!r}.{did_you_mean(key, known)}")
+                raise UsageError(f"{self.origin}: there is no setting {shortened(key)!r}.{did_you_mean(key, known)}")
             if key in _COMPONENT_TABLES and not isinstance(value, Mapping | str):
                 raise UsageError(f"{self.origin}: {key} = {value!r} must be a name or a table.")
             if key in ROLES and isinstance(value, Mapping) and not isinstance(value.get("name", ""), str):
@@ -99,7 +100,7 @@ def recipe_names() -> list[str]:
 def recipe(name: str) -> Layer:
     """Read a recipe; raises `UsageError` where there is none of that name."""
     if name not in recipe_names():
-        raise UsageError(f"There is no recipe {name!r}.{did_you_mean(name, recipe_names())}")
+        raise UsageError(no_such("recipe", name, recipe_names()))
     values = tomllib.loads((_recipes() / f"{name}.toml").read_text(encoding="utf-8"))
     return Layer(f"recipe {name}", {"recipe": name, **values})
 

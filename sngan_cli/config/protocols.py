@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from sngan_cli.contracts import Metric
-from sngan_cli.errors import UsageError, did_you_mean
+from sngan_cli.errors import UsageError, no_such
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,5 @@ def protocol(name: str) -> ScoringProtocol:
     """Find a protocol; raises `UsageError` where there is none of that name."""
     known = protocols()
     if name not in known:
-        raise UsageError(f"There is no protocol {name!r}.{did_you_mean(name, known)}")
+        raise UsageError(no_such("protocol", name, known))
     return known[name]

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
-from sngan_cli.errors import UsageError, did_you_mean
-from sngan_cli.wording import complaint
+from sngan_cli.errors import UsageError, no_such
+from sngan_cli.wording import complaint, refused
 
 ROLES: dict[str, str] = {
     "dataset": "dataset",
@@ -202,10 +202,10 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"There is no setting {key!r}.{did_you_mean(key, [*RunConfig.model_fields, 'arch', 'lr'])}"
+        return no_such("setting", key, [*RunConfig.model_fields, "arch", "lr"])
     if first["type"] == "missing":
         role = str(first["loc"][0])
         return f"The setting {role!r} is missing: give it with --{role.replace('_', '-')} or in the configuration file."
     if not key:
         return f"These settings do not go together: {complaint(error)}."
-    return f"{key} = {first['input']!r} cannot be used: {complaint(error)}."
+    return f"{key} = {refused(error)}"

@@ -177,8 +177,11 @@ def score(
         named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
         value, std = accumulator.result()
         more: dict[str, str | Mapping[str, float]] = {}
-        if isinstance(accumulator, Remarking) and (remark := accumulator.remark()):
-            more["remark"] = remark
+        remarks = [accumulator.remark() if isinstance(accumulator, Remarking) else None]
+        if compared and evidence.get("pictures_sha256") == real.data_sha256:
+            remarks.insert(0, "these are the very pictures that they are compared with")
+        if said := "; ".join(remark for remark in remarks if remark):
+            more["remark"] = said
         if class_names is not None and isinstance(accumulator, Classwise):
             values = zip(class_names, accumulator.per_class(), strict=False)
             more["classes"] = {class_: value for class_, value in values if math.isfinite(value)}

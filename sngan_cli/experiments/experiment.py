@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sngan_cli.config import Layer, flat
 from sngan_cli.config import recipe as read_recipe
-from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
-from sngan_cli.wording import complaint
+from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
+from sngan_cli.wording import complaint, shortened
 
 
 class _Table(BaseModel):
@@ -98,13 +98,16 @@ def load(name: str) -> Experiment:
     if name in built_in():
         return parse((_tables() / f"{name}.toml").read_text(encoding="utf-8"), name, f"experiment {name}")
     path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError:  # such as a name that is too long for any file
+        is_folder = is_file = False
+    if is_folder:
         inside = ", ".join(str(found) for found in sorted(path.glob("*.toml"))) or "no .toml file"
         raise UsageError(f"The experiment {name!r} is a folder: name a file. In it: {inside}.")
-    if not path.is_file() and path.suffix != ".toml" and "/" not in name:
+    if not is_file and path.suffix != ".toml" and "/" not in name:
         raise NotFoundError(
-            f"There is no experiment {name!r}.{did_you_mean(name, built_in())} One of your own is named by its path, "
-            "such as ./mine.toml."
+            f"{no_such('experiment', name, built_in())} One of your own is named by its path, such as ./mine.toml."
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -190,7 +193,7 @@ def _explain(error: ValidationError, origin: str, text: str, case: int | None, k
     key = str(first["loc"][0]) if first["loc"] else ""
     where = place(origin, text, case, key)
     if first["type"] == "extra_forbidden":
-        return f"{where}: there is nothing called {key!r} here.{did_you_mean(key, known)}"
+        return f"{where}: there is nothing called {shortened(key)!r} here.{did_you_mean(key, known)}"
     if first["type"] == "missing":
         return f"{where}: {'the case' if case is not None else 'the experiment'} has no {key!r}."
     # Where a value may be of several types, the checker appends the one that it tried: not part of the key.

@@ -259,6 +259,22 @@ def test_pictures_are_of_the_classes_that_their_folders_are_named_after(sngan: A
     assert "images of a class for 128 features" in swapped[1]["evidence"]["remark"]
 
 
+def test_pictures_that_are_compared_with_themselves_are_remarked_on(sngan: Any, tmp_path: Path) -> None:
+    own = drawn(tmp_path / "own", 12)
+    shutil.copytree(own, tmp_path / "copy")
+    command = ("evaluate", "--against", "folder", "--data-dir", own, "--extractor", "shapes-cnn", "--protocol", "quick",
+               "--metric", "is,fid", *FEW)  # fmt: skip
+    said = "these are the very pictures that they are compared with"
+    done = sngan(*command, "--images", tmp_path / "copy")
+    assert done.code == 0, done.err
+    assert f"fid: {said}; 12 images for 128 features" in done.err
+    assert done.err.count(said) == 1  # the Inception Score compares nothing
+    (kept,) = [s for s in sngan("scores", "list", "--json").json if s["metric"] == "fid"]
+    assert kept["evidence"]["remark"].startswith(said)
+    (tmp_path / "copy" / "disc" / "0.png").unlink()
+    assert said not in sngan(*command, "--images", tmp_path / "copy").err
+
+
 def test_pictures_that_cannot_be_read_are_named_and_too_few_are_said(sngan: Any, tmp_path: Path) -> None:
     folder = drawn(tmp_path / "own", 12, labelled=False)
     (folder / "broken.png").write_bytes(b"no picture")

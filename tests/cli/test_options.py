@@ -135,3 +135,33 @@ def test_a_name_that_cannot_be_kept_is_refused_for_runs_and_pictures(
     for command in (["train", "--dataset", "shapes"], ["evaluate", "--images", tmp_path, "--against", "shapes"]):
         done = sngan(*command, "--name", name)
         assert (done.code, message in done.err) == (2, True), done.err
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["train", "--dataset", LONG], 2),
+        (["train", "--dataset", "shapes", "--arch", LONG], 2),
+        (["train", "--dataset", "shapes", "--recipe", LONG], 2),
+        (["train", "--dataset", "shapes", "--set", f"{LONG}=1"], 2),
+        (["train", "--dataset", "shapes", "--set", f"loss.{LONG}=1"], 2),
+        (["train", "--dataset", "shapes", "--set", f"dataset.tilt={LONG}"], 2),
+        (["train", "--dataset", "shapes", "--extractor", LONG], 2),
+        (["evaluate", "--images", ".", "--against", "shapes", "--protocol", LONG], 2),
+        (["extractors", "show", LONG], 3),
+        (["extractors", "train", LONG, "--dataset", "shapes"], 2),
+        (["plugins", "show", LONG], 2),
+        (["experiments", "run", LONG], 3),
+        (["scores", "rm", LONG], 3),
+        (["runs", "show", LONG], 3),
+    ],
+)
+def test_a_long_name_is_cut_in_the_error(sngan: Any, arguments: list[str], code: int) -> None:
+    done = sngan(*arguments)
+    assert done.code == code
+    assert "x" * 50 in done.err
+    assert "…" in done.err
+    assert "x" * 61 not in done.err

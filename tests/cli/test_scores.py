@@ -145,9 +145,23 @@ def test_csv_has_every_score_with_its_protocol(sngan: Any, registry: Store) -> N
     assert [row["name"] for row in rows] == ["near", "far", "better", "worse", "incomparable"]
     assert rows[2] == {
         "metric": "is", "protocol": "x@1 n=10 splits=2", "protocol.name": "quick", "value": "3.5", "std": "",
-        "run": "pictures", "name": "better", "step": "", "weights": "", "against": "shapes",
+        "run": "pictures", "name": "better", "step": "", "weights": "", "seed": "", "against": "shapes",
         "created": (NOON + timedelta(hours=3.5)).isoformat(),
     }  # fmt: skip
+
+
+def test_scores_that_differ_by_their_seed_alone_are_told_apart(sngan: Any, trained: str) -> None:
+    before = sngan("scores", "list", "--metric", "is").out
+    assert before.splitlines()[1].split() == ["value", "std", "run", "name", "step", "weights"]
+    done = sngan("evaluate", trained, "--protocol", "quick", "--metric", "is", "--seed", 7, "--device", "cpu")
+    assert done.code == 0, done.err
+    _, columns, *lines = sngan("scores", "list", "--metric", "is").out.splitlines()
+    assert columns.split() == ["value", "std", "run", "name", "step", "weights", "seed"]
+    assert sorted(line.split()[2:] for line in lines) == [
+        [trained, "tiny", "2", "raw", "0"], [trained, "tiny", "4", "raw", "0"], [trained, "tiny", "4", "raw", "7"],
+    ]  # fmt: skip
+    rows = csv.DictReader(io.StringIO(sngan("scores", "list", "--metric", "is", "--csv").out))
+    assert sorted(row["seed"] for row in rows) == ["0", "0", "7"]
 
 
 def test_a_metric_that_nothing_was_measured_by_is_refused(sngan: Any, registry: Store) -> None:
