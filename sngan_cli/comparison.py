@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sngan_cli.catalog import Catalog
-from sngan_cli.composition import make_metrics
 from sngan_cli.config import flat, shared_name
-from sngan_cli.config.protocols import ScoringProtocol, protocols
-from sngan_cli.errors import SnganError
-from sngan_cli.run_table import names_of, weights_of
+from sngan_cli.run_table import weights_of
 from sngan_registry import Component, Run, Score, best_of, most_used_first
-
-_UNUSUAL = ("labels", "truncation", "precision")
-"""Parts of a protocol that are options of `sngan evaluate`, not of a metric."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A run beside others: what it is made of, and all its scores. Nothing can be measured without a checkpoint."""
+    """A run beside others: what it is made of, all its scores, and how many checkpoints it has on disk.
+
+    Nothing can be measured without a checkpoint.
+    """
 
     run: Run
     components: Sequence[Component]
     scores: Sequence[Score]
-    has_checkpoint: bool
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """How to measure a run: the `sngan evaluate` command that does, or why none can be given."""
-
-    run: Run
-    command: str
-    refusal: str | None
+    checkpoints: int
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The best and the last score of a run by one protocol, with one of its generator's weights (raw or averaged)."""
+    """The best and the last score of a run by one protocol, with one of its generator's weights (raw or averaged).
+
+    They are of one step or several: `steps` says of how many.
+    """
 
     run_id: str
     weights: str
     best: Score
     last: Score
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -139,56 +129,13 @@ def differing_classes(block: Measured, most: int) -> tuple[dict[str, list[float]
     return {name: values[name] for name in widest}, len(shared)
 
 
-def proposals_to_measure(block: Measured, compared: Sequence[Compared]) -> list[Proposal] | None:
-    """How to measure the missing runs the same way: one proposal for each that has a checkpoint.
-
-    None where no protocol by name looks at as many images. A metric's own settings are spelled out where the
-    protocol has others. Those in words are not: they say how a metric works, and are no options of the built-in ones.
-    """
-    choices = [(named, _own_settings(block, named)) for named in protocols().values() if _fits(block, named)]
-    if not choices:
-        return None
-    named, own = min(choices, key=lambda choice: (choice[0].name not in names_of(block.scores), len(choice[1])))
-    # The best of several checkpoints is to be compared with that of several.
-    which = ["--checkpoint", "all"] if any(entry.best is not entry.last for entry in block.entries) else []
-    options = [word for key, value in own.items() for word in ("--set", f"metrics.{block.metric}.{key}={value}")]
-    how = ["--metric", block.metric, "--protocol", named.name, *which, *options]
-    wanted = block.scores[0].evidence.get("extractor")
-    return [
-        Proposal(
-            each.run,
-            _command(each.run, *how, *_unusual(block, each.run), *_extractor(wanted, each.run)),
-            _other_drawing(block, each.run) or _refusal(each.run, block.metric, named, own, compared),
-        )
-        for each in compared
-        if each.run.id in block.missing and each.has_checkpoint
-    ]
-
-
-def proposals_to_share(compared: Sequence[Compared], metric: str) -> list[Proposal]:
-    """How to measure runs so that all have scores of a metric by one protocol."""
-    of_protocols = (proposals_to_measure(block, compared) for block in measured(compared, metric))
-    found = next((proposals for proposals in of_protocols if proposals is not None), None)
-    if found is not None:
-        return found
-    able = [each.run for each in compared if each.has_checkpoint]
-    standard = protocols()["standard"]
-    return [
-        Proposal(
-            run,
-            _command(run, "--metric", metric, *_extractor(_extractor_of(able[0]), run)),
-            _refusal(run, metric, standard, {}, compared),
-        )
-        for run in able
-    ]
-
-
 def _entries(scores: Iterable[tuple[str, Score]]) -> Iterable[Entry]:
     by_weights: dict[tuple[str, str], list[Score]] = {}
     for run_id, score in scores:
         by_weights.setdefault((run_id, weights_of(score)), []).append(score)
     for (run_id, weights), own in by_weights.items():
-        yield Entry(run_id, weights, best_of(own), max(own, key=lambda score: score.step))
+        steps = len({score.step for score in own})
+        yield Entry(run_id, weights, best_of(own), max(own, key=lambda score: score.step), steps)
 
 
 def _versions(each: Compared) -> dict[str, Any]:
@@ -199,101 +146,3 @@ def _versions(each: Compared) -> dict[str, Any]:
         "git": environment.git_commit and environment.git_commit[:12],
         **{component.distribution: component.version for component in each.components},
     }  # fmt: skip
-
-
-def _fits(block: Measured, named: ScoringProtocol) -> bool:
-    """Whether a protocol looks at as many images as the scores did, and at as many real ones as far as there are."""
-    images, real, _ = named.of(block.metric)
-    evidence = block.scores[0].evidence
-    if evidence.get("images") != images:
-        return False
-    there = evidence.get("data_images", real)
-    return named.name in names_of(block.scores) or evidence.get("real") in (None, min(real or there, there))
-
-
-def _other_drawing(block: Measured, run: Run) -> str | None:
-    """Why images of a run cannot be drawn as those of a protocol were, as far as the registry knows."""
-    words, conditional = _words(block), bool(run.config.get("conditional"))
-    if "labels" in words and not conditional:
-        return f"it is unconditional, and classes were drawn by labels={words['labels']}"
-    if words.get("classes") == "one" and conditional:
-        return "it is conditional, and all images were taken for one class"
-    if not conditional and any(score.evidence.get("classes") for score in block.scores):
-        return "it is unconditional, and each class was measured by itself"
-    if not run.config.get("ema") and all(entry.weights.startswith("averaged") for entry in block.entries):
-        return "it keeps no averaged weights (ema = 0)"
-    return None
-
-
-def _refusal(
-    run: Run, metric: str, named: ScoringProtocol, given: Mapping[str, Any], compared: Iterable[Compared]
-) -> str | None:
-    """Why `sngan evaluate` would refuse a metric for a run, as far as that can be known without its data."""
-    images, real, of_protocol = named.of(metric)
-    there = _data_images(run, compared)
-    try:
-        options = {**run.config.get("metrics", {}).get(metric, {}), **of_protocol, **given}
-        made = make_metrics({metric: options}, Catalog.installed())[metric]
-        if made.needs_classes and not run.config.get("conditional"):
-            return "the metric needs classes, and it is unconditional"
-        made.accumulator(images)
-        if there is not None:
-            made.reference(min(real or there, there))
-    except SnganError as error:
-        return str(error).rstrip(".")
-    return None
-
-
-def _data_images(run: Run, compared: Iterable[Compared]) -> int | None:
-    """How many images a run's data set has, where a score of these runs says so."""
-    alike = [each for each in compared if _data_of(each.run) == _data_of(run)]
-    known = (score.evidence.get("data_images") for each in alike for score in each.scores)
-    return next((int(count) for count in known if count is not None), None)
-
-
-def _data_of(run: Run) -> tuple[Any, ...]:
-    return tuple(run.config.get(key) for key in ("dataset", "data_dir"))
-
-
-def _command(run: Run, *options: str) -> str:
-    return shlex.join(["sngan", "evaluate", run.id, *options])
-
-
-def _extractor(wanted: object, run: Run) -> list[str]:
-    """The option that names an extractor where a run has another one."""
-    return [] if wanted in (None, _extractor_of(run)) else ["--extractor", str(wanted)]
-
-
-def _extractor_of(run: Run) -> str | None:
-    """What scores call a run's extractor: the name that it was trained under, if it was trained here."""
-    own: Mapping[str, str | None] = run.config.get("extractor", {})
-    return own.get("trained") or own.get("name")
-
-
-def _words(block: Measured) -> dict[str, str]:
-    """What a protocol's text says after the extractor, one KEY=VALUE for each setting."""
-    return dict(word.split("=", 1) for word in block.protocol.split()[1:])
-
-
-def _unusual(block: Measured, run: Run) -> list[str]:
-    """The options of `sngan evaluate` that made a protocol of its own: how images were drawn and looked at."""
-    words = _words(block)
-    options = [part for key in _UNUSUAL if key in words for part in (f"--{key}", words[key])]
-    drawn = {entry.weights for entry in block.entries}
-    if len(drawn) > 1:
-        return options
-    weights, _, standing = drawn.pop().partition(", ")
-    other = ["--weights", weights] if weights in ("raw", "averaged") and weights != run.config.get("weights") else []
-    return [*options, *other, *(["--standing"] if standing else [])]
-
-
-def _own_settings(block: Measured, named: ScoringProtocol) -> dict[str, str]:
-    """The metric's settings behind the scores that are numbers, and are not those of the protocol."""
-    evidence, (_, _, options) = block.scores[0].evidence, named.of(block.metric)
-    return {
-        key: str(evidence[key]).lower()
-        for key in _words(block)
-        if key not in ("n", "real", *_UNUSUAL)
-        and isinstance(evidence.get(key), int | float)
-        and evidence[key] != options.get(key)
-    }

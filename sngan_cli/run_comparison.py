@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sngan_cli import console
 from sngan_cli.comparison import (
     Compared,
     Measured,
-    Proposal,
     differing_classes,
     differing_settings,
     differing_versions,
-    measured,
-    proposals_to_measure,
-    proposals_to_share,
 )
+from sngan_cli.proposals import Proposal, proposals_by_standard, proposals_to_measure, proposals_to_share
 from sngan_cli.run_table import STYLES, protocol_in_words, text_of
 from sngan_registry import Run, Score
 
@@ -24,32 +21,31 @@ _CLASSES = 10
 _LEADS = "▸ "
 
 
-def print_comparison(compared: Sequence[Compared], metrics: Sequence[str]) -> None:
-    """Print what differs between runs, and their scores by these metrics: a table for each protocol of each."""
+def print_comparison(compared: Sequence[Compared], metrics: Mapping[str, Sequence[Measured]]) -> None:
+    """Print what differs between runs, and what was measured by these metrics: a table for each protocol of each."""
     _print_settings(compared)
     if not metrics:
         console.say("\nNone of these runs has a score.")
-        plain = [Proposal(c.run, f"sngan evaluate {c.run.id}", None) for c in compared if c.has_checkpoint]
-        _say_proposals("To measure them by one protocol:", plain)
-    for metric in metrics:
-        found = measured(compared, metric)
-        for block in found:
-            _print_scores(block, compared)
-        if all(block.missing and proposals_to_measure(block, compared) is None for block in found):
-            _say_proposals(f"To measure {metric} of all by one protocol:", proposals_to_share(compared, metric))
-    if any(len(block.runs) > 1 for metric in metrics for block in measured(compared, metric)):
+        _say_proposals("To measure them by one protocol:", proposals_by_standard(compared))
+    for metric, found in metrics.items():
+        proposed = [proposals_to_measure(block, compared) for block in found]
+        for block, proposals in zip(found, proposed, strict=True):
+            _print_scores(block, compared, proposals or ())
+        if all(block.missing for block in found) and not any(proposals is not None for proposals in proposed):
+            _say_proposals(f"To measure {metric} of all by one protocol:", proposals_by_standard(compared, [metric]))
+    if any(len(block.runs) > 1 for found in metrics.values() for block in found):
         console.say(f"\n{_LEADS}the best of these runs by that protocol")
 
 
-def no_common_protocol(compared: Sequence[Compared], metric: str) -> str:
+def no_common_protocol(compared: Sequence[Compared], metric: str, found: Sequence[Measured]) -> str:
     """Say that runs share no protocol for a metric, which ones each has, and how to get a common one."""
     lines = [f"These runs share no protocol for {metric!r}, and values of different ones cannot be compared."]
     for each in compared:
-        own = [block for block in measured(compared, metric) if each.run.id in block.runs]
-        unmeasured = "not measured" if each.has_checkpoint else "not measured, and without a checkpoint that could be"
+        own = [block for block in found if each.run.id in block.runs]
+        unmeasured = "not measured" if each.checkpoints else "not measured, and without a checkpoint that could be"
         said = "; ".join(protocol_in_words(block.protocol, block.scores) for block in own) or unmeasured
         lines.append(f"  {_called(each.run)}: {said}")
-    commands, refusals = _proposed(proposals_to_share(compared, metric))
+    commands, refusals = _proposed(proposals_to_share(compared, found, metric))
     heading = ["To measure by one:"] if commands else []
     return "\n".join([*lines, *heading, *(f"  {command}" for command in commands), *refusals])
 
@@ -69,11 +65,11 @@ def _print_settings(compared: Sequence[Compared]) -> None:
     for each in compared:
         if each.run.reason:
             console.say(f"{_called(each.run)} {each.run.status.value}: {each.run.reason}")
-        if not each.has_checkpoint:
+        if not each.checkpoints:
             console.say(f"{_called(each.run)} has no checkpoint that could be measured.")
 
 
-def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
+def _print_scores(block: Measured, compared: Sequence[Compared], proposals: Sequence[Proposal]) -> None:
     called = {each.run.id: each.run.name or "" for each in compared}
     better = "greater" if block.scores[0].higher_is_better else "less"
     console.say(f"\n{block.metric} by {protocol_in_words(block.protocol, block.scores)}, {better} is better", "bold")
@@ -90,16 +86,16 @@ def _print_scores(block: Measured, compared: Sequence[Compared]) -> None:
         console.say(remark, "dim")
     _print_classes(block)
     if block.missing:
-        _print_missing(block, compared)
+        _print_missing(block, compared, proposals)
 
 
-def _print_missing(block: Measured, compared: Sequence[Compared]) -> None:
+def _print_missing(block: Measured, compared: Sequence[Compared], proposals: Sequence[Proposal]) -> None:
     if len(block.runs) == 1:
         console.say("Only this run was measured by this protocol: it compares with none of the others.")
     else:
         others = ", ".join(_called(each.run) for each in compared if each.run.id in block.missing)
         console.say(f"Not measured by this protocol, so not comparable with these: {others}.")
-    _say_proposals("To measure by it:", proposals_to_measure(block, compared) or ())
+    _say_proposals("To measure by it:", proposals)
 
 
 def _print_classes(block: Measured) -> None:

@@ -171,11 +171,12 @@ def compare(
             raise UsageError(
                 f"None of these runs has a score {shortened(metric)!r}.{known} `sngan evaluate` measures others."
             )
-        if all(block.missing for block in measured(compared, metric)):
-            raise UsageError(no_common_protocol(compared, metric))
         metrics = [metric]
+    found = {name: measured(compared, name) for name in metrics}
+    if metric is not None and all(block.missing for block in found[metric]):
+        raise UsageError(no_common_protocol(compared, metric, found[metric]))
     if not as_json:
-        print_comparison(compared, metrics)
+        print_comparison(compared, found)
         return
     console.print_json({
         "runs": [{**vars(c.run), "components": c.components, "scores": c.scores} for c in compared],
@@ -183,15 +184,15 @@ def compare(
         "versions": differing_versions(compared),
         "measured": [
             {**vars(block), "names": names_of(block.scores), **_proposed(block, compared)}
-            for name in metrics
-            for block in measured(compared, name)
+            for blocks in found.values()
+            for block in blocks
         ],
     })  # fmt: skip
 
 
 def _proposed(block: Measured, compared: Sequence[Compared]) -> dict[str, Any]:
     """The commands that measure what a protocol has not, None where no protocol by name is it, and refusals by run."""
-    from sngan_cli.comparison import proposals_to_measure
+    from sngan_cli.proposals import proposals_to_measure
 
     found = proposals_to_measure(block, compared)
     commands = None if found is None else [p.command for p in found if p.refusal is None]
@@ -216,7 +217,7 @@ def _different(store: Store, refs: Sequence[str]) -> list[Run]:
 def _compared(store: Store, run: Run) -> Compared:
     from sngan_cli.comparison import Compared
 
-    on_disk = any(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id))
+    on_disk = sum(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id))
     return Compared(run, store.components(run.id), store.scores(run.id), on_disk)
 
 

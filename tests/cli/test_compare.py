@@ -36,7 +36,7 @@ def store(home: Path) -> Any:
 
 
 def add_run(
-    store: Store, name: str | None, *scores: Score, checkpoint: bool = True, versions: dict[str, str] | None = None,
+    store: Store, name: str | None, *scores: Score, checkpoints: int = 1, versions: dict[str, str] | None = None,
     packages: dict[str, str] | None = None, status: Status = Status.FINISHED, reason: str | None = None, **settings: Any
 ) -> str:  # fmt: skip
     components = tuple(
@@ -50,8 +50,9 @@ def add_run(
     store.claim(run.id, environment)
     for score in scores:
         store.add_score(run.id, score)
-    if checkpoint:
-        store.add_checkpoint(run.id, Checkpoint(step=100, path="checkpoints/step-00000100", size=1, sha256="a" * 64))
+    for k in range(checkpoints):
+        path = f"checkpoints/step-{100 - k:08d}"
+        store.add_checkpoint(run.id, Checkpoint(step=100 - k, path=path, size=1, sha256="a" * 64))
     store.close(run.id, status, step=100 if status is Status.FINISHED else 7, reason=reason)
     return run.id
 
@@ -138,8 +139,8 @@ def test_less_is_better_where_it_is(sngan: Any, store: Store) -> None:
 def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, store: Store) -> None:
     add_run(store, "one", score(5.0))
     add_run(store, "two", score(4.0), score(6.0, step=50))
-    three = add_run(store, "three", score(9.0, TRAINING))
-    add_run(store, "four", checkpoint=False, status=Status.FAILED, reason="Training diverged: a loss became NaN.")
+    three = add_run(store, "three", score(9.0, TRAINING), checkpoints=2)
+    add_run(store, "four", checkpoints=0, status=Status.FAILED, reason="Training diverged: a loss became NaN.")
     done = sngan("runs", "compare", "one", "two", "three", "four")
     shared = block(done.out, "is by quick")
     assert "9.0000" not in shared
@@ -155,13 +156,14 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
 @pytest.mark.parametrize(
     ("protocol", "metric", "evidence", "command"),
     [
-        ("inception-v3@1 n=50000 splits=10", "is", {}, "--metric is --protocol standard"),
+        ("inception-v3@1 n=50000 splits=10", "is", {}, "--metric is"),
         ("inception-v3@1 n=10000 splits=1", "is", {}, "--metric is --protocol article"),
         ("inception-v3@1 n=10000 real=5000", "fid", {}, "--metric fid --protocol sngan-2018"),
-        ("inception-v3@1 n=50000 real=4000", "fid", {"protocol name": "standard"}, "--metric fid --protocol standard"),
+        ("inception-v3@1 n=50000 real=4000", "fid", {"protocol name": "standard"}, "--metric fid"),
         ("inception-v3@1 n=5000 splits=5", "is", {}, "--metric is --protocol quick --set metrics.is.splits=5"),
         ("inception-v3@1 n=5000 real=5000 subset_size=500", "kid", {},
          "--metric kid --protocol quick --set metrics.kid.subset_size=500"),
+        ("inception-v3@1 n=5000 real=5000 subset_size=1000 subsets=100", "kid", {}, "--metric kid --protocol quick"),
         ("mine@1 n=5000 splits=10", "is", {}, "--metric is --protocol quick --extractor mine"),
         ("inception-v3@1 labels=data n=5000 precision=bf16 splits=10 truncation=0.5", "is", {},
          "--metric is --protocol quick --labels data --truncation 0.5 --precision bf16"),
@@ -174,6 +176,50 @@ def test_the_command_measures_by_the_same_protocol(
     add_run(store, "one", score(5.0, protocol, metric=metric, **evidence), **settings)
     other = add_run(store, "other", **settings)
     assert f"  sngan evaluate {other} {command}\n" in sngan("runs", "compare", "one", "other").out
+
+
+def test_a_setting_that_the_run_alone_has_is_spelled_out(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0, "inception-v3@1 n=5000 real=5000 subset_size=1000 subsets=100", metric="kid"))
+    other = add_run(store, "other", metrics={"kid": {"subset_size": 500, "subsets": 100}})
+    command = f"  sngan evaluate {other} --protocol quick --set metrics.kid.subset_size=1000\n"
+    assert command in sngan("runs", "compare", "one", "other").out
+
+
+def test_a_metric_that_a_run_is_measured_by_anyway_is_not_named(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0))
+    other = add_run(store, "other", metrics={"is": {"splits": 10}})
+    assert f"  sngan evaluate {other} --protocol quick\n" in sngan("runs", "compare", "one", "other").out
+
+
+@pytest.mark.parametrize(("steps", "checkpoints", "said"), [
+    ((50, 100), 2, True), ((100, 50), 2, True), ((50, 100), 1, False), ((100,), 2, False),
+])  # fmt: skip
+def test_all_checkpoints_are_to_be_measured_where_several_of_another_run_were(
+    sngan: Any, store: Store, steps: tuple[int, ...], checkpoints: int, said: bool
+) -> None:
+    add_run(store, "one", *(score(float(k), step=step) for k, step in enumerate(steps, 5)))
+    other = add_run(store, "other", checkpoints=checkpoints)
+    command = f"  sngan evaluate {other} --metric is --protocol quick{' --checkpoint all' if said else ''}\n"
+    assert command in sngan("runs", "compare", "one", "other").out
+    refused = sngan("runs", "compare", "one", "other", "--metric", "is")
+    assert command in refused.err
+
+
+def test_each_proposal_is_worked_out_once(sngan: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sngan_cli import proposals
+
+    asked: list[tuple[str, str]] = []
+    real = proposals._refusal
+
+    def refusal(run: Any, metric: str, *more: Any) -> Any:
+        asked.append((run.id, metric))
+        return real(run, metric, *more)
+
+    monkeypatch.setattr(proposals, "_refusal", refusal)
+    add_run(store, "one", score(5.0), score(3.0, TRAINING))
+    other = add_run(store, "other")
+    assert sngan("runs", "compare", "one", "other").code == 0
+    assert asked == [(other, "is")]
 
 
 KID = "inception-v3@1 n=5000 real=400 subset_size=500 subsets=100"
@@ -288,7 +334,7 @@ def test_one_metric_alone(sngan: Any, store: Store) -> None:
 
 def test_one_metric_of_different_protocols_is_refused(sngan: Any, store: Store) -> None:
     one, other = add_run(store, "one", score(5.0)), add_run(store, "other", score(9.0, TRAINING))
-    none = add_run(store, None, checkpoint=False)
+    none = add_run(store, None, checkpoints=0)
     done = sngan("runs", "compare", "one", "other", none, "--metric", "is")
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
@@ -301,8 +347,16 @@ def test_one_metric_of_different_protocols_is_refused(sngan: Any, store: Store) 
     ]
 
 
+def test_runs_without_scores_are_proposed_one_protocol(sngan: Any, store: Store) -> None:
+    one = add_run(store, "one", metrics={"is": {"splits": 10}})
+    other = add_run(store, "other", extractor={"name": "shapes-cnn"})
+    assert sngan("runs", "compare", "one", "other").out.endswith(
+        f"  sngan evaluate {one}\n  sngan evaluate {other} --metric is --extractor inception-v3\n"
+    )
+
+
 def test_runs_without_scores(sngan: Any, store: Store) -> None:
-    one, other = add_run(store, "one"), add_run(store, "other", status=Status.INTERRUPTED, checkpoint=False)
+    one, other = add_run(store, "one"), add_run(store, "other", status=Status.INTERRUPTED, checkpoints=0)
     shown = sngan("runs", "compare", "one", "other").out
     assert "None of these runs has a score." in shown
     assert shown.endswith(f"To measure them by one protocol:\n  sngan evaluate {one}\n")
@@ -374,7 +428,7 @@ def test_the_commands_that_it_gives_make_the_runs_comparable(
 ) -> None:
     quick = named.ScoringProtocol("quick", "for tests", 40, 12, {"is": {"images": 60, "splits": 3}})
     monkeypatch.setattr(named, "protocols", lambda: {"quick": quick})
-    monkeypatch.setattr("sngan_cli.comparison.protocols", named.protocols)
+    monkeypatch.setattr("sngan_cli.proposals.protocols", named.protocols)
     assert sngan("train", *tiny, "--steps", 2, "--eval-samples", 40, "--name", "other").code == 0
     assert sngan("evaluate", trained, "--metric", "is", "--protocol", "quick", "--set", "metrics.is.splits=2",
                  "--device", "cpu").code == 0  # fmt: skip

@@ -1,0 +1,212 @@
+"""How to measure runs so that their scores can be compared: the shortest `sngan evaluate` that does it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.comparison import Compared, Measured
+from sngan_cli.composition import make_metrics
+from sngan_cli.config.protocols import ScoringProtocol, protocols
+from sngan_cli.contracts import Metric
+from sngan_cli.errors import SnganError
+from sngan_cli.run_table import names_of
+from sngan_registry import Run
+
+_STANDARD = "standard"
+"""The protocol of `sngan evaluate` where none is named."""
+_UNUSUAL = ("labels", "truncation", "precision")
+"""Parts of a protocol that are options of `sngan evaluate`, not of a metric."""
+
+Settings = Mapping[str, int | float | str]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """How to measure a run: the `sngan evaluate` command that does, or why none can be given."""
+
+    run: Run
+    command: str
+    refusal: str | None
+
+
+def proposals_to_measure(block: Measured, compared: Sequence[Compared]) -> list[Proposal] | None:
+    """How to measure the missing runs the same way: one proposal for each that has a checkpoint.
+
+    None where no protocol by name looks at as many images. A metric's own settings are spelled out where the run and
+    the protocol have others. Those in words are not: they say how a metric works, and are no options of the built-in
+    ones.
+    """
+    choices = [named for named in protocols().values() if _fits(block, named)]
+    if not choices:
+        return None
+    missing = [each for each in compared if each.run.id in block.missing and each.checkpoints]
+    return [_same_way(block, each, choices, compared) for each in missing]
+
+
+def proposals_to_share(compared: Sequence[Compared], blocks: Iterable[Measured], metric: str) -> list[Proposal]:
+    """How to measure runs so that all have scores of a metric, of which these are known, by one protocol."""
+    of_protocols = (proposals_to_measure(block, compared) for block in blocks)
+    found = next((proposals for proposals in of_protocols if proposals is not None), None)
+    return proposals_by_standard(compared, [metric]) if found is None else found
+
+
+def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] | None = None) -> list[Proposal]:
+    """How to measure all runs that have a checkpoint by the standard protocol, and as the first of them has it.
+
+    Without `metrics` it is those of the first.
+    """
+    able = [each.run for each in compared if each.checkpoints]
+    if not able:
+        return []
+    named, metrics = protocols()[_STANDARD], metrics or list(able[0].config.get("metrics", {}))
+    wanted = {metric: _numbers(_settings(able[0], metric, named)) for metric in metrics}
+    found = []
+    for run in able:
+        given = {metric: _differing(wanted[metric], run, metric, named) for metric in metrics}
+        refusals = (_refusal(run, metric, named, given[metric], compared) for metric in metrics)
+        command = _command(run, metrics, named, given, _extractor(_extractor_of(able[0]), run))
+        found.append(Proposal(run, command, next((refusal for refusal in refusals if refusal), None)))
+    return found
+
+
+def _same_way(
+    block: Measured, each: Compared, choices: Iterable[ScoringProtocol], compared: Sequence[Compared]
+) -> Proposal:
+    """How to measure a run as others were, by the one of these protocols that takes the fewest options."""
+    run, evidence = each.run, block.scores[0].evidence
+    known = {key: evidence[key] for key in _words(block) if key in evidence and key not in ("n", "real", *_UNUSUAL)}
+    given = {named.name: _differing(_numbers(known), run, block.metric, named) for named in choices}
+    order = [(named.name not in names_of(block.scores), len(given[named.name])) for named in choices]
+    named = min(zip(order, choices, strict=True), key=lambda choice: choice[0])[1]
+    own = given[named.name]
+    # The best of several checkpoints is to be compared with that of several.
+    several = each.checkpoints > 1 and any(entry.steps > 1 for entry in block.entries)
+    drawn = [*(["--checkpoint", "all"] if several else []), *_unusual(block, run)]
+    return Proposal(
+        run,
+        _command(
+            run, [block.metric], named, {block.metric: own}, [*drawn, *_extractor(evidence.get("extractor"), run)]
+        ),
+        _other_drawing(block, run) or _refusal(run, block.metric, named, own, compared),
+    )
+
+
+def _command(
+    run: Run, metrics: Sequence[str], named: ScoringProtocol, given: Mapping[str, Settings], more: Sequence[str]
+) -> str:
+    """The command that measures a run, without what it does anyway."""
+    which = [] if metrics == list(run.config.get("metrics", {})) else ["--metric", ",".join(metrics)]
+    how = [] if named.name == _STANDARD else ["--protocol", named.name]
+    options = [f"metrics.{metric}.{key}={value}" for metric in metrics for key, value in given[metric].items()]
+    sets = [word for option in options for word in ("--set", option)]
+    return shlex.join(["sngan", "evaluate", run.id, *which, *how, *sets, *more])
+
+
+def _fits(block: Measured, named: ScoringProtocol) -> bool:
+    """Whether a protocol looks at as many images as the scores did, and at as many real ones as far as there are."""
+    images, real, _ = named.of(block.metric)
+    evidence = block.scores[0].evidence
+    if evidence.get("images") != images:
+        return False
+    there = evidence.get("data_images", real)
+    return named.name in names_of(block.scores) or evidence.get("real") in (None, min(real or there, there))
+
+
+def _other_drawing(block: Measured, run: Run) -> str | None:
+    """Why images of a run cannot be drawn as those of a protocol were, as far as the registry knows."""
+    words, conditional = _words(block), bool(run.config.get("conditional"))
+    if "labels" in words and not conditional:
+        return f"it is unconditional, and classes were drawn by labels={words['labels']}"
+    if words.get("classes") == "one" and conditional:
+        return "it is conditional, and all images were taken for one class"
+    if not conditional and any(score.evidence.get("classes") for score in block.scores):
+        return "it is unconditional, and each class was measured by itself"
+    if not run.config.get("ema") and all(entry.weights.startswith("averaged") for entry in block.entries):
+        return "it keeps no averaged weights (ema = 0)"
+    return None
+
+
+def _refusal(
+    run: Run, metric: str, named: ScoringProtocol, given: Settings, compared: Iterable[Compared]
+) -> str | None:
+    """Why `sngan evaluate` would refuse a metric for a run, as far as that can be known without its data."""
+    images, real, _ = named.of(metric)
+    there = _data_images(run, compared)
+    try:
+        made = _made(run, metric, named, given)
+        if made.needs_classes and not run.config.get("conditional"):
+            return "the metric needs classes, and it is unconditional"
+        made.accumulator(images)
+        if there is not None:
+            made.reference(min(real or there, there))
+    except SnganError as error:
+        return str(error).rstrip(".")
+    return None
+
+
+def _made(run: Run, metric: str, named: ScoringProtocol, given: Settings) -> Metric:
+    """The metric as `sngan evaluate` has it for a run, by a protocol and with these options."""
+    options = {**run.config.get("metrics", {}).get(metric, {}), **named.of(metric)[2], **given}
+    return make_metrics({metric: options}, Catalog.installed())[metric]
+
+
+def _settings(run: Run, metric: str, named: ScoringProtocol) -> Settings:
+    """What makes scores of a run by a protocol incomparable with others; nothing where the metric cannot be had."""
+    try:
+        return _made(run, metric, named, {}).protocol()
+    except SnganError:
+        return {}
+
+
+def _numbers(settings: Mapping[str, Any]) -> Settings:
+    """The settings that are no words."""
+    return {key: value for key, value in settings.items() if isinstance(value, int | float)}
+
+
+def _differing(wanted: Settings, run: Run, metric: str, named: ScoringProtocol) -> Settings:
+    """Those of the wanted settings that a run would not be measured with anyway."""
+    there = _settings(run, metric, named)
+    return {key: str(value).lower() for key, value in wanted.items() if there.get(key) != value}
+
+
+def _data_images(run: Run, compared: Iterable[Compared]) -> int | None:
+    """How many images a run's data set has, where a score of these runs says so."""
+    alike = [each for each in compared if _data_of(each.run) == _data_of(run)]
+    known = (score.evidence.get("data_images") for each in alike for score in each.scores)
+    return next((int(count) for count in known if count is not None), None)
+
+
+def _data_of(run: Run) -> tuple[Any, ...]:
+    return tuple(run.config.get(key) for key in ("dataset", "data_dir"))
+
+
+def _extractor(wanted: object, run: Run) -> list[str]:
+    """The option that names an extractor where a run has another one."""
+    return [] if wanted in (None, _extractor_of(run)) else ["--extractor", str(wanted)]
+
+
+def _extractor_of(run: Run) -> str | None:
+    """What scores call a run's extractor: the name that it was trained under, if it was trained here."""
+    own: Mapping[str, str | None] = run.config.get("extractor", {})
+    return own.get("trained") or own.get("name")
+
+
+def _words(block: Measured) -> dict[str, str]:
+    """What a protocol's text says after the extractor, one KEY=VALUE for each setting."""
+    return dict(word.split("=", 1) for word in block.protocol.split()[1:])
+
+
+def _unusual(block: Measured, run: Run) -> list[str]:
+    """The options of `sngan evaluate` that made a protocol of its own: how images were drawn and looked at."""
+    words = _words(block)
+    options = [part for key in _UNUSUAL if key in words for part in (f"--{key}", words[key])]
+    drawn = {entry.weights for entry in block.entries}
+    if len(drawn) > 1:
+        return options
+    weights, _, standing = drawn.pop().partition(", ")
+    other = ["--weights", weights] if weights in ("raw", "averaged") and weights != run.config.get("weights") else []
+    return [*options, *other, *(["--standing"] if standing else [])]
