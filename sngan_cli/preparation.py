@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition, check_size
-from sngan_cli.contracts import LoadedExtractor, OfOneSide
+from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
 from sngan_cli.engine.device import check_compiler, fastest_precision, set_precision, settle_on_cpu
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.extraction import check_classes, try_extractor, try_metrics
 from sngan_cli.engine.gan import try_networks
+from sngan_cli.engine.processes import take_device
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.paths import Place
 from sngan_cli.recording import check_folder
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Audience(Protocol):
@@ -54,6 +58,37 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
     if config.compile == "on":
         check_compiler(device)
     check_folder(place.runs)
+    resolved, pictures = _fitted(composition.with_config(config), place, device)
+    size = resolved.config.size
+    assert size is not None
+    extractor, unscored = _extractor(composition, str(device), place)
+    if unscored is not None:
+        audience.warn(unscored)
+    if extractor is not None:
+        _check_extractor(extractor, resolved, pictures.class_names if config.conditional else None, audience)
+    with blaming(composition.entries["dataset"]):
+        data = decode(pictures, size, place.cache / "pictures", progress=audience.decoding)
+    for metric in composition.metrics.values():
+        metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
+    data.tell_of_skipped(audience.warn)
+    return Prepared(resolved, data, extractor, unscored)
+
+
+def check(composition: Composition, place: Place) -> None:
+    """Find out, as far as it can be without decoding or training, whether a run can be prepared.
+
+    Raises what `prepare` would raise. Data that would have to be downloaded are not looked at.
+    """
+    config = composition.config
+    device = take_device(config.device, config.devices)
+    set_precision(config.precision or fastest_precision(device), device)
+    if config.data_dir is not None or not composition.dataset.downloads:
+        _fitted(composition, place, device)
+
+
+def _fitted(composition: Composition, place: Place, device: torch.device) -> tuple[Composition, Pictures]:
+    """The composition with the size, steps and folder that follow from its data, and these; both networks are tried."""
+    config = composition.config
     with blaming(composition.entries["dataset"]):
         root, pictures = composition.open_data(place.cache / "downloads")
         size = config.size or composition.dataset.default_side(pictures)
@@ -70,17 +105,7 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
         config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
     )
     try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
-    extractor, unscored = _extractor(composition, str(device), place)
-    if unscored is not None:
-        audience.warn(unscored)
-    if extractor is not None:
-        _check_extractor(extractor, resolved, pictures.class_names if config.conditional else None, audience)
-    with blaming(composition.entries["dataset"]):
-        data = decode(pictures, size, place.cache / "pictures", progress=audience.decoding)
-    for metric in composition.metrics.values():
-        metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
-    data.tell_of_skipped(audience.warn)
-    return Prepared(resolved, data, extractor, unscored)
+    return resolved, pictures
 
 
 def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:

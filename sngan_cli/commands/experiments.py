@@ -116,7 +116,9 @@ def run(
     dataset: DataSet = None,
     data_dir: DataDir = None,
     set_: Set = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained and what would fail, and stop.")
+    ] = False,
 ) -> None:
     """Train the cases that have no finished run yet, one after another; run ids are printed on stdout.
 
@@ -130,11 +132,17 @@ def run(
 
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
+    from sngan_cli.experiments.runner import train_missing, unfit
+
     if dry_run:
         with paths.open_store(create=False) as store:
-            _print_plan(experiment, plan(experiment, case or (), seed or (), overrides, store))
-        return
-    from sngan_cli.experiments.runner import train_missing
+            planned = plan(experiment, case or (), seed or (), overrides, store)
+            _print_plan(experiment, planned)
+            failing = unfit(planned, paths.place(store))
+        for message in dict.fromkeys(map(str, failing.values())):
+            labels = [label for label, error in failing.items() if str(error) == message]
+            console.warn(f"{'; '.join(labels)} would fail: {message}")
+        raise typer.Exit(max((error.exit_code for error in failing.values()), default=0))
 
     with paths.open_store(create=True) as store:
         planned = plan(experiment, case or (), seed or (), overrides, store)

@@ -13,6 +13,7 @@ from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.plan import Planned, look_up
 from sngan_cli.launch import Labels, TrainedElsewhereError, train_new, train_on
 from sngan_cli.paths import Place
+from sngan_cli.preparation import check
 from sngan_cli.stopping import StopSignal
 from sngan_registry import Run
 
@@ -68,6 +69,18 @@ def train_missing(
         if result.status != "finished":
             return Ended(stop.exit_code, failed)
     return Ended(max((error.exit_code for error in failed.values()), default=0), failed)
+
+
+def unfit(planned: Sequence[Planned], place: Place) -> dict[str, SnganError]:
+    """What would stop cases that are still to be trained, by their label, as far as it shows without training."""
+    found: dict[str, SnganError] = {}
+    for item in planned:
+        if item.state in ("new", "interrupted"):
+            try:
+                check(item.composition, place)
+            except SnganError as error:
+                found[item.label] = error
+    return found
 
 
 def _resumed(

@@ -316,6 +316,38 @@ def test_a_case_that_cannot_start_does_not_stop_the_others(sngan: Any, mine: Pat
     assert set(runs(home)) == {"mine/a", "mine/c"}
 
 
+def test_a_dry_run_names_the_runs_that_would_fail(sngan: Any, mine: Path, home: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    fixed = 'dataset = { name = "shapes", images = 20 }'
+    text = MINE.format(top="", b='dataset = "folder"\ndata_dir = "/nowhere"').replace(fixed, 'extractor = "shapes-cnn"')
+    text = text.replace('case = "a"', f'case = "a"\ndataset = "folder"\ndata_dir = "{tmp_path}"')
+    mine.write_text(text.replace('case = "c"', f'case = "c"\n{fixed}'))
+    done = sngan("experiments", "run", mine, "--dry-run")
+    assert done.code == 2, done.err
+    assert [line.split()[2] for line in done.out.splitlines()[1:]] == ["train"] * 3
+    labels, missing = done.err.splitlines()
+    assert labels.startswith("warning: case a, seed 0 would fail: The data set 'folder' has no labels, and")
+    assert missing.startswith("warning: case b, seed 0 would fail: The data folder /nowhere does not exist")
+    assert not (home / "registry.db").exists()
+    assert not (home / "runs").exists()
+
+
+def test_a_dry_run_looks_for_the_device_and_leaves_finished_cases_alone(sngan: Any, mine: Path) -> None:
+    assert sngan("experiments", "run", mine, "--case", "b").code == 0
+    done = sngan("experiments", "run", mine, "--dry-run", "--set", "device=cuda:99")
+    assert done.code == 2
+    assert done.err.startswith("warning: case a, seed 0; case c, seed 0 would fail: The device 'cuda:99' is not there")
+    assert sngan("experiments", "run", mine, "--dry-run").code == 0
+
+
+def test_a_dry_run_downloads_nothing(sngan: Any, mine: Path, home: Path) -> None:
+    text = mine.read_text().replace('{ name = "shapes", images = 20 }', '"cifar10"').replace("size = 8", "size = 32")
+    mine.write_text(text)
+    done = sngan("experiments", "run", mine, "--dry-run")
+    assert (done.code, done.err) == (0, "")
+    assert list((home / "cache").glob("downloads/*")) == []
+
+
 def test_what_began_elsewhere_while_the_data_were_prepared_is_left(
     sngan: Any, mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
