@@ -11,7 +11,7 @@ import typer
 
 def given(text: str) -> str:
     """What is given for an option that must say something; raises `typer.BadParameter` where it says nothing."""
-    if not str(text).strip():
+    if not text.strip():
         raise typer.BadParameter("it is empty: say which one.")
     return text
 
