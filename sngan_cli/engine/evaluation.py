@@ -177,10 +177,12 @@ def score(
         named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
         value, std = accumulator.result()
         more: dict[str, str | Mapping[str, float]] = {}
-        remarks = [accumulator.remark() if isinstance(accumulator, Remarking) else None]
-        if compared and evidence.get("pictures_sha256") == real.data_sha256:
-            remarks.insert(0, "these are the very pictures that they are compared with")
-        if said := "; ".join(remark for remark in remarks if remark):
+        same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256
+        remarks = (
+            "these are the very pictures that they are compared with" if same else None,
+            accumulator.remark() if isinstance(accumulator, Remarking) else None,
+        )
+        if said := "; ".join(filter(None, remarks)):
             more["remark"] = said
         if class_names is not None and isinstance(accumulator, Classwise):
             values = zip(class_names, accumulator.per_class(), strict=False)

@@ -408,8 +408,8 @@ def test_conditioning_needs_labels(sngan: Any, tiny: list[str], tmp_path: Path) 
 def test_a_home_that_cannot_be_written_is_noticed_before_training(
     sngan: Any, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("SNGAN_HOME", str(tmp_path / "file" / "home"))
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    monkeypatch.setenv("SNGAN_HOME", str(tmp_path / "link"))
     done = sngan("train", *tiny, "--steps", 1)
     assert done.code == 2
     assert "Set SNGAN_HOME to one that can" in done.err
