@@ -54,8 +54,9 @@ def test_a_home_that_is_a_file_is_named(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_registry_in_a_file_is_refused(sngan: Any, tmp_path: Path) -> None:
+def test_a_registry_in_a_file_is_refused(sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    done = sngan("--registry", tmp_path / "file" / "registry.db", "runs", "list")
+    monkeypatch.setenv("SNGAN_REGISTRY", str(tmp_path / "file" / "registry.db"))
+    done = sngan("runs", "list")
     assert (done.code, done.out) == (4, "")
     assert f"{tmp_path / 'file'} is a file, not a folder" in done.err
