@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import DataDir, path_option
 
 if TYPE_CHECKING:
     from sngan_cli.catalog import Catalog, Entry, Loaded
@@ -73,7 +74,7 @@ def check(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an option of the component.")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive that holds a data set's pictures.")] = None,
+    data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that a component keeps the promises of its contract, beyond types; exit code 1 where it breaks one."""
@@ -114,7 +115,9 @@ def new(
     kind: Annotated[
         str, typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor.")
     ],
-    into: Annotated[Path, typer.Option(file_okay=False, help="Folder to write the package's own into.")] = Path(),
+    into: Annotated[
+        Path | None, path_option(help="Folder to write the package's own into (default: the current one).")
+    ] = None,
 ) -> None:
     """Write a package to begin a plugin with: a component that works, its test, and what registers it.
 
@@ -130,21 +133,21 @@ def new(
             raise UsageError(
                 f"The {kind} {name!r} is there already, from {entry.distribution} {entry.version}: give another name."
             )
-    folder = write(checked, name, into)
+    folder = write(checked, name, into or Path())
     typer.echo(str(folder))
     console.note(f"Next: pip install -e {shlex.quote(str(folder))} && sngan plugins check {name} --kind {kind}")
 
 
 def _named(catalog: Catalog, name: str, kind: str | None) -> list[Entry]:
     """The components of this name, or all that a package of this name supplies."""
-    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.errors import UsageError, no_such
 
     entries = catalog.entries(kind)
     found = [entry for entry in entries if entry.name == name]
     found = found or [entry for entry in entries if _normalised(entry.distribution) == _normalised(name)]
     if not found:
         known = [word for entry in entries for word in (entry.name, entry.distribution)]
-        raise UsageError(f"There is no component or package {name!r}.{did_you_mean(name, known)}")
+        raise UsageError(no_such("component or package", name, known))
     return found
 
 

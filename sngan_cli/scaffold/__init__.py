@@ -10,6 +10,7 @@ from string import Template
 
 from sngan_cli.contracts import CONTRACT, GROUPS
 from sngan_cli.errors import UsageError
+from sngan_cli.wording import shortened
 
 USE = {
     "dataset": "sngan train --dataset $name --size 32",
@@ -31,8 +32,8 @@ def write(kind: str, name: str, into: Path) -> Path:
     module = "_".join(words)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > 60 or keyword.iskeyword(module):
         raise UsageError(
-            f"A component cannot be called {name[:60]!r}: give lower-case letters, digits and single hyphens between "
-            "them, such as 'least-squares', and no word of Python's."
+            f"A component cannot be called {shortened(name)!r}: give lower-case letters, digits and single hyphens "
+            "between them, such as 'least-squares', and no word of Python's."
         )
     values = {
         "name": name,
