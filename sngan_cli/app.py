@@ -137,7 +137,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, RegistryError):
         others = dict.fromkeys((RunBusyError, RunChangedError, RunTakenError), 1)
         codes = {**others, QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3}
-        return f"error: {error}", codes.get(type(error), 4)
+        return f"error: {error}", next((code for kind, code in codes.items() if isinstance(error, kind)), 4)
     if isinstance(error, OSError) and error.strerror:
         return f"error: {error.strerror}" + (f": {error.filename}" if error.filename else ""), 1
     kind = type(error).__name__

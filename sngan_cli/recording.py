@@ -42,6 +42,7 @@ from sngan_registry import (
     Environment,
     PictureScore,
     RegistryError,
+    RunNotFoundError,
     RunTakenError,
     Scalar,
     Score,
@@ -73,8 +74,8 @@ class Recorder:
         self._pending: list[Callable[[], object]] = []
         self._flushed = time.monotonic()
         self._warned = False
-        self.taken: RunTakenError | None = None
-        """Set once another process has taken the run over: training it is to stop."""
+        self.taken: RunTakenError | RunNotFoundError | None = None
+        """Set once another process has taken the run over or removed it: training it is to stop."""
         self._status: Status = Status.FINISHED
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -125,7 +126,7 @@ class Recorder:
         self._flushed = time.monotonic()
         try:
             self._drain()
-        except RunTakenError as error:
+        except (RunTakenError, RunNotFoundError) as error:
             self.taken = error
         except RegistryError as error:
             if not self._warned:
@@ -181,7 +182,7 @@ class Recorder:
         while not self._over.wait(HEARTBEAT):
             try:
                 self._store.heartbeat(self._run_id, self._step)
-            except RunTakenError as error:
+            except (RunTakenError, RunNotFoundError) as error:
                 self.taken = error
                 return
             except RegistryError:

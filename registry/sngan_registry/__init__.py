@@ -14,6 +14,8 @@ from sngan_registry.errors import (
     RunBusyError,
     RunChangedError,
     RunNotFoundError,
+    RunNotRemovedError,
+    RunRemovedError,
     RunTakenError,
     SchemaError,
 )
@@ -51,9 +53,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment", "Event",
     "ExtractorRecord", "Measurement", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
-    "RunBusyError", "RunChangedError", "RunNotFoundError", "RunScore", "RunSummary", "RunTakenError", "Scalar",
-    "SchemaError", "Score", "Sorted", "Status", "Store", "best_first", "best_of", "facts_of",
-    "filter_summaries", "most_used_first", "sort_summaries",
+    "RunBusyError", "RunChangedError", "RunNotFoundError", "RunNotRemovedError", "RunRemovedError", "RunScore",
+    "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store", "best_first",
+    "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
 ]  # fmt: skip
 
 

@@ -35,6 +35,30 @@ class RunNotFoundError(RegistryError):
         self.ref = ref
 
 
+class RunRemovedError(RunNotFoundError):
+    """The run that is meant is in the trash; `ids` are those of all there that go by the reference."""
+
+    def __init__(self, ref: str, ids: Sequence[str]) -> None:
+        if len(ids) == 1:
+            called = "" if ref == ids[0] else f", which {ref!r} stands for,"
+            text = f"Run {ids[0]}{called} is in the trash: `sngan runs restore {ids[0]}` gets it back."
+        else:
+            text = f"{ref!r} fits {len(ids)} runs in the trash: `sngan runs restore ID` gets {' or '.join(ids)} back."
+        RegistryError.__init__(self, text)
+        self.ref = ref
+        self.ids = tuple(ids)
+
+
+class RunNotRemovedError(RunNotFoundError):
+    """No run in the trash goes by this id, prefix or name."""
+
+    def __init__(self, ref: str) -> None:
+        RegistryError.__init__(
+            self, f"There is no run {ref!r} in the trash. `sngan runs gc --dry-run` shows all that is there."
+        )
+        self.ref = ref
+
+
 class AmbiguousRunError(RegistryError):
     """A prefix or name fits several runs; `candidates` are they, newest first."""
 

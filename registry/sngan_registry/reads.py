@@ -11,10 +11,24 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, Subquery, Table, Text, case, cast, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Subquery,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+)
 
 from sngan_registry import tables
-from sngan_registry.errors import AmbiguousRunError, RunNotFoundError
+from sngan_registry.errors import AmbiguousRunError, RunNotFoundError, RunNotRemovedError, RunRemovedError
 from sngan_registry.records import (
     LOST_AFTER,
     PROTOCOL_NAME,
@@ -25,6 +39,7 @@ from sngan_registry.records import (
     Run,
     RunScore,
     RunSummary,
+    Scalar,
     Score,
     Status,
 )
@@ -36,6 +51,9 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 BEST_METRIC = "is"
 """The metric that `@best` is about."""
+
+THERE = tables.runs.c.removed.is_(None)
+"""Of a run that is not in the trash: queries about runs are about these, unless they say otherwise."""
 
 _NEWEST_FIRST = (tables.runs.c.created.desc(), tables.runs.c.id.desc())
 _ENVIRONMENT = [field.name for field in fields(Environment)]
@@ -63,17 +81,25 @@ def runs(connection: Connection, chosen: Select[Any]) -> tuple[Run, ...]:
 
 
 def run(connection: Connection, run_id: str) -> Run:
-    """Load one run by its whole id; raises `RunNotFoundError`."""
+    """Load one run by its whole id; raises `RunNotFoundError`, and `RunRemovedError` for one in the trash."""
     found = runs(connection, select(tables.runs.c.id).where(tables.runs.c.id == run_id))
     if not found:
         raise RunNotFoundError(run_id)
+    if found[0].removed is not None:
+        raise RunRemovedError(run_id, [run_id])
     return found[0]
+
+
+def removed_runs(connection: Connection) -> tuple[Run, ...]:
+    """Load the runs in the trash, newest first."""
+    return runs(connection, select(tables.runs.c.id).where(~THERE))
 
 
 def find_run(connection: Connection, ref: str) -> Run:
     """Find a run by id, name, unique prefix of its id, `@last` or `@best`, in this order.
 
-    Raises `RunNotFoundError`, and `AmbiguousRunError` where a name or prefix fits several.
+    Raises `RunNotFoundError`, `RunRemovedError` where only one in the trash is meant, and `AmbiguousRunError` where a
+    name or prefix fits several.
     """
     if not ref:
         raise RunNotFoundError(ref, "give an id, the beginning of one, a name, @last or @best")
@@ -81,22 +107,31 @@ def find_run(connection: Connection, ref: str) -> Run:
         return _last(connection)
     if ref == "@best":
         return run(connection, _best(connection))
-    prefix = tables.runs.c.id.startswith(ref.lower(), autoescape=True)
-    for condition in (tables.runs.c.id == ref.lower(), tables.runs.c.name == ref, prefix):
-        found = runs(connection, select(tables.runs.c.id).where(condition))
-        if len(found) > 1:
-            raise AmbiguousRunError(ref, found)
-        if found:
-            return found[0]
-    known = {word for row in connection.execute(select(tables.runs.c.id, tables.runs.c.name)) for word in row if word}
+    if found := _only(ref, _fitting(connection, ref, THERE)):
+        return found
+    if removed := _fitting(connection, ref, ~THERE):
+        raise RunRemovedError(ref, [run.id for run in removed])
+    words = connection.execute(select(tables.runs.c.id, tables.runs.c.name).where(THERE))
+    known = {word for row in words for word in row if word}
     raise RunNotFoundError(ref, near=get_close_matches(ref, sorted(known | {"@last", "@best"})))
+
+
+def find_removed_run(connection: Connection, ref: str) -> Run:
+    """Find a run in the trash by id, name or unique prefix of its id, in this order.
+
+    Raises `RunNotRemovedError`, and `AmbiguousRunError` where a name or prefix fits several.
+    """
+    found = _only(ref, _fitting(connection, ref, ~THERE)) if ref else None
+    if found is None:
+        raise RunNotRemovedError(ref)
+    return found
 
 
 def summaries(
     connection: Connection, status: Status | None, tags: Iterable[str], limit: int | None
 ) -> list[RunSummary]:
     """Load summaries, newest first, in four queries. A status of lost finds all that may be, running ones included."""
-    chosen = select(tables.runs.c.id).order_by(*_NEWEST_FIRST).limit(limit)
+    chosen = select(tables.runs.c.id).where(THERE).order_by(*_NEWEST_FIRST).limit(limit)
     if status is not None:
         chosen = chosen.where(tables.runs.c.status == (Status.RUNNING if status is Status.LOST else status))
     for tag in tags:
@@ -121,7 +156,17 @@ def run_scores(connection: Connection) -> tuple[RunScore, ...]:
     of = tables.scores.c
     columns = [tables.runs.c.name, *(of[field.name] for field in fields(RunScore) if field.name != "name")]
     order = (of.metric, of.protocol, of.run_id, of.step, of.generator_weights)
-    return records(connection, RunScore, select(*columns).select_from(tables.scores).join(tables.runs).order_by(*order))
+    statement = select(*columns).select_from(tables.scores).join(tables.runs).where(THERE).order_by(*order)
+    return records(connection, RunScore, statement)
+
+
+def last_scalars(connection: Connection, run_id: str) -> tuple[Scalar, ...]:
+    """Load the last point of each curve of a run, by name."""
+    of = tables.scalars.c
+    last = select(of.name, func.max(of.step).label("step")).where(of.run_id == run_id).group_by(of.name).subquery()
+    at = and_(of.name == last.c.name, of.step == last.c.step)
+    statement = select(of.name, of.step, of.value).join(last, at).where(of.run_id == run_id).order_by(of.name)
+    return records(connection, Scalar, statement)
 
 
 def picture_scores(connection: Connection) -> tuple[PictureScore, ...]:
@@ -161,8 +206,23 @@ def _run(row: RowMapping, tags: tuple[str, ...], now: datetime) -> Run:
     )
 
 
+def _fitting(connection: Connection, ref: str, where: ColumnElement[bool]) -> tuple[Run, ...]:
+    """Those of such runs that have this id, or else this name, or else an id that begins so, newest first."""
+    prefix = tables.runs.c.id.startswith(ref.lower(), autoescape=True)
+    for condition in (tables.runs.c.id == ref.lower(), tables.runs.c.name == ref, prefix):
+        if found := runs(connection, select(tables.runs.c.id).where(condition, where)):
+            return found
+    return ()
+
+
+def _only(ref: str, found: tuple[Run, ...]) -> Run | None:
+    if len(found) > 1:
+        raise AmbiguousRunError(ref, found)
+    return found[0] if found else None
+
+
 def _last(connection: Connection) -> Run:
-    found = runs(connection, select(tables.runs.c.id).order_by(*_NEWEST_FIRST).limit(1))
+    found = runs(connection, select(tables.runs.c.id).where(THERE).order_by(*_NEWEST_FIRST).limit(1))
     if not found:
         raise RunNotFoundError("@last", "the registry is empty")
     return found[0]
@@ -170,7 +230,12 @@ def _last(connection: Connection) -> Run:
 
 def _best(connection: Connection) -> str:
     """Id of the run with the best score, within the protocol that most runs share: `queries.most_used_first`."""
-    of_metric = (tables.scores.c.metric == BEST_METRIC, tables.scores.c.value.is_not(None))
+    removed = select(tables.runs.c.id).where(~THERE)
+    of_metric = (
+        tables.scores.c.metric == BEST_METRIC,
+        tables.scores.c.value.is_not(None),
+        tables.scores.c.run_id.not_in(removed),
+    )
     named = case((cast(tables.scores.c.evidence, Text).contains(f'"{PROTOCOL_NAME}"'), 1), else_=0)
     runs_ = func.count(tables.scores.c.run_id.distinct())
     uses = (runs_.desc(), func.max(named).desc(), func.max(tables.scores.c.created).desc())

@@ -72,7 +72,7 @@ class Run:
     """One training run. `step` is how far it came, `steps` how far it is to go (generator updates).
 
     `started` is when it was first trained, `ended` when training last stopped, `heartbeat` its last sign of life;
-    `environment` is the one that it was last trained in.
+    `environment` is the one that it was last trained in. `removed` says when it was moved to the trash.
     """
 
     id: str
@@ -91,6 +91,7 @@ class Run:
     heartbeat: datetime | None
     note: str | None
     tags: tuple[str, ...]
+    removed: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sngan_registry import queries, reads, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
 from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
-from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunNotFoundError, RunTakenError
+from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunRemovedError, RunTakenError
 from sngan_registry.ids import new_run_id
 from sngan_registry.records import (
     Artifact,
@@ -32,7 +32,8 @@ from sngan_registry.records import (
     Score,
     Status,
 )
-from sngan_registry.writes import dated, replace
+from sngan_registry.trash import Trash
+from sngan_registry.writes import dated, lock, replace
 
 _ID_ATTEMPTS = 10
 
@@ -43,7 +44,8 @@ class Store:
     It may be used from several threads, and by several processes at once.
 
     Every method raises `RegistryError` where the database cannot be read or written; those that write to a run raise
-    `RunNotFoundError` for an id that is not there, and `RunTakenError` where another process has claimed it since.
+    `RunNotFoundError` for an id that is not there, `RunRemovedError` for one in the `trash`, and `RunTakenError` where
+    another process has claimed it since.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -51,6 +53,7 @@ class Store:
         self._claims: dict[str, tuple[str, int]] = {}
         self.extractors = Extractors(engine)
         self.picture_scores = PictureScores(engine)
+        self.trash = Trash(engine)
 
     @classmethod
     def open(cls, place: str | Path, *, create: bool = True) -> Store:
@@ -166,14 +169,17 @@ class Store:
         name: str | None = None,
         note: str | None = None,
         add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
     ) -> None:
-        """Change what is given and leave the rest."""
+        """Change what is given and leave the rest; an empty name or note is taken away."""
         given = {"config": config, "steps": steps, "name": name, "note": note}
-        values = {key: value for key, value in given.items() if value is not None}
+        values = {key: None if value == "" else value for key, value in given.items() if value is not None}
         with self._writing(run_id) as connection:
             if values:
                 _set(connection, run_id, values)
             _add_tags(connection, run_id, add_tags)
+            gone = (tables.tags.c.run_id == run_id, tables.tags.c.tag.in_(list(remove_tags)))
+            connection.execute(delete(tables.tags).where(*gone))
 
     def rewind(self, run_id: str, step: int) -> None:
         """Forget what came after `step`, to train from there again; later checkpoints count as deleted from now on."""
@@ -272,6 +278,11 @@ class Store:
         named = () if name is None else (tables.scalars.c.name == name,)
         return self._records(run_id, Scalar, tables.scalars, where=named)
 
+    def last_scalars(self, run_id: str) -> tuple[Scalar, ...]:
+        """Load the last point of each curve, by name."""
+        with reading(self._engine) as connection:
+            return reads.last_scalars(connection, run_id)
+
     def scores(self, run_id: str) -> tuple[Score, ...]:
         """Load the scores of a run, by metric, protocol and step."""
         return self._records(run_id, Score, tables.scores)
@@ -297,13 +308,12 @@ class Store:
     def _writing(self, run_id: str) -> Iterator[Connection]:
         """Write to one run, which is locked meanwhile."""
         with writing(self._engine) as connection:
-            owner = select(tables.runs.c.host, tables.runs.c.pid).where(tables.runs.c.id == run_id).with_for_update()
-            found = connection.execute(owner).one_or_none()
-            if found is None:
-                raise RunNotFoundError(run_id)
-            host, pid = found
-            if self._claims.get(run_id, (host, pid)) != (host, pid):
-                raise RunTakenError(run_id, host, pid)
+            row = lock(connection, run_id)
+            if row["removed"] is not None:
+                raise RunRemovedError(run_id, [run_id])
+            owner = (row["host"], row["pid"])
+            if self._claims.get(run_id, owner) != owner:
+                raise RunTakenError(run_id, *owner)
             yield connection
 
     def _records(

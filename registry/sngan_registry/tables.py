@@ -109,6 +109,7 @@ runs = Table(
     Column("started", UtcDateTime),
     Column("ended", UtcDateTime),
     Column("heartbeat", UtcDateTime),
+    Column("removed", UtcDateTime),
     Column("note", Text),
     # The environment that the run was last trained in.
     Column("sngan", Text, nullable=False),

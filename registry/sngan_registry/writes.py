@@ -1,4 +1,4 @@
-"""What writers share: statements, and values of records."""
+"""What writers share: locks, statements, and values of records."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, insert, select
 
+from sngan_registry import tables
+from sngan_registry.errors import RunNotFoundError
 from sngan_registry.records import Artifact, Checkpoint, Event, Measurement
+
+
+def lock(connection: Connection, run_id: str) -> RowMapping:
+    """Keep others from writing to a run until the transaction ends; returns who trains it, and how it stands.
+
+    Raises `RunNotFoundError`.
+    """
+    columns = [tables.runs.c[name] for name in ("host", "pid", "status", "heartbeat", "removed")]
+    statement = select(*columns).where(tables.runs.c.id == run_id).with_for_update()
+    found = connection.execute(statement).mappings().one_or_none()
+    if found is None:
+        raise RunNotFoundError(run_id)
+    return found
 
 
 def replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

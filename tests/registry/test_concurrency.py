@@ -41,7 +41,7 @@ with Store.open(sys.argv[1]) as store:
 
 CLAIMER = """
 import os, socket, sys
-from sngan_registry import Environment, RunBusyError, Store
+from sngan_registry import Environment, RunBusyError, RunRemovedError, Store
 environment = Environment(
     sngan="", python="", torch="", cuda=None, device="", host=socket.gethostname(), pid=os.getpid(), git_commit=None,
     command="",
@@ -51,9 +51,22 @@ with Store.open(sys.argv[1]) as store:
     try:
         store.claim(sys.argv[2], environment)
         print("claimed", flush=True)
-    except RunBusyError:
+    except (RunBusyError, RunRemovedError):
         print("busy", flush=True)
     sys.stdin.read()  # stay alive: a claim dies with its process
+"""
+
+REMOVER = """
+import sys
+from sngan_registry import RunBusyError, Store
+with Store.open(sys.argv[1]) as store:
+    sys.stdin.readline()
+    try:
+        store.trash.put(sys.argv[2])
+        print("removed", flush=True)
+    except RunBusyError:
+        print("busy", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -95,23 +108,38 @@ def test_a_fresh_registry_may_be_opened_by_several_at_once(url: str) -> None:
     assert len(set(ids)) == 3
 
 
-def test_one_of_several_claims_succeeds(url: str, store: Store, new_run: Any) -> None:
-    run_id = store.create_run(new_run()).id
-    processes = [start(CLAIMER, url, run_id) for _ in range(3)]
-    answers = {}
+def answers_of(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """Have all go at once; returns what each says, whose process lives on."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    for process in processes:
-        assert process.stdout is not None
-        answers[process.pid] = process.stdout.readline().strip()
-    assert sorted(answers.values()) == ["busy", "busy", "claimed"]
+    return [process.stdout.readline().strip() for process in processes if process.stdout is not None]
+
+
+def test_one_of_several_claims_succeeds(url: str, store: Store, new_run: Any) -> None:
+    run_id = store.create_run(new_run()).id
+    processes = [start(CLAIMER, url, run_id) for _ in range(3)]
+    answers = answers_of(processes)
+    assert sorted(answers) == ["busy", "busy", "claimed"]
     run = store.run(run_id)
     assert run.status is Status.RUNNING
-    assert answers[run.environment.pid] == "claimed"
+    assert run.environment.pid == processes[answers.index("claimed")].pid
     finish(processes)
     assert store.run(run_id).status is Status.LOST
+
+
+def test_a_run_is_claimed_or_removed_and_never_both(url: str, store: Store, new_run: Any) -> None:
+    for _ in range(3):
+        run_id = store.create_run(new_run()).id
+        processes = [start(script, url, run_id) for script in (CLAIMER, REMOVER, CLAIMER, REMOVER)]
+        first_claim, first_removal, *others = answers_of(processes)
+        answers = {first_claim, first_removal, *others}
+        assert len(answers & {"claimed", "removed"}) == 1
+        is_removed = "removed" in answers
+        assert [run.id for run in store.trash.runs()].count(run_id) == is_removed
+        assert [s.run.id for s in store.summaries(status=Status.RUNNING)].count(run_id) == (not is_removed)
+        finish(processes)
 
 
 def test_threads_share_a_store(store: Store, new_run: Any) -> None:

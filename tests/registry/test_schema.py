@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,12 @@ from sngan_registry import RegistryError, SchemaError, Store, schema
 from sngan_registry.tables import metadata
 
 DATA = Path(__file__).parents[1] / "data"
-OLD_TABLES = ("runs", "tags", "components", "scalars", "scores", "checkpoints", "artifacts", "events")
 
 NEXT_MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "0004", "0003"
 
 def upgrade():
     op.add_column("runs", sa.Column("colour", sa.Text))
@@ -56,7 +56,7 @@ def test_a_newer_registry_is_refused(url: str, execute: Any) -> None:
     execute("UPDATE alembic_version SET version_num = '9999'")
     for create in (True, False):
         with pytest.raises(
-            SchemaError, match=r"has schema '9999', and this sngan knows 0001, 0002: upgrade it with `pip install"
+            SchemaError, match=r"has schema '9999', and this sngan knows 0001, 0002, 0003: upgrade it with `pip install"
         ):
             Store.open(url, create=create)
 
@@ -96,8 +96,8 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).with_name("migrations"), scripts)
     monkeypatch.setattr(schema, "SCRIPTS", str(scripts))
-    monkeypatch.setattr(schema, "REVISION", "0003")
-    return scripts / "versions" / "v0003_colour.py"
+    monkeypatch.setattr(schema, "REVISION", "0004")
+    return scripts / "versions" / "v0004_colour.py"
 
 
 @pytest.fixture
@@ -115,14 +115,14 @@ def test_an_older_registry_is_backed_up_and_migrated(old_registry: Path, next_re
     engine = create_engine(f"sqlite:///{old_registry}")
     assert "colour" in {column["name"] for column in inspect(engine).get_columns("runs")}
     engine.dispose()
-    backup = create_engine(f"sqlite:///{old_registry}.before-0003")
+    backup = create_engine(f"sqlite:///{old_registry}.before-0004")
     assert "colour" not in {column["name"] for column in inspect(backup).get_columns("runs")}
     with backup.connect() as connection:
         assert connection.scalar(text("SELECT name FROM runs")) == "old"
     backup.dispose()
     assert sorted(path.name for path in old_registry.parent.glob("registry*")) == [
         "registry.db",
-        "registry.db.before-0003",
+        "registry.db.before-0004",
     ]
 
 
@@ -135,28 +135,42 @@ def test_a_migration_that_fails_changes_nothing(old_registry: Path, next_release
         assert store.get("@last").name == "old"
 
 
-def test_a_registry_of_the_first_release_keeps_everything(tmp_path: Path) -> None:
-    """`tests/data/registries/0001.sql` is the dump of a registry that the release with schema 0001 wrote."""
+@pytest.mark.parametrize("release", ["0001", "0002"])
+def test_a_registry_of_an_earlier_release_keeps_everything(tmp_path: Path, release: str) -> None:
+    """`tests/data/registries` has the dump of a registry that the release with that schema wrote."""
     path = tmp_path / "registry.db"
     with closing(sqlite3.connect(path)) as old:
-        old.executescript((DATA / "registries" / "0001.sql").read_text(encoding="utf-8"))
-        before = {table: old.execute(f"SELECT * FROM {table}").fetchall() for table in OLD_TABLES}
+        old.executescript((DATA / "registries" / f"{release}.sql").read_text(encoding="utf-8"))
+        before = contents(old)
     with Store.open(path, create=False) as store:
         run = store.get("old")
         assert (run.status, run.step, run.note, run.tags) == ("finished", 100, "a try", ("kept",))
-        assert store.get("@last").parent == run.id
+        assert (store.get("@last").parent, run.removed, store.trash.runs()) == (run.id, None, ())
         (score,) = store.run_scores()
         assert (score.run_id, score.name, score.value, score.evidence["images"]) == (run.id, "old", 3.25, 100)
-        assert (store.extractors.all(), store.picture_scores.all()) == ((), ())
+        apart = [*(each.name for each in store.extractors.all()), *(s.pictures for s in store.picture_scores.all())]
+        assert apart == ([] if release == "0001" else ["mine", "near"])
     with closing(sqlite3.connect(path)) as new:
-        assert {table: new.execute(f"SELECT * FROM {table}").fetchall() for table in OLD_TABLES} == before
+        assert contents(new, {table: columns for table, (columns, _) in before.items()}) == before
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
-    with closing(sqlite3.connect(f"{path}.before-0002")) as backup:
-        assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
-        assert {table: backup.execute(f"SELECT * FROM {table}").fetchall() for table in OLD_TABLES} == before
+    with closing(sqlite3.connect(f"{path}.before-{schema.REVISION}")) as backup:
+        assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [(release,)]
+        assert contents(backup) == before
+
+
+def contents(
+    database: sqlite3.Connection, only: Mapping[str, list[str]] | None = None
+) -> dict[str, tuple[list[str], list[Any]]]:
+    """Columns and rows of all tables, or of these columns of these."""
+    found = {}
+    for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        if table != "alembic_version" and (only is None or table in only):
+            columns = only[table] if only else [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            found[table] = (columns, database.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall())
+    return found
 
 
 def imported(code: str) -> set[str]:
