@@ -46,6 +46,22 @@ def warn(message: str) -> None:
     stderr().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
+def confirm(question: str, action: str, *, yes: bool) -> None:
+    """Ask before something is destroyed, unless the user has said yes; the program ends where the answer is no.
+
+    Raises `UsageError`, which names the `action`, where there is no terminal to ask on.
+    """
+    import typer
+
+    from sngan_cli.errors import UsageError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{action} needs --yes where nobody can be asked.")
+    typer.confirm(question, abort=True, err=True)
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON, dates in ISO 8601 and records as objects; a list gets a line for each of its items."""
     if isinstance(value, list):

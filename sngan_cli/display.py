@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from pathlib import Path
 
 from rich.progress import TaskID
@@ -15,6 +14,8 @@ from sngan_cli.bars import QUIET, Bars
 from sngan_cli.config import RunConfig
 from sngan_cli.engine.loop import Result
 from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
+from sngan_cli.rate import Rate
+from sngan_cli.run_table import score_in_words
 from sngan_cli.wording import counted
 
 
@@ -24,7 +25,7 @@ class Display(Bars):
     def __init__(self) -> None:
         super().__init__()
         self._task: TaskID | None = None
-        self._rate = _Rate()
+        self._rate = Rate()
         self._losses = self._score = ""
         self._spoken = time.monotonic()
         self._run_id = ""
@@ -43,12 +44,10 @@ class Display(Bars):
             case Scoring(_, done, total):
                 self.show("scoring images", done, total)
             case Scored():
-                std = "" if event.std is None else f" ± {event.std:.3f}"
-                score = f"{event.metric} = {event.value:.3f}"
                 if event.metric == self._first_metric:
-                    self._score = score
+                    self._score = f"{event.metric} = {event.value:.3f}"
                 remark = f"; {event.evidence['remark']}" if "remark" in event.evidence else ""
-                self.say(f"step {event.step}: {score}{std} ({event.protocol}){remark}")
+                self.say(f"step {event.step}: {score_in_words(event)}{remark}")
             case CheckpointWritten(step):
                 self._rate.pause()
             case Noticed(step, _, message):
@@ -110,37 +109,3 @@ class Display(Bars):
             self._bars.update(self._task, completed=step, said=said)
         if not self._live and time.monotonic() - self._spoken > QUIET:
             self.say(f"step {step}/{self._total}  {said}{self._rate.left(self._images * (self._total - step))}")
-
-
-class _Rate:
-    """Images per second over the last steps, scoring and saving left out."""
-
-    STEPS = 50
-
-    def __init__(self) -> None:
-        self._last: float | None = None
-        self._taken: deque[tuple[int, float]] = deque(maxlen=self.STEPS)
-
-    def count(self, images: int) -> None:
-        now = time.monotonic()
-        if self._last is not None:
-            self._taken.append((images, now - self._last))
-        self._last = now
-
-    def pause(self) -> None:
-        self._last = None
-
-    def text(self) -> str:
-        return "" if self._per_second is None else f"{self._per_second:.0f} images/s"
-
-    def left(self, images: int) -> str:
-        if not self._per_second:
-            return ""
-        minutes, seconds = divmod(round(images / self._per_second), 60)
-        return f"  {minutes // 60:d}:{minutes % 60:02d}:{seconds:02d} left"
-
-    @property
-    def _per_second(self) -> float | None:
-        if len(self._taken) < 3:  # the first steps choose algorithms and are slow
-            return None
-        return sum(images for images, _ in self._taken) / max(1e-9, sum(seconds for _, seconds in self._taken))

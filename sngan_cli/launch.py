@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
 from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.events import Event
+from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder, environment, provenance
@@ -31,15 +31,6 @@ MAY_CHANGE_ON_RESUME = frozenset(
     {"precision", "compile", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
 )
 """Settings that leave what was trained, and how it was scored, as it is (precision and compile follow the device)."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What the user calls a run."""
-
-    name: str | None = None
-    note: str | None = None
-    tags: tuple[str, ...] = ()
 
 
 class Audience(preparation.Audience, Protocol):

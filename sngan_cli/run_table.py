@@ -8,9 +8,10 @@ from sngan_cli import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from sngan_cli.events import Scored
-    from sngan_registry import Measurement, Run, RunSummary, Score
+    from sngan_registry import Measurement, RunSummary, Score
 
 
 OF_PROTOCOLS = ("protocol", "protocol.name")
@@ -125,7 +126,7 @@ class RunTable:
             case "step":
                 values = [run.step if plain or run.step == run.steps else f"{run.step}/{run.steps}"]
             case "age":
-                values = [_age(run)]
+                values = [age(run.created)]
             case "cond":
                 values = [run.config.get("conditional")]
             case "dataset" | "loss":
@@ -173,6 +174,12 @@ def protocol_in_words(protocol: str, scores: Iterable[Measurement | Scored]) -> 
     return f"{' or '.join(names)} ({protocol})" if names else protocol
 
 
+def score_in_words(score: Measurement | Scored) -> str:
+    """A score with its deviation and the protocol that it is by."""
+    deviation = "" if score.std is None else f" ± {score.std:.3f}"
+    return f"{score.metric} = {score.value:.3f}{deviation} ({score.protocol})"
+
+
 def text_of(value: object) -> str:
     """Write a setting or option as a cell."""
     if value is None:
@@ -182,10 +189,11 @@ def text_of(value: object) -> str:
     return str(value)
 
 
-def _age(run: Run) -> str:
+def age(moment: datetime) -> str:
+    """How long ago something was, in the largest unit of which it is one at least."""
     from datetime import UTC, datetime
 
-    seconds = (datetime.now(UTC) - run.created).total_seconds()
+    seconds = (datetime.now(UTC) - moment).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:
             return f"{int(seconds // length)}{unit}"

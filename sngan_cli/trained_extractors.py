@@ -12,7 +12,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from sngan_cli.wording import shortened
 
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+_TIME_IN_TRASH = "%Y%m%dT%H%M%S%f"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +207,16 @@ def discard(name: str) -> Path:
     """Move an extractor to the trash; returns where it lies there."""
     trash = trash_folder()
     trash.mkdir(parents=True, exist_ok=True)
-    target = trash / f"extractor-{name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    target = trash / f"extractor-{name}-{datetime.now(UTC):{_TIME_IN_TRASH}}"
     return folder_of(name).rename(target)
+
+
+def discarded() -> Iterator[tuple[str, Path, datetime]]:
+    """Name, place and time of removal of each extractor in the trash."""
+    for path in sorted(trash_folder().glob("extractor-*")):
+        name, _, time = path.name.removeprefix("extractor-").rpartition("-")
+        with suppress(ValueError):  # something that the user put there
+            yield name, path, datetime.strptime(time, _TIME_IN_TRASH).replace(tzinfo=UTC)
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:

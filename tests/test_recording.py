@@ -14,7 +14,7 @@ from sngan_cli import recording
 from sngan_cli.events import CheckpointWritten, Noticed, Scored, Stepped
 from sngan_cli.recording import Recorder
 from sngan_cli.stopping import StopAtOnceError
-from sngan_registry import Environment, NewRun, RegistryError, RunTakenError, Status, Store
+from sngan_registry import Environment, NewRun, RegistryError, RunRemovedError, RunTakenError, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0", python="3", torch="2", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None, command="c"
@@ -113,6 +113,24 @@ def test_a_run_that_was_taken_over_is_left_to_the_other(
     with pytest.raises(RunTakenError, match="was taken over by process 2 on elsewhere"):
         train()
     assert store.run(run_id).status is Status.RUNNING
+    assert [event.message for event in store.events(run_id)] == ["before"]
+
+
+def test_a_run_that_was_removed_meanwhile_is_trained_no_further(store: Store, run_id: str, folder: Path) -> None:
+    recorder = Recorder(store, run_id, folder, pytest.fail)
+
+    def train() -> None:
+        with recorder:
+            recorder(Noticed(1, "a", "before"))
+            store.close(run_id, Status.INTERRUPTED, step=1)  # as if its heartbeat had stopped
+            store.trash.put(run_id)
+            recorder(Noticed(2, "b", "after"))
+            assert recorder.taken is not None
+            recorder.ended("interrupted", 2)
+
+    with pytest.raises(RunRemovedError, match=f"Run {run_id} is in the trash"):
+        train()
+    assert [run.step for run in store.trash.runs()] == [1]
     assert [event.message for event in store.events(run_id)] == ["before"]
 
 

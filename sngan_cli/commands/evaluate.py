@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import DataDir, check_label, path_option
+from sngan_cli.commands.options import DataDir, path_option
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 from sngan_cli.commands.train import Precision
 
@@ -82,6 +82,7 @@ def evaluate(
     """
     from sngan_cli.config.protocols import protocol as find
     from sngan_cli.errors import UsageError
+    from sngan_cli.labels import check_label
     from sngan_cli.measuring import Request
 
     if (run_id is None) == (images is None):
@@ -93,7 +94,7 @@ def evaluate(
     if name is not None:
         if run_id is not None:
             raise UsageError(f"--name {name!r} cannot be used: it names the pictures of --images.")
-        check_label("--name", name)
+        check_label(name, "--name")
     if images is not None and (checkpoint or weights or labels or truncation or standing or seed is not None):
         raise UsageError(
             "--checkpoint, --weights, --labels, --truncation, --standing and --seed say how a run draws: leave them "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -204,11 +203,8 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
         _refuse_installed(name, "cannot be removed by itself")
         known = [standing.name for standing in standings]
         raise NotFoundError(no_such("trained extractor", name, known))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(f"Removing the extractor {name!r} needs --yes where nobody can be asked.")
-        where = f"to {trash_folder()}" if lies_here else "out of the registry's list, since its folder is gone"
-        typer.confirm(f"Move the extractor {name!r} {where}?", abort=True, err=True)
+    where = f"to {trash_folder()}" if lies_here else "out of the registry's list, since its folder is gone"
+    console.confirm(f"Move the extractor {name!r} {where}?", f"Removing the extractor {name!r}", yes=yes)
     if lies_here:
         typer.echo(str(trained_extractors.discard(name)))
     else:

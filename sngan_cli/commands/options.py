@@ -64,29 +64,3 @@ def component_options(set_: Sequence[str], names: Mapping[str, str]) -> dict[str
         if other is not None:
             raise UsageError(f"--set {role}.name={other}: the {called[role]} is {names[role]!r}.")
     return {role: options for role, (_, options) in found.items()}
-
-
-def check_label(flag: str, text: str) -> None:
-    """Raise `UsageError` where a name or tag cannot be recorded."""
-    import unicodedata
-
-    from sngan_cli.errors import UsageError
-    from sngan_cli.wording import shortened
-
-    if not text.strip():
-        raise UsageError(f"{flag} {text!r} is empty.")
-    if any(unicodedata.category(letter) == "Cc" for letter in text):
-        raise UsageError(f"{flag} {shortened(text)!r} holds control characters, such as line breaks: leave them out.")
-    if len(text) > 255:
-        raise UsageError(f"{flag} {text[:20]}... has {len(text)} letters: 255 are allowed.")
-    check_unicode(flag, text)
-
-
-def check_unicode(flag: str, text: str) -> None:
-    """Raise `UsageError` where a text cannot be recorded."""
-    from sngan_cli.errors import UsageError
-
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{flag} {text!r} is no valid Unicode and could not be recorded.") from None

@@ -10,7 +10,9 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands.doctor import doctor
+from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
 from sngan_cli.commands.options import path_option
+from sngan_cli.commands.watch import watch
 from sngan_cli.run_details import print_run
 from sngan_cli.run_table import OF_PROTOCOLS, RunTable, names_of
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from sngan_registry import Run, RunSummary, Store
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
-app.command()(doctor)
+for command in (doctor, watch, tag, note, name, rm, restore, gc):
+    app.command()(command)
 
 
 StatusName = Literal["queued", "running", "finished", "failed", "interrupted", "lost"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -49,7 +48,7 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove the scores of pictures; those of runs belong to the runs, and stay."""
-    from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
+    from sngan_cli.errors import NotFoundError, did_you_mean
     from sngan_cli.wording import shortened
 
     with paths.open_store(create=False) as store:
@@ -57,9 +56,6 @@ def rm(
         if name not in known:
             raise NotFoundError(f"There are no pictures {shortened(name)!r} with scores.{did_you_mean(name, known)}")
         count = f"{known.count(name)} score{'s' if known.count(name) > 1 else ''}"
-        if not yes:
-            if not sys.stdin.isatty():
-                raise UsageError(f"Removing the {count} of {name!r} needs --yes where nobody can be asked.")
-            typer.confirm(f"Remove the {count} of {name!r}?", abort=True, err=True)
+        console.confirm(f"Remove the {count} of {name!r}?", f"Removing the {count} of {name!r}", yes=yes)
         store.picture_scores.remove(name)
     console.note(f"Removed the {count} of {name!r}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import paths
-from sngan_cli.commands.options import check_label, check_unicode, path_option
+from sngan_cli.commands.options import path_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sngan_cli.config import Layer
     from sngan_cli.display import Display
     from sngan_cli.engine.loop import Result
-    from sngan_cli.launch import Labels
+    from sngan_cli.labels import Labels
     from sngan_cli.paths import Place
     from sngan_cli.stopping import StopSignal
 
@@ -231,16 +231,14 @@ def _world(devices: int | None) -> list[Layer]:
 
 
 def _labels(name: str | None, note: str | None, tags: list[str] | None) -> Labels:
-    from sngan_cli.errors import UsageError
-    from sngan_cli.launch import Labels
+    from sngan_cli.labels import Labels, check_label, check_name, check_note
 
     if name is not None:
-        check_label("--name", name)
-        if name.startswith("@"):
-            raise UsageError(f"--name {name}: names that begin with @ stand for runs such as @last: choose another.")
+        check_name(name, "--name")
+    if note is not None:
+        check_note(note, "--note")
     for tag in tags or ():
-        check_label("--tag", tag)
-    check_unicode("--note", note or "")
+        check_label(tag, "--tag")
     return Labels(name, note, tuple(tags or ()))
 
 

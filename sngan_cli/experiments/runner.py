@@ -11,7 +11,8 @@ from sngan_cli.engine.loop import Result
 from sngan_cli.errors import CheckpointError, SnganError
 from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.plan import Planned, look_up
-from sngan_cli.launch import Labels, TrainedElsewhereError, train_new, train_on
+from sngan_cli.labels import Labels
+from sngan_cli.launch import TrainedElsewhereError, train_new, train_on
 from sngan_cli.paths import Place
 from sngan_cli.preparation import check
 from sngan_cli.stopping import StopSignal

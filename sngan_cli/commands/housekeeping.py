@@ -1,0 +1,194 @@
+"""`sngan runs tag | note | name | rm | restore | gc`: what runs are called, and which of them stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sngan_cli import console, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sngan_cli.garbage import Survey
+    from sngan_registry import Run
+
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
+RunIds = Annotated[
+    list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, @last or @best.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def tag(
+    run_ids: RunIds,
+    add: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Give this tag; repeatable.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Take this tag away; repeatable.")] = None,
+) -> None:
+    """Give tags to runs and take them away; prints the tags that each has then."""
+    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.labels import check_label, relabel
+
+    add, remove = add or [], remove or []
+    for text in add:
+        check_label(text, "--add")
+    if both := sorted({*add} & {*remove}):
+        raise UsageError(f"The tag {both[0]!r} cannot be given and taken away at once: leave one out.")
+    with paths.open_store(create=False) as store:
+        runs = list({run.id: run for run in map(store.get, run_ids)}.values())
+        known = {tag for run in runs for tag in run.tags}
+        for text in remove:
+            if text not in known:
+                which = f"Run {runs[0].id}" if len(runs) == 1 else "None of these runs"
+                raise UsageError(f"{which} has no tag {text!r}.{did_you_mean(text, known)}")
+        for run in runs:
+            tags = relabel(store, run, add_tags=add, remove_tags=remove).tags if add or remove else run.tags
+            typer.echo("\t".join((run.id, *tags)))
+
+
+def note(run_id: RunId, text: Annotated[str, typer.Argument(metavar="TEXT", help='The note; "" for none.')]) -> None:
+    """Keep a note with a run, in place of the one that it had."""
+    from sngan_cli.labels import check_note, relabel
+
+    check_note(text, "The note")
+    with paths.open_store(create=False) as store:
+        relabel(store, store.get(run_id), note=text)
+
+
+def name(run_id: RunId, name: Annotated[str, typer.Argument(metavar="NAME", help='The name; "" for none.')]) -> None:
+    """Give a run a name, in place of the one that it had."""
+    from sngan_cli.labels import check_name, relabel
+
+    if name:
+        check_name(name, "The name")
+    with paths.open_store(create=False) as store:
+        relabel(store, store.get(run_id), name=name)
+
+
+def rm(run_ids: RunIds, yes: Yes = False) -> None:
+    """Move runs to the trash, records and files; prints where the files lie there.
+
+    A removed run is in no list until `sngan runs restore` gets it back; `sngan runs gc` deletes it for good.
+    """
+    from sngan_cli.run_trash import remove, to_remove
+    from sngan_cli.wording import counted
+
+    with paths.open_store(create=False) as store:
+        runs = to_remove(store, run_ids)
+        what = f"run {_called(runs[0])}" if len(runs) == 1 else f"{counted(len(runs), 'run')}"
+        them = "" if len(runs) == 1 else f": {', '.join(map(_called, runs))}"
+        console.confirm(f"Move {what} to the trash{them}?", f"Removing {what}{them}", yes=yes)
+        for run in runs:
+            _print_place(run, remove(store, run.id), "only its record is in the trash")
+
+
+def restore(
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes) or names of removed runs.")
+    ],
+) -> None:
+    """Get runs back from the trash, just as they were; prints where their files lie."""
+    from sngan_cli.run_trash import restore as restore_run
+
+    with paths.open_store(create=False) as store:
+        runs = {run.id: run for run in map(store.trash.get, run_ids)}
+        for run in runs.values():
+            _print_place(run, restore_run(store, run.id), "only its record is back")
+
+
+def gc(
+    older_than: Annotated[
+        float, typer.Option(min=0, max=36_500, metavar="DAYS", help="Only what has been there for so many days.")
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what there is to delete, and stop.")] = False,
+    yes: Yes = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what there is, and whether it was deleted.")] = False,
+) -> None:
+    """Empty the trash for good: removed runs and extractors, and what interrupted writes left in folders of runs.
+
+    Leftovers are files that have not changed for ten minutes, of runs that nobody trains. Folders of runs that the
+    registry does not know are told of, and stay.
+    """
+    from datetime import timedelta
+
+    from sngan_cli.garbage import delete, survey
+
+    with paths.open_store(create=False) as store:
+        found = survey(store, timedelta(days=older_than))
+        if not as_json:
+            _print_waste(found)
+        deleted = set()
+        if found.waste and not dry_run:
+            room = _room(found.size)
+            console.confirm(f"Delete all of it for good, {room}?", f"Deleting {room} for good", yes=yes)
+            deleted = {waste for waste in found.waste if delete(store, waste)}
+    if as_json:
+        console.print_json({
+            "size": found.size,
+            "waste": [{**vars(waste), "deleted": waste in deleted} for waste in found.waste],
+            "unknown": found.unknown,
+            "elsewhere": [{"id": run.id, "host": run.environment.host} for run in found.elsewhere],
+        })  # fmt: skip
+        return
+    if dry_run and found.waste:
+        console.note(f"`sngan runs gc` makes room for {_room(found.size)}.")
+    elif found.waste:
+        console.note(f"Made room for {_room(sum(waste.size for waste in deleted))}.")
+        for waste in found.waste:
+            if waste not in deleted:
+                console.note(f"The {waste.kind} {waste.name} stays: it was restored or trained meanwhile.")
+    _tell_what_stays(found)
+
+
+def _called(run: Run) -> str:
+    return f"{run.id} ({run.name})" if run.name else run.id
+
+
+def _print_place(run: Run, place: object | None, otherwise: str) -> None:
+    if place is None:
+        console.note(f"There is no folder of run {_called(run)} here: {otherwise}.")
+    else:
+        typer.echo(str(place))
+
+
+def _print_waste(found: Survey) -> None:
+    from rich.filesize import decimal
+
+    from sngan_cli.run_table import age
+
+    if not found.waste:
+        console.note("There is nothing to delete.")
+        return
+    rows: Sequence[Sequence[str]] = [
+        (w.kind, w.name, w.called or "", age(w.since), decimal(w.size)) for w in found.waste
+    ]
+    console.print_table(
+        ("kind", "what", "name", "age", "size"), rows, right={"age", "size"}, whole={"kind", "what", "age", "size"},
+        cut={"name"},
+    )  # fmt: skip
+
+
+def _room(size: int) -> str:
+    from rich.filesize import decimal
+
+    return f"{decimal(size)} ({size:,} bytes)" if size >= 1000 else decimal(size)
+
+
+def _tell_what_stays(found: Survey) -> None:
+    from sngan_cli.run_trash import trashed_runs_folder
+
+    in_trash = [path for path in found.unknown if path.parent == trashed_runs_folder()]
+    for path in found.unknown:
+        if path not in in_trash:
+            console.warn(f"The registry does not know the run in {path}: `sngan registry rebuild` takes it in.")
+    for path in in_trash:
+        console.warn(
+            f"The registry does not know the removed run in {path}: delete it yourself, or move it to "
+            f"{paths.runs_folder()} for `sngan registry rebuild` to take it in."
+        )
+    for run in found.elsewhere:
+        console.note(
+            f"The files of the removed run {_called(run)} lie on {run.environment.host}: `sngan runs gc` there deletes "
+            "it."
+        )

@@ -1,0 +1,182 @@
+"""What can be deleted for good: runs and extractors in the trash, and what interrupted writes left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sngan_cli import trained_extractors
+from sngan_cli.errors import SnganError
+from sngan_cli.paths import runs_folder
+from sngan_cli.run_trash import trashed_runs_folder
+from sngan_registry import RunNotFoundError, Status
+
+if TYPE_CHECKING:
+    from sngan_registry import Run, Store
+
+LEFT_ALONE = timedelta(minutes=10)
+"""What a write began is a leftover once nothing in it has changed for longer, and nobody trains its run."""
+
+_LEFTOVERS = (".run.json.*", "checkpoints/.step-*.partial", "checkpoints/.step-*.removed", "samples/.*.png")
+"""Files that are renamed when they are whole, and checkpoints that are deleted, in the folder of a run."""
+
+_DELETED = ".{run_id}.{unique}.deleted"
+"""Folder, beside those of runs, of one that is being deleted: nobody can restore it any more."""
+
+
+@dataclass(frozen=True)
+class Waste:
+    """One thing to delete: its `paths`, the bytes in them, and since when it is there.
+
+    `name` is the run's id, the extractor's name or the leftover's path; `run_id` is of a removed run, or of that whose
+    leftover it is.
+    """
+
+    kind: Literal["run", "extractor", "leftover"]
+    name: str
+    called: str | None
+    paths: tuple[Path, ...]
+    size: int
+    since: datetime
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is to delete, and what stays.
+
+    `unknown` are folders of runs that the registry does not know, here and in the trash; `elsewhere` are removed runs
+    whose folders lie on the host that trained them.
+    """
+
+    waste: tuple[Waste, ...]
+    unknown: tuple[Path, ...]
+    elsewhere: tuple[Run, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that deleting makes room for."""
+        return sum(each.size for each in self.waste)
+
+
+def survey(store: Store, older_than: timedelta) -> Survey:
+    """Look for everything that has been waste for longer than that."""
+    removed = store.trash.runs()
+    there = [summary.run for summary in store.summaries()]
+    folders = {run.id: tuple(_folders_of(run)) for run in removed}
+    here = socket.gethostname()
+    elsewhere = tuple(run for run in removed if not folders[run.id] and run.started and run.environment.host != here)
+    runs = [_removed(run, folders[run.id]) for run in removed if run not in elsewhere]
+    before = datetime.now(UTC) - older_than
+    waste = [each for each in (*runs, *_extractors(), *_leftovers(there)) if each.since <= before]
+    known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
+    unknown = (*_strangers(runs_folder(), known), *_strangers(trashed_runs_folder(), trashed))
+    return Survey((*waste, *_half_deleted()), unknown, elsewhere)
+
+
+def delete(store: Store, waste: Waste) -> bool:
+    """Delete something for good; False where it is no waste any more: the run was restored, or goes on.
+
+    Raises `SnganError` naming what cannot be deleted.
+    """
+    paths = waste.paths
+    try:
+        if waste.kind == "run":
+            paths = _deleted(store, waste)
+        elif waste.run_id is not None and store.run(waste.run_id).status is Status.RUNNING:
+            return False
+    except RunNotFoundError:
+        return False
+    for path in paths:
+        _delete(path)
+    return True
+
+
+def _deleted(store: Store, waste: Waste) -> tuple[Path, ...]:
+    """Delete a removed run from the registry; its folders are put where nobody finds them, and are still there."""
+    doomed = []
+    with store.trash.deleting(waste.name):
+        for path in waste.paths:
+            name = _DELETED.format(run_id=waste.name, unique=uuid.uuid4().hex)
+            doomed.append(path.rename(path.with_name(name)))
+    return tuple(doomed)
+
+
+def _delete(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        pass  # another process was quicker
+    except OSError as error:
+        raise SnganError(f"{path} cannot be deleted: {error.strerror}: {error.filename}.") from error
+
+
+def _folders_of(run: Run) -> Iterator[Path]:
+    """Folders of a removed run here: one in the trash, unless its removal was interrupted."""
+    return (path for path in (trashed_runs_folder() / run.id, runs_folder() / run.id) if path.exists())
+
+
+def _removed(run: Run, folders: tuple[Path, ...]) -> Waste:
+    assert run.removed is not None
+    return Waste("run", run.id, run.name, folders, sum(map(_size, folders)), run.removed, run.id)
+
+
+def _extractors() -> Iterator[Waste]:
+    for name, path, since in trained_extractors.discarded():
+        yield Waste("extractor", name, None, (path,), _size(path), since)
+
+
+def _leftovers(runs: list[Run]) -> Iterator[Waste]:
+    for run in runs:
+        if run.status is Status.RUNNING:
+            continue
+        folder = runs_folder() / run.id
+        for path in (path for pattern in _LEFTOVERS for path in sorted(folder.glob(pattern))):
+            changed = _changed(path)
+            if changed < datetime.now(UTC) - LEFT_ALONE:
+                name = path.relative_to(runs_folder()).as_posix()
+                yield Waste("leftover", name, run.name, (path,), _size(path), changed, run.id)
+
+
+def _half_deleted() -> Iterator[Waste]:
+    """Folders of runs whose deletion was interrupted, of any age: they cannot be restored."""
+    pattern = _DELETED.format(run_id="*", unique="*")
+    for path in sorted(path for folder in (runs_folder(), trashed_runs_folder()) for path in folder.glob(pattern)):
+        yield Waste("leftover", path.name, None, (path,), _size(path), _changed(path))
+
+
+def _strangers(folder: Path, known: set[str]) -> list[Path]:
+    """Folders named as runs are, of runs that are not known."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in known)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(facts.st_size for facts in _facts(path) if stat.S_ISREG(facts.st_mode))
+
+
+def _changed(path: Path) -> datetime:
+    """When a file, or anything in a folder, was last changed; now, where it is gone."""
+    changes = [datetime.fromtimestamp(facts.st_mtime, UTC) for facts in _facts(path)]
+    return max(changes, default=datetime.now(UTC))
+
+
+def _facts(path: Path) -> Iterator[os.stat_result]:
+    """What the system knows of a file or folder, and of everything in it that is not deleted meanwhile."""
+    for each in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            yield each.lstat()
