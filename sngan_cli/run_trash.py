@@ -62,7 +62,8 @@ def remove(store: Store, run_id: str) -> Path | None:
             return _move(runs_folder() / run_id, trashed_runs_folder() / run_id)
     except SnganError:
         with store.trash.restoring(run_id):
-            raise
+            pass
+        raise
 
 
 def restore(store: Store, run_id: str) -> Path | None:

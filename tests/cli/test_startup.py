@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sngan_registry import Environment, NewRun, Store
+from sngan_registry import Environment, NewRun, Status, Store
 
 PROBE = """
 import json, sys
@@ -48,6 +48,10 @@ def new_run() -> NewRun:
         (["runs", "compare", "one", "other"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["scores", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["extractors", "list"], {"torch", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["runs", "watch", "ended"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
+        (["runs", "rm", "one", "--yes"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["runs", "gc", "--dry-run"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["runs", "tag", "one", "--add", "t"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "list", "--json"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
     ],
 )
@@ -55,6 +59,7 @@ def test_heavy_libraries_stay_away(home: Path, arguments: list[str], unwanted: s
     with Store.open(home / "registry.db") as store:
         for name in ("one", "other"):
             store.create_run(replace(new_run(), name=name))
+        store.close(store.create_run(replace(new_run(), name="ended")).id, Status.FINISHED, step=1)
     found = imported(*arguments)
     assert "sngan_cli.app" in found
     assert not found & unwanted
