@@ -45,10 +45,14 @@ def _to_remove(store: Store, ref: str) -> Run:
     try:
         return store.get(ref)
     except RunRemovedError as error:
-        unmoved = [run_id for run_id in error.ids if (runs_folder() / run_id).exists()]
+        unmoved = [run_id for run_id in error.ids if _is_unmoved(run_id)]
         if len(unmoved) != 1:
             raise
         return store.trash.get(unmoved[0])
+
+
+def _is_unmoved(run_id: str) -> bool:
+    return (runs_folder() / run_id).exists() and not (trashed_runs_folder() / run_id).exists()
 
 
 def remove(store: Store, run_id: str) -> Path | None:

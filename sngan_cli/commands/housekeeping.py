@@ -107,8 +107,8 @@ def gc(
 ) -> None:
     """Empty the trash for good: removed runs and extractors, and what interrupted writes left in folders of runs.
 
-    Leftovers are files that have not changed for ten minutes, of runs that nobody trains. Folders of runs that the
-    registry does not know are told of, and stay.
+    Leftovers are those of runs that nobody trains, once they have not changed for ten minutes.
+    Folders of runs that the registry does not know are told of, and stay.
     """
     from datetime import timedelta
 

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from sngan_registry import Run, RunSummary, Store
 
 app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
-for command in (doctor, watch, tag, note, name, rm, restore, gc):
-    app.command()(command)
-
 
 StatusName = Literal["queued", "running", "finished", "failed", "interrupted", "lost"]
 """The registry's `Status`, whose import would slow down the program's help."""
@@ -243,3 +240,7 @@ def plot(
         curves = [Curves(store.run(id_), store.scalars(id_), store.scores(id_)) for id_ in runs]
     draw(curves, what, output)
     typer.echo(str(output))
+
+
+for command in (doctor, watch, tag, note, name, rm, restore, gc):
+    app.command()(command)

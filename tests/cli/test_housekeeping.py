@@ -193,6 +193,8 @@ def test_a_folder_that_took_a_removed_ones_place_is_not_overwritten(sngan: Any, 
     shutil.copytree(trash, folder)
     done = sngan("runs", "restore", "one")
     assert (done.code, f"move {folder} out of the way first" in done.err) == (1, True)
+    assert sngan("runs", "rm", "one", "--yes").code == 3
+    assert store.trash.get("one").id == run_id
     shutil.rmtree(folder)
     assert sngan("runs", "restore", "one").code == 0
 
