@@ -36,7 +36,11 @@ def test_labels_change_in_the_registry_and_in_the_folder(sngan: Any, home: Path,
     [
         (["tag", "tiny", "--add", " "], 2, "--add ' ' is empty."),
         (["tag", "tiny", "--add", "x" * 256], 2, "--add xxxxxxxxxxxxxxxxxxxx... has 256 letters: 255 are allowed."),
-        (["tag", "tiny", "--add", "a\tb"], 2, r"--add 'a\tb' holds control characters."),
+        (
+            ["tag", "tiny", "--add", "a\tb"],
+            2,
+            r"--add 'a\tb' holds control characters, such as line breaks: leave them out.",
+        ),
         (["tag", "tiny", "--add", "b", "--remove", "b"], 2, "The tag 'b' cannot be given and taken away at once"),
         (["tag", "tiny", "--remove", "tset"], 2, "has no tag 'tset'. Did you mean 'test'?"),
         (["tag", "tiny", "tinny", "--add", "b"], 3, "There is no run 'tinny'. Did you mean 'tiny'?"),
