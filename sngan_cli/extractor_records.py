@@ -6,10 +6,9 @@ where another registry is kept.
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sngan_cli import paths, trained_extractors
+from sngan_cli.disk import sha256_of
 from sngan_cli.errors import ComponentError
 from sngan_cli.home import extractors_folder
 from sngan_cli.trained_extractors import WEIGHTS, Manifest
@@ -82,13 +82,12 @@ def survey(records: Iterable[ExtractorRecord]) -> list[Standing]:
     return sorted([*found, *map(_without_folder, present.values())], key=lambda standing: standing.name)
 
 
-def verified(standing: Standing) -> Standing:
-    """The same, its weights compared with the manifest's SHA-256."""
+def verified(standing: Standing, digest: Callable[[Path], str] = sha256_of) -> Standing:
+    """The same, its weights compared with the manifest's SHA-256; `digest` takes that of a file."""
     if standing.state not in (State.HERE, State.UNRECORDED, State.RENAMED) or standing.values is None:
         return standing
     path, wanted = Path(standing.values["path"]) / WEIGHTS, standing.values["weights_sha256"]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = digest(path)
     return standing if found == wanted else _changed(standing, f"{path} has the SHA-256 {found}, not {wanted}")
 
 

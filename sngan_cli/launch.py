@@ -171,6 +171,7 @@ def _train(
             recorder.tell("unscored", prepared.unscored)
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
+        recorder.describe()  # a run that is killed before its first checkpoint has a record, too
         world.broadcast(Order(config, checkpoint_folder))
         training = Training(
             composition,

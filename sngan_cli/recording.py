@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import shlex
@@ -14,7 +13,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +20,6 @@ from typing import Self
 
 from sngan_cli.catalog import Entry
 from sngan_cli.config import RunConfig
-from sngan_cli.console import without_nan
 from sngan_cli.errors import UsageError
 from sngan_cli.events import (
     CheckpointRemoved,
@@ -34,6 +31,7 @@ from sngan_cli.events import (
     Scoring,
     Stepped,
 )
+from sngan_cli.run_folder import describe_folder
 from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import (
     Artifact,
@@ -93,7 +91,7 @@ class Recorder:
             case CheckpointWritten(step, folder, size, sha256):
                 record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
                 self._write(lambda: self._store.add_checkpoint(self._run_id, record))
-                self._describe()
+                self.describe()
             case CheckpointRemoved(step):
                 self._write(lambda: self._store.drop_checkpoint(self._run_id, step))
             case SamplesDrawn(step, path):
@@ -113,6 +111,11 @@ class Recorder:
         digest = hashlib.sha256(content).hexdigest()
         artifact = Artifact(kind=kind, path=self._relative(path), size=len(content), sha256=digest, step=step)
         self._write(lambda: self._store.add_artifact(self._run_id, artifact))
+
+    def describe(self) -> None:
+        """Leave the run's record in its folder, unless some of it waits still."""
+        if not self._pending and self.taken is None:
+            describe_folder(self._store, self._run_id, self._folder, self._warn)
 
     def ended(self, status: str, step: int) -> None:
         """Say how training ended, before the context is left."""
@@ -149,7 +152,7 @@ class Recorder:
         finally:
             if self.taken is None:
                 self._store.close(self._run_id, status, step=self._step, reason=reason)
-        self._describe()
+        self.describe()
 
     def _finish(self) -> None:
         """Write all that waits; a registry that is away is waited for."""
@@ -190,28 +193,6 @@ class Recorder:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
-
-    def _describe(self) -> None:
-        if not self._pending and self.taken is None:
-            describe_folder(self._store, self._run_id, self._folder, self._warn)
-
-
-def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
-    """Leave a run's record in its own folder, so that the folder alone tells what it holds."""
-    record = {
-        "run": asdict(store.run(run_id)),
-        "components": [asdict(c) for c in store.components(run_id)],
-        "scores": [asdict(s) for s in store.scores(run_id)],
-        "checkpoints": [asdict(c) for c in store.checkpoints(run_id)],
-        "artifacts": [asdict(a) for a in store.artifacts(run_id)],
-        "events": [asdict(e) for e in store.events(run_id)],
-    }
-    partial = folder / f".run.json.{os.getpid()}"  # another process may describe the same run
-    try:
-        partial.write_text(json.dumps(without_nan(record), indent=1, default=str), encoding="utf-8")
-        partial.replace(folder / "run.json")
-    except OSError as error:
-        warn(f"{folder / 'run.json'} cannot be written: {error.strerror}.")
 
 
 def environment(device: str, torch_version: str, cuda: str | None) -> Environment:

@@ -20,7 +20,8 @@ from sngan_cli.errors import NotFoundError, UsageError
 from sngan_cli.events import Scored
 from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
-from sngan_cli.recording import describe_folder, picture_score_of, score_of
+from sngan_cli.recording import picture_score_of, score_of
+from sngan_cli.run_folder import describe_folder
 from sngan_cli.trained import load_generator, steps_of
 from sngan_registry import Event, Run, Score
 

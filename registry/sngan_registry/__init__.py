@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sngan_registry.errors import (
     AmbiguousRunError,
+    DamagedError,
     QueryError,
     RegistryError,
     RunBusyError,
@@ -40,6 +41,7 @@ from sngan_registry.records import (
     NewRun,
     PictureScore,
     Run,
+    RunFiles,
     RunScore,
     RunSummary,
     Scalar,
@@ -51,11 +53,11 @@ if TYPE_CHECKING:
     from sngan_registry.store import Store
 
 __all__ = [
-    "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "Environment", "Event",
+    "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "DamagedError", "Environment", "Event",
     "ExtractorRecord", "Measurement", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
-    "RunBusyError", "RunChangedError", "RunNotFoundError", "RunNotRemovedError", "RunRemovedError", "RunScore",
-    "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store", "best_first",
-    "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
+    "RunBusyError", "RunChangedError", "RunFiles", "RunNotFoundError", "RunNotRemovedError", "RunRemovedError",
+    "RunScore", "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
+    "best_first", "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
 ]  # fmt: skip
 
 

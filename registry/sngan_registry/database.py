@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from sngan_registry.errors import RegistryError
+from sngan_registry.errors import DamagedError, RegistryError
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a transaction on a SQLite file waits for others."""
@@ -29,12 +29,11 @@ _WHEELS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb
 _WAY_OUT = {
     "SQLITE_BUSY": f"another process has kept it locked for {BUSY_TIMEOUT:.0f} s; try again",
     "SQLITE_CANTOPEN": "check that it is a file that you may read, in a folder that you may write",
-    "SQLITE_CORRUPT": "restore it from a backup, or move it away to start anew",
     "SQLITE_FULL": "make room on the disk",
     "SQLITE_IOERR": "check the disk",
-    "SQLITE_NOTADB": "restore it from a backup, or move it away to start anew",
     "SQLITE_READONLY": "check that you may write the file and its folder",
 }
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 def registry_url(place: str | Path) -> URL:
@@ -93,10 +92,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
         try:
             yield connection
         except (ValueError, TypeError, KeyError) as error:  # of what stands in a row
-            raise RegistryError(
-                f"The registry {label(engine.url)} holds something unreadable ({type(error).__name__}: {error}); "
-                "restore it from a backup."
-            ) from error
+            raise DamagedError(label(engine.url), f"a row is unreadable ({type(error).__name__}: {error})") from error
 
 
 @contextmanager
@@ -162,6 +158,8 @@ def _in_words(url: URL) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = str(cause).partition("\n")[0].rstrip(". ")
         code = getattr(cause, "sqlite_errorname", "")
+        if code.startswith(_DAMAGE):
+            raise DamagedError(label(url), reason) from error
         way_out = next((words for name, words in _WAY_OUT.items() if code.startswith(name)), None)
         if way_out is None and isinstance(error, DBAPIError) and url.get_backend_name() != "sqlite":
             way_out = "check the URL, and that the server runs and lets you in"

@@ -16,6 +16,17 @@ class RegistryError(Exception):
     """The registry cannot be opened, read or written, or was asked for something it does not hold."""
 
 
+class DamagedError(RegistryError):
+    """The database, or a row of it, cannot be read: `reason` says why, in the database's own words."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"The registry {place} is damaged: {reason}; `sngan registry check` looks for more, and `sngan registry "
+            "rebuild` makes it anew from the folders of runs."
+        )
+        self.reason = reason
+
+
 class SchemaError(RegistryError):
     """The database is from a newer sngan, or no registry at all."""
 

@@ -7,13 +7,26 @@ same millisecond differ. The alphabet is Crockford's base 32, lower case: no i, 
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_CHARACTERS = 9
 _RANDOM_CHARACTERS = 2
 
 RUN_ID_LENGTH = _TIME_CHARACTERS + _RANDOM_CHARACTERS
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text is an id as `new_run_id` makes them."""
+    return len(text) == RUN_ID_LENGTH and set(text) <= set(_ALPHABET)
+
+
+def time_of(run_id: str) -> datetime:
+    """When the run was created that has this id, to the millisecond."""
+    number = 0
+    for character in run_id[:_TIME_CHARACTERS]:
+        number = number * len(_ALPHABET) + _ALPHABET.index(character)
+    return datetime.fromtimestamp(number / 1000, UTC)
 
 
 def new_run_id(created: datetime) -> str:

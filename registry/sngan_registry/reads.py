@@ -32,11 +32,14 @@ from sngan_registry.errors import AmbiguousRunError, RunNotFoundError, RunNotRem
 from sngan_registry.records import (
     LOST_AFTER,
     PROTOCOL_NAME,
+    Artifact,
+    Checkpoint,
     Component,
     Environment,
     ExtractorRecord,
     PictureScore,
     Run,
+    RunFiles,
     RunScore,
     RunSummary,
     Scalar,
@@ -169,6 +172,18 @@ def last_scalars(connection: Connection, run_id: str) -> tuple[Scalar, ...]:
     return records(connection, Scalar, statement)
 
 
+def files(connection: Connection) -> tuple[RunFiles, ...]:
+    """Load the files of every run, by id, that were not removed."""
+    present = select(tables.checkpoints).where(tables.checkpoints.c.deleted.is_(None))
+    checkpoints = _by_run(connection, Checkpoint, present.order_by(*tables.checkpoints.primary_key))
+    artifacts = _by_run(connection, Artifact, select(tables.artifacts).order_by(*tables.artifacts.primary_key))
+    found = connection.execute(select(tables.runs.c.id, tables.runs.c.host).order_by(tables.runs.c.id))
+    return tuple(
+        RunFiles(run_id=id_, host=host, checkpoints=tuple(checkpoints[id_]), artifacts=tuple(artifacts[id_]))
+        for id_, host in found
+    )
+
+
 def picture_scores(connection: Connection) -> tuple[PictureScore, ...]:
     """Load the scores of pictures, by metric, protocol and name."""
     of = tables.picture_scores.c
@@ -186,6 +201,13 @@ def extractors(connection: Connection) -> tuple[ExtractorRecord, ...]:
 def records(connection: Connection, kind: type[Record], statement: Select[Any]) -> tuple[Record, ...]:
     """Load what a statement selects, whose columns are the fields of a record."""
     return tuple(kind(**row) for row in connection.execute(statement).mappings())
+
+
+def _by_run(connection: Connection, kind: type[Record], statement: Select[Any]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = defaultdict(list)
+    for row in connection.execute(statement).mappings():
+        found[row["run_id"]].append(kind(**{name: value for name, value in row.items() if name != "run_id"}))
+    return found
 
 
 def _runs(connection: Connection, ids: Subquery) -> tuple[Run, ...]:

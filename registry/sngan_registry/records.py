@@ -217,3 +217,13 @@ class RunSummary:
     components: tuple[Component, ...]
     best: tuple[Score, ...] = field(default=())
     last: tuple[Score, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """The files of a run that should be in its folder, which is on `host` if it has not been moved."""
+
+    run_id: str
+    host: str
+    checkpoints: tuple[Checkpoint, ...]
+    artifacts: tuple[Artifact, ...]

@@ -5,13 +5,13 @@ Alembic is imported only where there is something to do: an up-to-date database 
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect, text
 
+from sngan_registry.backup import back_up, unused
 from sngan_registry.database import label, reading, sqlite_file, writing
 from sngan_registry.errors import SchemaError
 from sngan_registry.tables import metadata
@@ -27,6 +27,14 @@ SCRIPTS = "sngan_registry:migrations"
 _LOCK = 0x736E67616E  # "sngan"; the number of PostgreSQL's advisory lock
 
 
+@dataclass(frozen=True)
+class Upgrade:
+    """What was done: the revision before, None where there was no table yet, and the backup, if one was made."""
+
+    before: str | None
+    backup: Path | None
+
+
 def revision(engine: Engine) -> str | None:
     """Revision of the database, or None where it holds no table yet.
 
@@ -36,26 +44,47 @@ def revision(engine: Engine) -> str | None:
         return _revision(connection)
 
 
-def upgrade(engine: Engine) -> None:
-    """Create the tables, or migrate them in one transaction after a backup.
+def upgrade(engine: Engine) -> Upgrade | None:
+    """Create the tables, or migrate them in one transaction after a backup; None where they are up to date.
 
     Processes that come here at the same time queue, and all but the first find nothing left to do. Raises `SchemaError`
     where the database is newer than this sngan.
     """
     from alembic import command
 
-    with writing(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-        found = _revision(connection)
-        if found == REVISION:
-            return
-        config = _config()
-        if found is not None:
-            _refuse_unknown(found, config, engine)
-            _back_up(engine)
-        config.attributes["connection"] = connection
-        command.upgrade(config, REVISION)
+    backup = None
+    try:
+        with writing(engine) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+            found = _revision(connection)
+            if found == REVISION:
+                return None
+            if found is not None:
+                refuse_newer(found, engine)
+                if path := sqlite_file(engine.url):
+                    # As it was before the open, still empty, transaction.
+                    backup = back_up(path, unused(path, f"before-{REVISION}"))
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, REVISION)
+    except BaseException:
+        if backup is not None:
+            backup.unlink(missing_ok=True)  # nothing has changed, and the next try makes another
+        raise
+    return Upgrade(found, backup)
+
+
+def refuse_newer(found: str, engine: Engine) -> None:
+    """Raise `SchemaError` where a revision is none that this sngan knows."""
+    from alembic.script import ScriptDirectory
+
+    known = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if found not in known:
+        raise SchemaError(
+            f"The registry {label(engine.url)} has schema {found!r}, and this sngan knows {', '.join(sorted(known))}: "
+            "upgrade it with `pip install --upgrade sngan`."
+        )
 
 
 def nothing() -> Engine:
@@ -86,26 +115,3 @@ def _config() -> Config:
     config.set_main_option("script_location", SCRIPTS)
     config.set_main_option("path_separator", "os")
     return config
-
-
-def _refuse_unknown(found: str, config: Config, engine: Engine) -> None:
-    from alembic.script import ScriptDirectory
-
-    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-    if found not in known:
-        raise SchemaError(
-            f"The registry {label(engine.url)} has schema {found!r}, and this sngan knows {', '.join(sorted(known))}: "
-            "upgrade it with `pip install --upgrade sngan`."
-        )
-
-
-def _back_up(engine: Engine) -> None:
-    """Copy a SQLite file as it was before the open, still empty, transaction."""
-    path = sqlite_file(engine.url)
-    if path is None:
-        return
-    target = path.with_name(f"{path.name}.before-{REVISION}")
-    partial = Path(f"{target}.partial")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
-        source.backup(copy)
-    partial.replace(target)

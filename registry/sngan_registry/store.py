@@ -13,7 +13,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sngan_registry import queries, reads, schema, tables
+from sngan_registry import queries, reads, restoring, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
 from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
 from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunRemovedError, RunTakenError
@@ -26,6 +26,7 @@ from sngan_registry.records import (
     Event,
     NewRun,
     Run,
+    RunFiles,
     RunScore,
     RunSummary,
     Scalar,
@@ -33,7 +34,7 @@ from sngan_registry.records import (
     Status,
 )
 from sngan_registry.trash import Trash
-from sngan_registry.writes import dated, lock, replace
+from sngan_registry.writes import dated, generator_weights, lock, replace
 
 _ID_ATTEMPTS = 10
 
@@ -48,8 +49,12 @@ class Store:
     another process has claimed it since.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, revision: str | None = None, upgraded: schema.Upgrade | None = None) -> None:
         self._engine = engine
+        self.revision = revision
+        """Revision of the schema; None where there is no registry, and this one reads as empty."""
+        self.upgraded = upgraded
+        """What opening it changed in the schema, if anything."""
         self._claims: dict[str, tuple[str, int]] = {}
         self.extractors = Extractors(engine)
         self.picture_scores = PictureScores(engine)
@@ -72,12 +77,11 @@ class Store:
             if revision is None and not create:
                 engine.dispose()
                 return cls(schema.nothing())
-            if revision != schema.REVISION:
-                schema.upgrade(engine)
+            upgraded = schema.upgrade(engine) if revision != schema.REVISION else None
         except RegistryError:
             engine.dispose()
             raise
-        return cls(engine)
+        return cls(engine, schema.REVISION, upgraded)
 
     def dispose(self) -> None:
         """Let go of the database."""
@@ -117,6 +121,16 @@ class Store:
                 connection.execute(insert(tables.components), rows)
             _add_tags(connection, run_id, new.tags)
             return reads.run(connection, run_id)
+
+    def restore(self, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> Run | None:
+        """Take in a run, with all that belongs to it, as its folder describes it; None where its id is there already.
+
+        What it takes, and what of it is left out, is said at `restoring.restore`. A run that was being trained comes in
+        as lost. Raises `ValueError` where the description cannot be used.
+        """
+        with writing(self._engine) as connection:
+            run_id = restoring.restore(connection, described, scalars)
+            return None if run_id is None else reads.run(connection, run_id)
 
     def claim(self, run_id: str, environment: Environment, seen: Run | None = None) -> Run:
         """Take a run for training: it is running from now on, in this environment.
@@ -202,11 +216,8 @@ class Store:
 
     def add_score(self, run_id: str, score: Score) -> None:
         """Record a score; it replaces one of the same metric, protocol, step, generator weights and seed."""
-        weights = str(score.evidence.get("generator_weights", ""))
-        if "seed" in score.evidence:
-            weights += f", seed {score.evidence['seed']}"
+        row = {"run_id": run_id, **dated(score), "generator_weights": generator_weights(score.evidence)}
         with self._writing(run_id) as connection:
-            row = {"run_id": run_id, **dated(score), "generator_weights": weights}
             replace(connection, tables.scores, [row])
 
     def add_checkpoint(self, run_id: str, checkpoint: Checkpoint) -> None:
@@ -247,6 +258,11 @@ class Store:
         """Load a run by its whole id."""
         with reading(self._engine) as connection:
             return reads.run(connection, run_id)
+
+    def files(self) -> tuple[RunFiles, ...]:
+        """Load, for every run there is, by id, its host and the files that are recorded and were not removed."""
+        with reading(self._engine) as connection:
+            return reads.files(connection)
 
     def summaries(
         self,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, insert,
 
 from sngan_registry import tables
 from sngan_registry.errors import RunNotFoundError
-from sngan_registry.records import Artifact, Checkpoint, Event, Measurement
+from sngan_registry.records import Artifact, Checkpoint, Event, Measurement, Status
 
 
 def lock(connection: Connection, run_id: str) -> RowMapping:
@@ -40,3 +40,14 @@ def replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
 def dated(record: Measurement | Checkpoint | Artifact | Event) -> dict[str, Any]:
     """Values of a record; one that does not say when it was made was made now."""
     return {**vars(record), "created": record.created or datetime.now(UTC)}
+
+
+def generator_weights(evidence: Mapping[str, Any]) -> str:
+    """What the evidence of a score gives to its key: which weights of G, and the seed of the images if one is named."""
+    weights = str(evidence.get("generator_weights", ""))
+    return f"{weights}, seed {evidence['seed']}" if "seed" in evidence else weights
+
+
+def stored_status(status: str) -> str:
+    """Status as a row has it: a lost run is one that says running."""
+    return Status.RUNNING if status == Status.LOST else Status(status)

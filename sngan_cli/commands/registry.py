@@ -1,12 +1,24 @@
-"""`sngan registry`: where runs are recorded."""
+"""`sngan registry`: where runs are recorded, and the care of it."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from sngan_cli import paths
+from sngan_cli import console, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sngan_cli.registry_check import Report
+    from sngan_cli.registry_rebuild import Refused, Taken
 
 app = typer.Typer(help="Where runs are recorded.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()
@@ -18,3 +30,143 @@ def registry() -> None:
 def path() -> None:
     """Print the registry's file or URL (a password in it is hidden)."""
     typer.echo(paths.registry_name())
+
+
+@app.command()
+def upgrade() -> None:
+    """Bring an older registry's schema up to date, after a backup; any command that opens it does so, too."""
+    with paths.open_store(create=False) as store:
+        upgraded, revision = store.upgraded, store.revision
+    if revision is None:
+        console.note(f"There is no registry {paths.registry_name()} yet: what is recorded first makes it.")
+    elif upgraded is None:
+        console.say(f"{paths.registry_name()} is up to date: schema {revision}.")
+    else:
+        console.say(f"{paths.registry_name()} was brought from schema {upgraded.before} to {revision}.")
+        console.note(
+            f"As it was before, it is in {upgraded.backup}."
+            if upgraded.backup
+            else "No backup was made: it is no file."
+        )
+
+
+@app.command()
+def backup(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="New file (default: beside the registry, by the time).")
+    ] = None,
+) -> None:
+    """Copy the registry, whole even while runs write to it, and verify the copy; prints its path.
+
+    It holds what is recorded, not the files of runs. To go back to it, put it in the registry's place.
+    """
+    from sngan_cli.registry_backup import back_up_registry
+
+    typer.echo(str(back_up_registry(file)))
+
+
+@app.command()
+def check(
+    hashes: Annotated[bool, typer.Option("--hashes", help="Compare the SHA-256 of every file, not only its size.")] = (
+        False
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Look whether the registry is sound and its files are there as they were recorded; changes nothing.
+
+    Exits with 4 where something is wrong.
+    """
+    from sngan_cli.registry_check import check as look
+
+    report = look(hashes=hashes)
+    if as_json:
+        console.print_json({**vars(report), "is_well": not report.faults, "hashes": hashes})
+    else:
+        _print_report(report, hashes=hashes)
+    raise typer.Exit(4 if report.faults else 0)
+
+
+@app.command()
+def rebuild(
+    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs' folders.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a damaged registry is moved.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record the runs and trained extractors that lie here and that the registry does not know.
+
+    Runs are taken in as their folders describe them, with ids, scores and curves; those that are there stay as they
+    are. A registry that is damaged is moved aside first, and kept. Exits with 1 where a folder was of no use.
+    """
+    from sngan_cli.errors import UsageError
+    from sngan_cli.registry_rebuild import Refused, Taken, something_to_take
+    from sngan_cli.registry_rebuild import rebuild as take_in
+
+    folder = runs or paths.runs_folder()
+    if runs is not None and not runs.is_dir():
+        raise UsageError(f"The folder of runs {runs} does not exist: give the one whose folders bear the runs' ids.")
+    moved = _make_room(yes=yes)
+    if moved is None and not something_to_take(folder):
+        console.note(f"There is nothing to take in: no run lies in {folder}, and no trained extractor here.")
+        return
+    with paths.open_store(create=True) as store, console.progress("reading folders") as report:
+        done = list(take_in(store, folder, report))
+    taken, refused = [d for d in done if isinstance(d, Taken)], [d for d in done if isinstance(d, Refused)]
+    if as_json:
+        console.print_json({"moved": moved, "taken": [vars(t) for t in taken], "refused": [vars(r) for r in refused]})
+    else:
+        _print_taken(taken, refused)
+    if taken and folder.resolve() != paths.runs_folder().resolve():
+        console.note(f"To draw from these runs or go on with them, put their folders into {paths.runs_folder()}.")
+    raise typer.Exit(1 if refused else 0)
+
+
+def _print_report(report: Report, *, hashes: bool) -> None:
+    from sngan_cli.wording import counted
+
+    if report.findings:
+        rows = [(each.what, each.where, each.remedy) for each in report.findings]
+        red = {each.what: "red" for each in report.faults}
+        console.print_table(("what", "where", "what to do"), rows, styles=red)
+    numbers = [counted(count, kind.removesuffix("s"), kind) for kind, count in report.looked_at.items() if count]
+    by = "their SHA-256 compared" if hashes else "their sizes compared (--hashes: their SHA-256)"
+    if not report.looked_at:
+        console.note("Files were not looked at: the database comes first.")
+    elif report.faults:
+        console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers)}; {by}.")
+    else:
+        console.say(f"All is well with {report.registry}: {', '.join(numbers) or '0 runs'}; {by}.")
+
+
+def _make_room(*, yes: bool) -> Path | None:
+    """Move a damaged registry aside, if the user agrees; returns where it lies then."""
+    from sngan_cli.errors import UsageError
+    from sngan_cli.registry_backup import damage, make_room
+
+    why = damage()
+    if why is None:
+        return None
+    console.warn(f"The registry {paths.registry_name()} is damaged: {why}.")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("Moving a damaged registry aside needs --yes where nobody can be asked.")
+        typer.confirm("Move it aside and make another from the folders of runs?", abort=True, err=True)
+    moved = make_room()
+    console.note(
+        f"The damaged registry is in {moved}. What no folder tells is only in there: scores of pictures, runs whose "
+        "folders are elsewhere, and what became of a run since its folder was last described."
+    )
+    return moved
+
+
+def _print_taken(taken: Sequence[Taken], refused: Sequence[Refused]) -> None:
+    if taken:
+        columns = ("kind", "id", "name", "status", "step", "from")
+        rows = [(t.kind, t.id, t.name or "", t.status or "", str(t.step or ""), t.source) for t in taken]
+        console.print_table(columns, rows, right={"step"}, whole={"kind", "id", "status", "step"}, cut={"name"})
+    elif not refused:
+        console.say("Every run and every trained extractor that lies here is recorded.")
+    for each in taken:
+        for remark in each.remarks:
+            console.warn(f"{each.id}: {remark}.")
+    for each_refused in refused:
+        console.warn(f"{each_refused.folder}: nothing was taken in: {each_refused.why.rstrip('.')}.")

@@ -35,8 +35,8 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(RegistryError) as refused:
         Store.open(path)
     assert str(refused.value) == (
-        f"The registry {path} cannot be used: file is not a database; "
-        "restore it from a backup, or move it away to start anew."
+        f"The registry {path} is damaged: file is not a database; `sngan registry check` looks for more, and "
+        "`sngan registry rebuild` makes it anew from the folders of runs."
     )
 
 
@@ -47,7 +47,7 @@ def test_a_damaged_database(tmp_path: Path, new_run: Any) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
     with (
-        pytest.raises(RegistryError, match=r"cannot be used: .*malformed.*; restore it from a backup"),
+        pytest.raises(RegistryError, match=r"is damaged: .*malformed; `sngan registry check`"),
         Store.open(path) as store,
     ):
         store.summaries()

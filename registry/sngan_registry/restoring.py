@@ -1,0 +1,97 @@
+"""Takes a run into a database as its folder describes it: the same id, times and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, insert, select
+
+from sngan_registry import tables
+from sngan_registry.records import Scalar, Status
+from sngan_registry.soundness import check_value
+from sngan_registry.writes import generator_weights, replace, stored_status
+
+_OF_A_RUN = (tables.components, tables.scores, tables.checkpoints, tables.artifacts)
+"""Tables whose rows are records of the same name in a description."""
+
+
+def restore(connection: Connection, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> str | None:
+    """Insert a run that is not there yet; returns its id, or None where it is.
+
+    `described` has, as plain values of JSON, the `run`, and lists of its `components`, `scores`, `checkpoints`,
+    `artifacts` and `events`. What no column holds is passed over. A parent that is not there is left out. Raises
+    `ValueError` where a value is missing or not what its column holds; nothing is inserted then.
+    """
+    run = _run(described)
+    run_id: str = run["id"]
+    if _is_there(connection, run_id):
+        return None
+    if run["parent"] is not None and not _is_there(connection, run["parent"]):
+        run["parent"] = None
+    rows: dict[Table, list[dict[str, Any]]] = {
+        table: [_row(table, each, run_id=run_id, **_key_of(table, each)) for each in _list(described, table.name)]
+        for table in _OF_A_RUN
+    }
+    rows[tables.tags] = [{"run_id": run_id, "tag": str(tag)} for tag in _list(described["run"], "tags")]
+    rows[tables.scalars] = [{"run_id": run_id, **vars(scalar)} for scalar in scalars]
+    events = [_row(tables.events, each, run_id=run_id) for each in _list(described, "events")]
+    connection.execute(insert(tables.runs), run)
+    for table, found in rows.items():
+        if found:
+            replace(connection, table, found)
+    if events:
+        connection.execute(insert(tables.events), events)
+    return run_id
+
+
+def _run(described: Mapping[str, Any]) -> dict[str, Any]:
+    values = described.get("run")
+    if not isinstance(values, Mapping) or not isinstance(values.get("environment"), Mapping):
+        raise ValueError("it describes no run")
+    row = _row(tables.runs, {**values["environment"], **values})
+    row["status"] = stored_status(row["status"])
+    if row["status"] == Status.RUNNING and row["heartbeat"] is None:
+        row["heartbeat"] = row["created"]
+    return row
+
+
+def _row(table: Table, values: object, **known: Any) -> dict[str, Any]:
+    """Values for the columns of a table, beside those that are known; the database itself numbers rows."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{values!r} is no record for {table.name}")
+    rest = [column for column in table.columns if column.name not in known and column is not table.autoincrement_column]
+    return {**known, **{column.name: _value(column, values.get(column.name)) for column in rest}}
+
+
+def _value(column: Column[Any], given: Any) -> Any:
+    kind = column.type.python_type
+    if kind is datetime and isinstance(given, str):
+        given = datetime.fromisoformat(given)
+        if given.tzinfo is None:
+            raise ValueError(f"{column.name} has no time zone")
+    elif kind is float and isinstance(given, int | str) and not isinstance(given, bool):
+        given = float(given)  # also infinity, of which JSON knows nothing
+    check_value(column, given)
+    return given
+
+
+def _key_of(table: Table, values: object) -> dict[str, str]:
+    """The part of a score's key that is drawn from its evidence."""
+    if table is not tables.scores or not isinstance(values, Mapping):
+        return {}
+    evidence = values.get("evidence")
+    return {"generator_weights": generator_weights(evidence if isinstance(evidence, Mapping) else {})}
+
+
+def _list(values: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """A list of a description; one that is not there is empty."""
+    found = values.get(name, [])
+    if not isinstance(found, list):
+        raise ValueError(f"{name} is no list")
+    return found
+
+
+def _is_there(connection: Connection, run_id: str) -> bool:
+    return connection.scalar(select(tables.runs.c.id).where(tables.runs.c.id == run_id)) is not None

@@ -1,0 +1,174 @@
+"""Looks whether the registry is sound, and whether the files that it names are there as they were recorded."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.progress import DownloadColumn
+
+from sngan_cli import console, extractor_records, paths, trained_extractors
+from sngan_cli.bars import Bars
+from sngan_cli.disk import sha256_of
+from sngan_cli.engine.checkpoint_folder import fault
+from sngan_cli.extractor_records import Standing, State
+from sngan_cli.home import trash_folder
+from sngan_cli.registry_rebuild import unknown_folders
+from sngan_registry import Artifact, RunFiles
+from sngan_registry.database import registry_url, sqlite_file
+from sngan_registry.schema import REVISION
+from sngan_registry.soundness import examine
+
+Digest = Callable[[Path], str] | None
+"""Takes the SHA-256 of a file; without one, files are looked at by their size."""
+
+_FROM_A_COPY = "put it back from a copy"
+_ANEW = "restore a backup, or make it anew with `sngan registry rebuild`"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, where, and what to do; `is_fault` is false where nothing is wrong with it."""
+
+    what: str
+    where: str
+    remedy: str
+    is_fault: bool = True
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was looked at, by kind, and what was found, faults first."""
+
+    registry: str
+    schema: str | None
+    looked_at: dict[str, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+        return tuple(finding for finding in self.findings if finding.is_fault)
+
+
+def check(*, hashes: bool) -> Report:
+    """Look at the database, and, where it is sound, at the files; with `hashes` at every byte of them.
+
+    Changes nothing, not even the schema of an older database.
+    """
+    with console.progress("reading the registry") as report:
+        examined = examine(paths.registry_place(), report)
+    findings = [Finding(f"database: {each.what}", each.where, _ANEW) for each in examined.faults]
+    if not examined.is_current:
+        what = f"schema {examined.revision}, where this sngan has {REVISION}"
+        findings.append(Finding(what, paths.registry_name(), "bring it up to date: `sngan registry upgrade`"))
+    looked_at: dict[str, int] = {}
+    if not findings:
+        findings, looked_at = _files(hashes=hashes)
+    faults = sorted([*findings, *_backups()], key=lambda finding: not finding.is_fault)
+    return Report(paths.registry_name(), examined.revision, looked_at, tuple(faults))
+
+
+def _files(*, hashes: bool) -> tuple[list[Finding], dict[str, int]]:
+    """What is wrong with files, and what was looked at."""
+    with paths.open_store(create=False) as store:
+        runs, unknown = store.files(), unknown_folders(store, paths.runs_folder())
+        standings = extractor_records.survey(store.extractors.all())
+    places = {run.run_id: _folder_of(run) for run in runs}
+    here = [run for run in runs if places[run.run_id] is not None]
+    gone = [run for run in runs if places[run.run_id] is None and (run.checkpoints or run.artifacts)]
+    at_home = [run for run in gone if run.host == socket.gethostname()]
+    findings = [
+        Finding(
+            "folder of a run is gone", str(paths.runs_folder() / run.run_id), f"{_FROM_A_COPY}; its record is whole"
+        )
+        for run in at_home
+    ]
+    findings += [Finding("run is not recorded", str(each), "take it in: `sngan registry rebuild`") for each in unknown]
+    lying = [each for each in standings if each.state.has_folder]
+    total = sum(each.size for run in here for each in run.checkpoints)
+    total += sum(each.size for run in here for each in run.artifacts)
+    total += sum((each.values or {}).get("weights_size") or 0 for each in lying)
+    with Bars(DownloadColumn()) as bars:
+        meter = _Meter(partial(bars.show, "comparing SHA-256"), total)
+        digest = partial(sha256_of, report=meter.add) if hashes else None
+        for run in here:
+            findings += _of_run(run, places[run.run_id] or Path(), digest)
+        for standing in standings:
+            findings += _of_extractor(standing, digest)
+    looked_at = {
+        "runs": len(runs),
+        "checkpoints": sum(len(run.checkpoints) for run in here),
+        "artifacts": sum(len(run.artifacts) for run in here),
+        "extractors": len(lying),
+        "runs elsewhere": len(gone) - len(at_home),
+        "extractors elsewhere": sum(each.state is State.ELSEWHERE for each in standings),
+    }
+    return findings, looked_at
+
+
+class _Meter:
+    """Counts bytes for a bar."""
+
+    def __init__(self, show: Callable[[int, int], None], total: int) -> None:
+        self._show, self._total, self._done = show, total, 0
+
+    def add(self, amount: int) -> None:
+        """Count some more."""
+        self._done += amount
+        self._show(min(self._done, self._total), self._total)
+
+
+def _folder_of(run: RunFiles) -> Path | None:
+    """Where the files of a run lie: also in the trash, out of which it may come back."""
+    places = (paths.runs_folder() / run.run_id, trash_folder() / "runs" / run.run_id)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
+    found = {each.step: fault(folder / each.path, each.sha256, digest) for each in run.checkpoints}
+    whole = [str(step) for step, fault_ in found.items() if fault_ is None]
+    others = f", or use another: --checkpoint {' or '.join(whole)}" if whole else ""
+    for step, fault_ in found.items():
+        if fault_ is not None:
+            yield Finding(f"checkpoint of step {step}: {fault_.why}", str(fault_.path), f"{_FROM_A_COPY}{others}")
+    for artifact in run.artifacts:
+        if why := _fault_of(artifact, folder / artifact.path, digest):
+            remedy = f"{_FROM_A_COPY}, or let it be: nothing depends on it"
+            yield Finding(f"artifact: {why}", str(folder / artifact.path), remedy)
+
+
+def _fault_of(artifact: Artifact, path: Path, digest: Digest) -> str | None:
+    if not path.is_file():
+        return "the file is missing"
+    if path.stat().st_size != artifact.size:
+        return f"it has {path.stat().st_size} bytes, recorded were {artifact.size}"
+    if digest is not None and (found := digest(path)) != artifact.sha256:
+        return f"its SHA-256 is {found[:12]}..., recorded was {artifact.sha256[:12]}..."
+    return None
+
+
+def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:
+    if digest is not None:
+        standing = extractor_records.verified(standing, digest)
+    if standing.state in (State.HERE, State.ELSEWHERE):
+        return ()
+    where = (standing.values or {}).get("path") or trained_extractors.folder_of(standing.name)
+    is_fault = standing.state is not State.UNRECORDED
+    return (Finding(f"extractor {standing.state.value}", str(where), str(standing.remark), is_fault),)
+
+
+def _backups() -> Iterator[Finding]:
+    """Copies of the registry that lie beside it."""
+    path = sqlite_file(registry_url(paths.registry_place()))
+    if path is None or not path.parent.is_dir():
+        return
+    for pattern in ("before-", "backup-", "damaged-"):
+        for copy in sorted(path.parent.glob(f"{path.name}.{pattern}*")):
+            if not copy.name.endswith(("-journal", "-wal", "-shm")):
+                size = copy.stat().st_size / 2**20
+                what = f"{'damaged registry' if pattern == 'damaged-' else 'backup'} of {size:.1f} MiB"
+                yield Finding(what, str(copy), "delete it once you need it no longer", is_fault=False)

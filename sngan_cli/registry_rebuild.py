@@ -1,0 +1,120 @@
+"""Takes into the registry what lies here and it does not know: runs by their folders, extractors by their manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sngan_cli import extractor_records, run_remains, trained_extractors
+from sngan_cli.errors import SnganError
+from sngan_cli.extractor_records import State
+from sngan_cli.run_folder import CONFIG, RECORD, Description, read
+from sngan_registry import RegistryError, Run, Status, Store
+from sngan_registry.ids import is_run_id
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A run or an extractor that was taken in: `source` is what told of it, `remarks` what is not as it should be."""
+
+    kind: str
+    id: str
+    name: str | None
+    status: str | None
+    step: int | None
+    source: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A folder that nothing could be taken in from, and why."""
+
+    folder: Path
+    why: str
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Folders of runs, oldest run first: those that have an id for a name, or a record."""
+    if not runs.is_dir():
+        return []
+    inside = (each for each in runs.iterdir() if each.is_dir() and not each.name.startswith("."))
+    return sorted(each for each in inside if is_run_id(each.name) or (each / RECORD).exists())
+
+
+def something_to_take(runs: Path) -> bool:
+    """Whether there is any run or trained extractor, known or not."""
+    return bool(run_folders(runs) or trained_extractors.names())
+
+
+def unknown_folders(store: Store, runs: Path) -> list[Path]:
+    """Folders of runs that the registry does not know."""
+    known = {run.run_id for run in store.files()}
+    return [each for each in run_folders(runs) if each.name not in known]
+
+
+def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
+    """Take in what is not there yet, each run in a transaction of its own; what is there stays as it is.
+
+    `report` is told how many folders of how many are done. A folder that is of no use stops nothing.
+    """
+    folders, standings = unknown_folders(store, runs), extractor_records.survey(store.extractors.all())
+    unrecorded = [each for each in standings if each.record is None]
+    total = len(folders) + len(unrecorded)
+    for done, folder in enumerate(folders):
+        report(done, total)
+        yield _take_in(store, folder)
+    for done, standing in enumerate(unrecorded, len(folders)):
+        report(done, total)
+        yield _take_in_extractor(store, standing)
+    report(total, total)
+
+
+def _take_in(store: Store, folder: Path) -> Taken | Refused:
+    """Take in one run; its record may be missing or damaged."""
+    try:
+        try:
+            return _restore(store, folder, run_remains.agreeing(_described(folder), folder), RECORD)
+        except ValueError as error:
+            return _restore(store, folder, run_remains.remains(folder, str(error)), f"{CONFIG} and checkpoints")
+    except (SnganError, RegistryError, OSError, ValueError) as error:
+        return Refused(folder, str(error))
+
+
+def _described(folder: Path) -> Description:
+    described = read(folder)
+    if (run_id := described.values["run"].get("id")) != folder.name:
+        raise SnganError(f"{RECORD} is of run {run_id}: give the folder that name, if it is not a copy")
+    return described
+
+
+def _restore(store: Store, folder: Path, described: Description, source: str) -> Taken | Refused:
+    try:
+        run = store.restore(described.values, described.scalars)
+    except ValueError as error:
+        raise ValueError(f"{source} is damaged ({error})") from error
+    if run is None:
+        return Refused(folder, "another process took it in meanwhile")
+    remarks = (*described.remarks, *_remarks(run, described))
+    return Taken("run", run.id, run.name, run.status.value, run.step, source, remarks)
+
+
+def _remarks(run: Run, described: Description) -> Iterator[str]:
+    parent = described.values["run"].get("parent")
+    if run.parent != parent:
+        yield f"the run {parent} that it started from is not there, and it counts as started from none"
+    if run.status in (Status.LOST, Status.RUNNING):
+        yield (
+            f"it was being trained when its folder was last described: `sngan train --resume {run.id}` goes on; if "
+            f"process {run.environment.pid} on {run.environment.host} still trains it, stop that first"
+        )
+
+
+def _take_in_extractor(store: Store, standing: extractor_records.Standing) -> Taken | Refused:
+    folder = trained_extractors.folder_of(standing.name)
+    standing = extractor_records.verified(standing)
+    if standing.state is not State.UNRECORDED:
+        return Refused(folder, str(standing.remark))
+    extractor_records.record(store, trained_extractors.read(standing.name))
+    return Taken("extractor", standing.name, standing.name, None, None, trained_extractors.MANIFEST)

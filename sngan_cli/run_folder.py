@@ -1,0 +1,111 @@
+"""What a run's folder tells of the run: left there as training goes, and read where a registry is rebuilt.
+
+$SNGAN_HOME/runs/ID/
+    config.toml   checkpoints/   samples/
+    run.json      all that the registry knows of the run but its curves
+    scalars.csv   the curves: name, step and value, a line each
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sngan_cli.console import without_nan
+from sngan_registry import Scalar, Score, Store
+
+CONFIG, RECORD, SCALARS = "config.toml", "run.json", "scalars.csv"
+_COLUMNS = ("name", "step", "value")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A run as `Store.restore` takes it, and remarks on what is not as it should be."""
+
+    values: Mapping[str, Any]
+    scalars: tuple[Scalar, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
+    """Leave a run's record in its own folder, so that the folder alone tells what it holds."""
+    record = {
+        "run": asdict(store.run(run_id)),
+        "components": [asdict(c) for c in store.components(run_id)],
+        "scores": [_score(s) for s in store.scores(run_id)],
+        "checkpoints": [asdict(c) for c in store.checkpoints(run_id)],
+        "artifacts": [asdict(a) for a in store.artifacts(run_id)],
+        "events": [asdict(e) for e in store.events(run_id)],
+    }
+    _write(folder / SCALARS, _to_csv(store.scalars(run_id)), warn)
+    _write(folder / RECORD, json.dumps(without_nan(record), indent=1, default=str), warn)
+
+
+def read(folder: Path) -> Description:
+    """Read what `describe_folder` left; curves that cannot be read are left out, with a remark.
+
+    Raises `ValueError` where there is no record or it is damaged.
+    """
+    try:
+        values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{RECORD} is missing") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{RECORD} is damaged ({error})") from error
+    if not isinstance(values, dict) or not isinstance(values.get("run"), dict):
+        raise ValueError(f"{RECORD} describes no run")
+    scalars, remarks = curves(folder)
+    return Description(values, scalars, remarks)
+
+
+def curves(folder: Path) -> tuple[tuple[Scalar, ...], tuple[str, ...]]:
+    """The curves of a run as far as its folder has them, and a remark where it has not."""
+    path = folder / SCALARS
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_from_csv(file)), ()
+    except FileNotFoundError:
+        return (), (f"its curves are not there: {SCALARS} is missing",)
+    except (OSError, ValueError) as error:
+        return (), (f"its curves are not there: {SCALARS} is damaged ({error})",)
+
+
+def _score(score: Score) -> dict[str, Any]:
+    """A score as plain values; infinity is spelt out, since JSON knows nothing of it."""
+    return {**asdict(score), "value": str(score.value) if math.isinf(score.value) else score.value}
+
+
+def _to_csv(scalars: Iterable[Scalar]) -> str:
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    rows.writerows((scalar.name, scalar.step, repr(scalar.value)) for scalar in scalars)
+    return text.getvalue()
+
+
+def _from_csv(lines: Iterable[str]) -> Iterator[Scalar]:
+    rows = csv.reader(lines)
+    if (head := tuple(next(rows, ()))) != _COLUMNS:
+        raise ValueError(f"it begins with {','.join(head)!r}, not {','.join(_COLUMNS)!r}")
+    for row in rows:
+        try:
+            name, step, value = row
+            yield Scalar(name=name, step=int(step), value=float(value))
+        except ValueError:
+            raise ValueError(f"line {rows.line_num} is {','.join(row)!r}") from None
+
+
+def _write(path: Path, text: str, warn: Callable[[str], None]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # another process may describe the same run
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        warn(f"{path} cannot be written: {error.strerror}.")
