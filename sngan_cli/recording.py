@@ -91,11 +91,11 @@ class Recorder:
             case CheckpointWritten(step, folder, size, sha256):
                 record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
                 self._write(lambda: self._store.add_checkpoint(self._run_id, record))
-                self.describe()
             case CheckpointRemoved(step):
                 self._write(lambda: self._store.drop_checkpoint(self._run_id, step))
             case SamplesDrawn(step, path):
                 self.add_artifact("samples", path, step)
+                self.describe()  # the sheet is the last that is made of a checkpoint
             case Noticed(step, kind, message):
                 self.tell(kind, message, step)
             case Scoring():

@@ -40,8 +40,8 @@ def damage() -> str | None:
         faults = examine(paths.registry_place(), report).faults
     if not faults:
         return None
-    others = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return f"{faults[0].where}: {faults[0].what}{others}"
+    first = ": ".join(filter(None, (faults[0].where, faults[0].what)))
+    return first if len(faults) == 1 else f"{first}, and {len(faults) - 1} more"
 
 
 def make_room() -> Path:

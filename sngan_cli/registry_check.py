@@ -17,6 +17,7 @@ from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.home import trash_folder
 from sngan_cli.registry_rebuild import unknown_folders
+from sngan_cli.run_folder import CONFIG, RECORD
 from sngan_registry import Artifact, RunFiles
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
@@ -61,7 +62,9 @@ def check(*, hashes: bool) -> Report:
     """
     with console.progress("reading the registry") as report:
         examined = examine(paths.registry_place(), report)
-    findings = [Finding(f"database: {each.what}", each.where, _ANEW) for each in examined.faults]
+    findings = [
+        Finding(f"database: {each.what}", each.where or paths.registry_name(), _ANEW) for each in examined.faults
+    ]
     if not examined.is_current:
         what = f"schema {examined.revision}, where this sngan has {REVISION}"
         findings.append(Finding(what, paths.registry_name(), "bring it up to date: `sngan registry upgrade`"))
@@ -87,7 +90,7 @@ def _files(*, hashes: bool) -> tuple[list[Finding], dict[str, int]]:
         )
         for run in at_home
     ]
-    findings += [Finding("run is not recorded", str(each), "take it in: `sngan registry rebuild`") for each in unknown]
+    findings += map(_of_unknown, unknown)
     lying = [each for each in standings if each.state.has_folder]
     total = sum(each.size for run in here for each in run.checkpoints)
     total += sum(each.size for run in here for each in run.artifacts)
@@ -126,6 +129,14 @@ def _folder_of(run: RunFiles) -> Path | None:
     """Where the files of a run lie: also in the trash, out of which it may come back."""
     places = (paths.runs_folder() / run.run_id, trash_folder() / "runs" / run.run_id)
     return next((place for place in places if place.is_dir()), None)
+
+
+def _of_unknown(folder: Path) -> Finding:
+    """A folder of a run that the registry does not know."""
+    if (folder / RECORD).exists() or (folder / CONFIG).exists():
+        return Finding("run is not recorded", str(folder), "take it in: `sngan registry rebuild`")
+    remedy = f"put {RECORD} or {CONFIG} back from a copy, or delete the folder"
+    return Finding("run is not recorded, and nothing tells what it was", str(folder), remedy)
 
 
 def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:

@@ -105,9 +105,11 @@ def _remarks(run: Run, described: Description) -> Iterator[str]:
     if run.parent != parent:
         yield f"the run {parent} that it started from is not there, and it counts as started from none"
     if run.status in (Status.LOST, Status.RUNNING):
+        kept = any(each.get("deleted") is None for each in described.values["checkpoints"])
+        on = f"--resume {run.id}` goes on" if kept else f"--like {run.id}` begins again, since there is no checkpoint"
         yield (
-            f"it was being trained when its folder was last described: `sngan train --resume {run.id}` goes on; if "
-            f"process {run.environment.pid} on {run.environment.host} still trains it, stop that first"
+            f"it was being trained when its folder was last described: `sngan train {on}; if process "
+            f"{run.environment.pid} on {run.environment.host} still trains it, stop that first"
         )
 
 

@@ -64,7 +64,7 @@ def agreeing(described: Description, folder: Path) -> Description:
         gone = each.get("deleted") is None and not (folder / str(each["path"])).is_dir()
         rows.append({**each, "deleted": _iso(datetime.now(UTC))} if gone else each)
         if gone:
-            remarks.append(f"its checkpoint of step {each.get('step')} is gone")
+            remarks.append(f"its checkpoint of step {each.get('step')} is gone, and counts as deleted")
     known = [each.get("step") for each in rows if each.get("deleted") is None]
     found, faults = on_disk(folder, known)
     values = {**described.values, "checkpoints": [*rows, *found]}

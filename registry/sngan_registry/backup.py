@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from sngan_registry.errors import RegistryError
+from sngan_registry.errors import DamagedError, RegistryError, is_damage
 
 _PAGES = 2048
 """Pages that are copied between two reports."""
@@ -33,13 +33,17 @@ def back_up(path: Path, target: Path, report: Callable[[int, int], None] = lambd
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a write-ahead log beside it
         with closing(sqlite3.connect(partial)) as copy:
             (sound,), copied = copy.execute("PRAGMA integrity_check(1)").fetchone(), _rows(copy)
-        if (sound, copied) != ("ok", rows):
-            raise RegistryError(f"The copy of {path} is not as it should be ({sound}; {copied} of {rows} rows).")
+        if sound != "ok":
+            raise DamagedError(str(path), f"a copy of it is not sound ({' '.join(sound.split())})")
+        if copied != rows:
+            raise RegistryError(f"The copy of {path} has {copied} rows in place of {rows}: check the disk.")
         if target.exists():
             raise RegistryError(f"{target} exists already: a backup goes to a new file.")
         partial.replace(target)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if is_damage(error):
+            raise DamagedError(str(path), reason) from error
         raise RegistryError(f"The registry {path} cannot be copied to {target}: {reason}.") from error
     finally:
         partial.unlink(missing_ok=True)

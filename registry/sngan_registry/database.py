@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from sngan_registry.errors import DamagedError, RegistryError
+from sngan_registry.errors import DamagedError, RegistryError, is_damage
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a transaction on a SQLite file waits for others."""
@@ -33,7 +33,6 @@ _WAY_OUT = {
     "SQLITE_IOERR": "check the disk",
     "SQLITE_READONLY": "check that you may write the file and its folder",
 }
-_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 def registry_url(place: str | Path) -> URL:
@@ -157,9 +156,9 @@ def _in_words(url: URL) -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = str(cause).partition("\n")[0].rstrip(". ")
-        code = getattr(cause, "sqlite_errorname", "")
-        if code.startswith(_DAMAGE):
+        if is_damage(cause):
             raise DamagedError(label(url), reason) from error
+        code = getattr(cause, "sqlite_errorname", "")
         way_out = next((words for name, words in _WAY_OUT.items() if code.startswith(name)), None)
         if way_out is None and isinstance(error, DBAPIError) and url.get_backend_name() != "sqlite":
             way_out = "check the URL, and that the server runs and lets you in"

@@ -27,6 +27,11 @@ class DamagedError(RegistryError):
         self.reason = reason
 
 
+def is_damage(error: BaseException) -> bool:
+    """Say whether SQLite raised this because a file is no database, or no longer a whole one."""
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
 class SchemaError(RegistryError):
     """The database is from a newer sngan, or no registry at all."""
 

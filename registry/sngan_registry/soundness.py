@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ _EVERY = 10_000
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong with a database: where in it, and what."""
+    """Something that is wrong with a database: in which row of which table, if that is known, and what."""
 
-    where: str
     what: str
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,69 +55,78 @@ def examine(place: str | Path, report: Report = lambda done, total: None) -> Exa
     if path is not None and not path.exists():
         return Examination(None, ())
     engine = connect(url)
+    found, faults = None, list[Fault]()
     try:
-        return _examine(engine, report)
+        found = schema.revision(engine)
+        if found not in (None, schema.REVISION):
+            schema.refuse_newer(found, engine)
+        if engine.dialect.name == "sqlite":
+            with reading(engine) as connection:
+                faults.extend(_structure(connection))
+        if not faults and found == schema.REVISION:
+            faults.extend(_rows(engine, report))
     except DamagedError as error:
-        return Examination(None, (Fault("database", error.reason),))
+        faults.append(Fault(error.reason))
     finally:
         engine.dispose()
-
-
-def _examine(engine: Engine, report: Report) -> Examination:
-    found = schema.revision(engine)
-    if found not in (None, schema.REVISION):
-        schema.refuse_newer(found, engine)
-    with reading(engine) as connection:
-        faults = [*_structure(connection)] if engine.dialect.name == "sqlite" else []
-        if not faults and found == schema.REVISION:
-            faults = [*_rows(connection, report)]
     return Examination(found, tuple(faults))
 
 
 def _structure(connection: Connection) -> Iterator[Fault]:
     """What SQLite itself finds wrong: in the pages of the file, and between tables."""
     for (found,) in connection.exec_driver_sql("PRAGMA integrity_check"):
-        if found != "ok":
-            yield Fault("database", str(found))
+        if found == "ok":
+            break
+        yield Fault(" ".join(str(found).split()))
+    else:
+        return  # what stands in damaged pages says nothing about rows
     for table, rowid, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-        yield Fault(f"{table}, row {rowid}", f"belongs to something in {parent} that is not there")
+        yield Fault(f"belongs to one of {parent} that is not there", f"{table}, row {rowid}")
 
 
-def _rows(connection: Connection, report: Report) -> Iterator[Fault]:
-    """Rows with a value that is not of its column's kind."""
-    all_tables = tables.metadata.sorted_tables
-    total = sum(connection.scalar(select(func.count()).select_from(table)) or 0 for table in all_tables)
-    done = 0
+def _rows(engine: Engine, report: Report) -> Iterator[Fault]:
+    """Rows with a value that is not of its column's kind; between two tables writers get their turn."""
+    all_tables, done = tables.metadata.sorted_tables, 0
+    with reading(engine) as connection:
+        total = sum(connection.scalar(select(func.count()).select_from(table)) or 0 for table in all_tables)
     for table in all_tables:
-        try:
-            for row in connection.execute(select(table)):
-                _check(table, row)
-                done += 1
-                if done % _EVERY == 0:
-                    report(done, total)
-        except (ValueError, TypeError, LookupError):
-            yield from _one_by_one(connection, table)
+        kinds = _kinds(table)
+        with reading(engine) as connection:
+            try:
+                for row in connection.execute(select(table).execution_options(yield_per=_EVERY)):
+                    _check(table, kinds, row)
+                    done += 1
+                    if done % _EVERY == 0:
+                        report(done, total)
+            except (ValueError, TypeError, LookupError):
+                yield from _one_by_one(connection, table)
     report(total, total)
 
 
 def _one_by_one(connection: Connection, table: Table) -> Iterator[Fault]:
     """Look at a table that holds something unreadable row by row."""
-    columns = [*table.primary_key]
+    columns, kinds = [*table.primary_key], _kinds(table)
     for key in connection.execute(select(*columns)).all():
         same = [column == value for column, value in zip(columns, key, strict=True)]
         try:
             for row in connection.execute(select(table).where(*same)):
-                _check(table, row)
+                _check(table, kinds, row)
         except (ValueError, TypeError, LookupError) as error:
-            yield Fault(f"{table.name} {', '.join(map(str, key))}", f"unreadable ({error})")
+            yield Fault(f"unreadable ({error})", f"{table.name} {', '.join(map(str, key))}")
 
 
-def _check(table: Table, row: Row[Any]) -> None:
+def _check(table: Table, kinds: Sequence[Set[type]], row: Row[Any]) -> None:
     """Raise `ValueError` where a value is not of its column's kind, or missing: SQLite keeps whatever it is given."""
-    for column, value in zip(table.columns, row, strict=True):
-        check_value(column, value)
+    if not all(type(value) in kind for value, kind in zip(row, kinds, strict=True)):
+        for column, value in zip(table.columns, row, strict=True):
+            check_value(column, value)
     if table is tables.runs:
         Status(row.status)
+
+
+def _kinds(table: Table) -> list[Set[type]]:
+    """The types that the values of each column usually have."""
+    return [{column.type.python_type, *((type(None),) if column.nullable else ())} for column in table.columns]
 
 
 def check_value(column: Column[Any], value: Any) -> None:

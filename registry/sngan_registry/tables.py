@@ -36,6 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+    python_type = datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Bind in UTC; a naive datetime is a bug of the caller."""
@@ -55,6 +56,7 @@ class Real(TypeDecorator[float]):
 
     impl = Float(53)
     cache_ok = True
+    python_type = float
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
         """NaN to NULL."""
@@ -70,6 +72,7 @@ class Document(TypeDecorator[Mapping[str, Any]]):
 
     impl = JSON
     cache_ok = True
+    python_type = dict
 
     def process_bind_param(self, value: Mapping[str, Any] | None, dialect: Dialect) -> dict[str, Any] | None:
         """Any mapping will do, not only a dict."""
