@@ -35,11 +35,15 @@ def back_up_registry(target: Path | None) -> Path:
 
 
 def damage() -> str | None:
-    """What is wrong with the database, in a few words; None where it is sound or not there."""
+    """What is wrong with the database, in a few words; None where it is sound or not there.
+
+    Raises `UsageError` where something is, and the database is no file that `make_room` can move.
+    """
     with console.progress("reading the registry") as report:
         faults = examine(paths.registry_place(), report).faults
     if not faults:
         return None
+    _file()
     first = ": ".join(filter(None, (faults[0].where, faults[0].what)))
     return first if len(faults) == 1 else f"{first}, and {len(faults) - 1} more"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from sngan_cli.extractor_records import Standing, State
 from sngan_cli.home import trash_folder
 from sngan_cli.registry_rebuild import unknown_folders
 from sngan_cli.run_folder import CONFIG, RECORD
-from sngan_registry import Artifact, RunFiles
+from sngan_registry import Artifact, RunFiles, Store
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
 from sngan_registry.soundness import examine
@@ -27,7 +27,8 @@ Digest = Callable[[Path], str] | None
 """Takes the SHA-256 of a file; without one, files are looked at by their size."""
 
 _FROM_A_COPY = "put it back from a copy"
-_ANEW = "restore a backup, or make it anew with `sngan registry rebuild`"
+_ANEW = "restore a backup, or make it anew: `sngan registry rebuild`"
+_ON_A_SERVER = "restore a backup with the database's own tools"
 
 
 @dataclass(frozen=True)
@@ -62,55 +63,61 @@ def check(*, hashes: bool) -> Report:
     """
     with console.progress("reading the registry") as report:
         examined = examine(paths.registry_place(), report)
+    remedy = _ANEW if sqlite_file(registry_url(paths.registry_place())) else _ON_A_SERVER
     findings = [
-        Finding(f"database: {each.what}", each.where or paths.registry_name(), _ANEW) for each in examined.faults
+        Finding(f"database: {each.what}", each.where or paths.registry_name(), remedy) for each in examined.faults
     ]
     if not examined.is_current:
         what = f"schema {examined.revision}, where this sngan has {REVISION}"
         findings.append(Finding(what, paths.registry_name(), "bring it up to date: `sngan registry upgrade`"))
     looked_at: dict[str, int] = {}
     if not findings:
-        findings, looked_at = _files(hashes=hashes)
-    faults = sorted([*findings, *_backups()], key=lambda finding: not finding.is_fault)
-    return Report(paths.registry_name(), examined.revision, looked_at, tuple(faults))
+        with paths.open_store(create=False) as store:
+            findings, looked_at = _files(store, hashes=hashes)
+    in_order = sorted([*findings, *_backups()], key=lambda finding: not finding.is_fault)
+    return Report(paths.registry_name(), examined.revision, looked_at, tuple(in_order))
 
 
-def _files(*, hashes: bool) -> tuple[list[Finding], dict[str, int]]:
+def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]]:
     """What is wrong with files, and what was looked at."""
-    with paths.open_store(create=False) as store:
-        runs, unknown = store.files(), unknown_folders(store, paths.runs_folder())
-        standings = extractor_records.survey(store.extractors.all())
-    places = {run.run_id: _folder_of(run) for run in runs}
-    here = [run for run in runs if places[run.run_id] is not None]
-    gone = [run for run in runs if places[run.run_id] is None and (run.checkpoints or run.artifacts)]
+    findings = [*map(_of_unknown, unknown_folders(store, paths.runs_folder()))]
+    runs, standings = store.files(), extractor_records.survey(store.extractors.all())
+    here = {run: folder for run in runs if (folder := _folder_of(run))}
+    gone = [run for run in runs if run not in here and (run.checkpoints or run.artifacts)]
     at_home = [run for run in gone if run.host == socket.gethostname()]
-    findings = [
-        Finding(
-            "folder of a run is gone", str(paths.runs_folder() / run.run_id), f"{_FROM_A_COPY}; its record is whole"
-        )
-        for run in at_home
-    ]
-    findings += map(_of_unknown, unknown)
-    lying = [each for each in standings if each.state.has_folder]
-    total = sum(each.size for run in here for each in run.checkpoints)
-    total += sum(each.size for run in here for each in run.artifacts)
-    total += sum((each.values or {}).get("weights_size") or 0 for each in lying)
+    findings += map(_of_gone, at_home)
     with Bars(DownloadColumn()) as bars:
-        meter = _Meter(partial(bars.show, "comparing SHA-256"), total)
+        meter = _Meter(partial(bars.show, "comparing SHA-256"), _size(here, standings))
         digest = partial(sha256_of, report=meter.add) if hashes else None
-        for run in here:
-            findings += _of_run(run, places[run.run_id] or Path(), digest)
-        for standing in standings:
-            findings += _of_extractor(standing, digest)
+        faulty = {run.run_id: found for run, folder in here.items() if (found := [*_of_run(run, folder, digest)])}
+        findings += [found for standing in standings for found in _of_extractor(standing, digest)]
+    findings += _settled(store, here, faulty, digest)
     looked_at = {
         "runs": len(runs),
         "checkpoints": sum(len(run.checkpoints) for run in here),
         "artifacts": sum(len(run.artifacts) for run in here),
-        "extractors": len(lying),
+        "extractors": sum(each.state.has_folder for each in standings),
         "runs elsewhere": len(gone) - len(at_home),
         "extractors elsewhere": sum(each.state is State.ELSEWHERE for each in standings),
     }
     return findings, looked_at
+
+
+def _settled(
+    store: Store, seen: Mapping[RunFiles, Path], faulty: Mapping[str, list[Finding]], digest: Digest
+) -> Iterator[Finding]:
+    """Faults of runs whose files stand recorded as they were; others are looked at again: they are being trained."""
+    for now in store.files() if faulty else ():
+        if now in seen:
+            yield from faulty.get(now.run_id, ())
+        elif now.run_id in faulty and (folder := _folder_of(now)):
+            yield from _of_run(now, folder, digest)
+
+
+def _size(runs: Iterable[RunFiles], standings: Iterable[Standing]) -> int:
+    """Bytes in all files of runs and in the weights of extractors that lie here."""
+    of_runs = sum(sum(each.size for each in run.checkpoints) + sum(each.size for each in run.artifacts) for run in runs)
+    return of_runs + sum((s.values or {}).get("weights_size") or 0 for s in standings if s.state.has_folder)
 
 
 class _Meter:
@@ -129,6 +136,11 @@ def _folder_of(run: RunFiles) -> Path | None:
     """Where the files of a run lie: also in the trash, out of which it may come back."""
     places = (paths.runs_folder() / run.run_id, trash_folder() / "runs" / run.run_id)
     return next((place for place in places if place.is_dir()), None)
+
+
+def _of_gone(run: RunFiles) -> Finding:
+    where = str(paths.runs_folder() / run.run_id)
+    return Finding("folder of a run is gone", where, f"{_FROM_A_COPY}; its record is whole")
 
 
 def _of_unknown(folder: Path) -> Finding:

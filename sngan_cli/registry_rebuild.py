@@ -50,8 +50,9 @@ def something_to_take(runs: Path) -> bool:
 
 def unknown_folders(store: Store, runs: Path) -> list[Path]:
     """Folders of runs that the registry does not know."""
+    folders = run_folders(runs)  # first, since a run is recorded before it has a folder
     known = {run.run_id for run in store.files()}
-    return [each for each in run_folders(runs) if each.name not in known]
+    return [each for each in folders if each.name not in known]
 
 
 def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
