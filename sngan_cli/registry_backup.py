@@ -24,12 +24,12 @@ def back_up_registry(target: Path | None) -> Path:
     """
     path = _file()
     if not path.is_file():
-        raise UsageError(f"There is no registry {path} yet: nothing is to be backed up.")
+        raise UsageError(f"There is no registry {path} yet, so none to copy.")
     target = target or unused(path, f"backup-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     if target.exists():
         raise UsageError(f"{target} exists already: name a new file.")
     if not target.parent.is_dir():
-        raise UsageError(f"The folder {target.parent} does not exist: create it first.")
+        raise UsageError(f"The folder {target.parent} does not exist: make it first.")
     with console.progress("copying the registry") as report:
         return back_up(path, target, report)
 

@@ -90,7 +90,7 @@ def _configuration(folder: Path, why: str) -> RunConfig:
     try:
         return RunConfig.parse(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise DataError(f"{why}, and so is {CONFIG}" if "missing" in why else f"{why}, {CONFIG} is missing") from None
+        raise DataError(f"{why}, and {CONFIG} is missing") from None
     except (OSError, ValueError, UsageError) as error:
         raise DataError(f"{why}, and {CONFIG} cannot be used ({error})") from error
 

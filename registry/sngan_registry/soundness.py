@@ -93,11 +93,12 @@ def _rows(engine: Engine, report: Report) -> Iterator[Fault]:
         kinds = _kinds(table)
         with reading(engine) as connection:
             try:
-                for row in connection.execute(select(table).execution_options(yield_per=_EVERY)):
-                    _check(table, kinds, row)
-                    done += 1
-                    if done % _EVERY == 0:
-                        report(done, total)
+                with connection.execute(select(table).execution_options(yield_per=_EVERY)) as found:
+                    for row in found:
+                        _check(table, kinds, row)
+                        done += 1
+                        if done % _EVERY == 0:
+                            report(done, total)
             except (ValueError, TypeError, LookupError):
                 yield from _one_by_one(connection, table)
     report(total, total)

@@ -127,7 +127,8 @@ def _print_report(report: Report, *, hashes: bool) -> None:
         rows = [(each.what, each.where, each.remedy) for each in report.findings]
         red = {each.what: "red" for each in report.faults}
         console.print_table(("what", "where", "what to do"), rows, styles=red)
-    numbers = [counted(count, kind.removesuffix("s"), kind) for kind, count in report.looked_at.items() if count]
+    kinds = [(count, *kind.partition(" ")) for kind, count in report.looked_at.items() if count]
+    numbers = [f"{counted(count, plural.removesuffix('s'))}{space}{where}" for count, plural, space, where in kinds]
     by = "their SHA-256 compared" if hashes else "their sizes compared (--hashes: their SHA-256)"
     if not report.looked_at:
         console.note("Files were not looked at: the database comes first.")

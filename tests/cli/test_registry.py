@@ -1,11 +1,18 @@
-"""`sngan registry path`: where runs are recorded, said without making anything or giving a password away."""
+"""`sngan registry path | upgrade | backup`: where runs are recorded, its schema, and copies of it."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sngan_registry import Store
+from sngan_registry.schema import REVISION
+
+FIRST_RELEASE = Path(__file__).parents[1] / "data" / "registries" / "0001.sql"
 
 
 def test_the_registry_is_a_file_in_the_home_and_asking_creates_nothing(
@@ -39,6 +46,7 @@ def test_a_url_that_cannot_be_read_exits_with_4(sngan: Any, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "arguments",
     [["runs", "list"], ["runs", "show", "@last"], ["scores", "list"], ["extractors", "list"], ["registry", "path"],
+     ["registry", "check"], ["registry", "rebuild"], ["registry", "backup"],
      ["experiments", "list"], ["train", "--dataset", "shapes", "--steps", "1"], ["evaluate", "@last"]],
 )  # fmt: skip
 def test_a_home_that_is_a_file_is_named(
@@ -60,3 +68,64 @@ def test_a_registry_in_a_file_is_refused(sngan: Any, tmp_path: Path, monkeypatch
     done = sngan("runs", "list")
     assert (done.code, done.out) == (4, "")
     assert f"{tmp_path / 'file'} is a file, not a folder" in done.err
+
+
+def test_upgrade_says_what_there_is(sngan: Any, home: Path) -> None:
+    done = sngan("registry", "upgrade")
+    assert (done.code, done.out) == (0, "")
+    assert f"There is no registry {home / 'registry.db'} yet" in done.err
+    assert not (home / "registry.db").exists()
+    Store.open(home / "registry.db").dispose()
+    done = sngan("registry", "upgrade")
+    assert (done.code, done.out) == (0, f"{home / 'registry.db'} is up to date: schema {REVISION}.\n")
+
+
+def test_upgrade_says_what_it_did(sngan: Any, home: Path) -> None:
+    path = home / "registry.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(FIRST_RELEASE.read_text(encoding="utf-8"))
+    checked = sngan("registry", "check", "--json")
+    assert checked.code == 4
+    (finding,) = checked.json["findings"]
+    assert finding["what"] == f"schema 0001, where this sngan has {REVISION}"
+    assert finding["remedy"] == "bring it up to date: `sngan registry upgrade`"
+    done = sngan("registry", "upgrade")
+    assert (done.code, done.out) == (0, f"{path} was brought from schema 0001 to {REVISION}.\n")
+    assert done.err == f"As it was before, it is in {path}.before-{REVISION}.\n"
+    assert Path(f"{path}.before-{REVISION}").is_file()
+    assert "is up to date" in sngan("registry", "upgrade").out
+
+
+def test_backup_prints_where_it_is(sngan: Any, home: Path, tmp_path: Path) -> None:
+    with Store.open(home / "registry.db"):
+        pass
+    by_itself, named = sngan("registry", "backup"), sngan("registry", "backup", tmp_path / "mine.db")
+    assert (by_itself.code, named.code) == (0, 0)
+    assert by_itself.out.startswith(f"{home / 'registry.db'}.backup-2")
+    assert named.out == f"{tmp_path / 'mine.db'}\n"
+    for done in (by_itself, named):
+        with Store.open(done.out.strip(), create=False) as store:
+            assert store.revision == REVISION
+
+
+def test_backup_refuses_what_it_cannot_do(sngan: Any, home: Path, tmp_path: Path) -> None:
+    done = sngan("registry", "backup")
+    assert (done.code, done.err) == (2, f"error: There is no registry {home / 'registry.db'} yet, so none to copy.\n")
+    Store.open(home / "registry.db").dispose()
+    (tmp_path / "there").write_text("mine", encoding="utf-8")
+    done = sngan("registry", "backup", tmp_path / "there")
+    assert (done.code, done.err) == (2, f"error: {tmp_path / 'there'} exists already: name a new file.\n")
+    assert (tmp_path / "there").read_text(encoding="utf-8") == "mine"
+    done = sngan("registry", "backup", tmp_path / "missing" / "copy.db")
+    assert (done.code, done.err) == (2, f"error: The folder {tmp_path / 'missing'} does not exist: make it first.\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "tool"),
+    [("postgresql://me:secret@db/runs", "`pg_dump "), ("mysql://me:secret@db/runs", "`mysqldump ")],
+)
+def test_a_server_is_backed_up_by_its_own_tool(sngan: Any, url: str, tool: str) -> None:
+    done = sngan("--registry", url, "registry", "backup")
+    assert done.code == 2
+    assert tool in done.err
+    assert "secret" not in done.err

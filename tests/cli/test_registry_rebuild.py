@@ -1,0 +1,298 @@
+"""`sngan registry rebuild`: a registry from folders alone, equal to the one that is gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sngan_cli.run_folder import describe_folder
+from sngan_registry import Scalar, Status, Store
+
+TABLES = ("runs", "tags", "components", "scalars", "scores", "checkpoints", "artifacts", "events", "extractors")
+STRANGE = ("nan", "inf", "-inf", "0.1", "1e-300", "-0.0")
+EXTRACTOR = [
+    "--dataset", "shapes", "--set", "dataset.images=40", "--size", "8", "--width", "4", "--epochs", "1",
+    "--batch-size", "16", "--device", "cpu",
+]  # fmt: skip
+
+
+def rows(path: Path) -> dict[str, list[str]]:
+    """What stands in every table; events without the numbers that each database gives them."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return {
+            table: sorted(
+                repr({key: value for key, value in dict(row).items() if (table, key) != ("events", "id")})
+                for row in connection.execute(f"SELECT * FROM {table}")
+            )
+            for table in TABLES
+        }
+
+
+@pytest.fixture
+def registry(home: Path) -> Path:
+    return home / "registry.db"
+
+
+@pytest.fixture
+def lost(home: Path, registry: Path, trained: str) -> Path:
+    """The registry of the run `tiny`, moved to where nobody looks for it."""
+    return registry.rename(home / "lost.db")
+
+
+def taken(sngan: Any, *arguments: object, code: int = 0) -> list[tuple[str, str]]:
+    """Ids and sources of what was taken in."""
+    done = sngan("registry", "rebuild", "--json", *arguments)
+    assert done.code == code, done.err
+    return [(each["id"], each["source"]) for each in done.json["taken"]]
+
+
+def test_a_rebuilt_registry_equals_the_old_one(
+    sngan: Any, home: Path, registry: Path, trained: str, tiny: list[str]
+) -> None:
+    """Runs that finished, were resumed, evaluated, stopped by an error and begun from another; and an extractor."""
+    child = sngan("train", "--like", trained, "--steps", 2, "--note", 'a child, with "quotes", and ümlaute').out
+    assert sngan("train", "--resume", trained, "--steps", 6).code == 0
+    assert sngan("evaluate", trained, "--checkpoint", 2, "--metric", "is", "--seed", 3).code == 0
+    diverged = sngan("train", *tiny, "--steps", 40, "--lr-g", "1e30", "--set", "precision=fp32")
+    assert diverged.code == 5
+    assert sngan("extractors", "train", "mine", *EXTRACTOR).code == 0
+    with Store.open(registry) as store:
+        strange = [Scalar(name="strange", step=step, value=float(value)) for step, value in enumerate(STRANGE)]
+        store.add_scalars(child.strip(), strange)
+        store.add_score(child.strip(), replace(store.scores(child.strip())[0], metric="fid", value=float("inf")))
+        describe_folder(store, child.strip(), home / "runs" / child.strip(), pytest.fail)
+    before = rows(registry)
+    assert {table for table in TABLES if not before[table]} == set()
+    registry.rename(home / "lost.db")
+    found = taken(sngan)
+    assert [source for _, source in found] == ["run.json", "run.json", "run.json", "manifest.json"]
+    assert [id_ for id_, _ in found[:2]] == [trained, child.strip()]
+    assert rows(registry) == before
+    content = registry.read_bytes()
+    done = sngan("registry", "rebuild")
+    assert (done.code, done.out) == (0, "Every run and every trained extractor that lies here is recorded.\n")
+    assert registry.read_bytes() == content
+    assert sngan("registry", "check", "--hashes").code == 0
+
+
+def test_what_is_there_stays_as_it_is(sngan: Any, home: Path, registry: Path, trained: str) -> None:
+    other = sngan("train", "--like", trained, "--steps", 1).out.strip()
+    with Store.open(registry) as store:
+        store.update(trained, note="since then")
+    with closing(sqlite3.connect(registry)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM runs WHERE id = ?", (other,))
+    before = rows(registry)
+    assert taken(sngan) == [(other, "run.json")]
+    after = rows(registry)
+    assert {table: [row for row in after[table] if other not in row] for table in TABLES} == before
+    with Store.open(registry) as store:
+        assert store.run(other).parent == trained
+
+
+def test_a_table_says_what_was_taken_in(sngan: Any, lost: Path, trained: str) -> None:
+    done = sngan("registry", "rebuild")
+    head, line = done.out.splitlines()
+    assert head.split() == ["kind", "id", "name", "status", "step", "from"]
+    assert line.split() == ["run", trained, "tiny", "finished", "4", "run.json"]
+    assert done.err == ""
+
+
+def test_there_may_be_nothing(sngan: Any, home: Path, registry: Path) -> None:
+    done = sngan("registry", "rebuild")
+    assert (done.code, done.out) == (0, "")
+    assert f"no run lies in {home / 'runs'}" in done.err
+    assert not registry.exists()
+
+
+def test_a_damaged_registry_is_moved_aside_and_kept(
+    sngan: Any, home: Path, registry: Path, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(registry)
+    content = bytearray(registry.read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    registry.write_bytes(content)
+    refused = sngan("registry", "rebuild")
+    assert refused.code == 2
+    assert "is damaged: database disk image is malformed." in refused.err
+    assert "needs --yes" in refused.err
+    assert registry.read_bytes() == content
+    done = sngan("registry", "rebuild", "--yes")
+    assert done.code == 0
+    (aside,) = home.glob("registry.db.damaged-*")
+    assert aside.read_bytes() == content
+    assert f"The damaged registry is in {aside}." in done.err
+    assert rows(registry) == before
+
+
+def test_a_row_that_cannot_be_read_is_damage_too(sngan: Any, home: Path, registry: Path, trained: str) -> None:
+    before = rows(registry)
+    with closing(sqlite3.connect(registry)) as connection, connection:
+        connection.execute("UPDATE runs SET created = 'noon'")
+    assert sngan("registry", "rebuild", "--yes").code == 0
+    assert len(list(home.glob("registry.db.damaged-*"))) == 1
+    assert rows(registry) == before
+
+
+def test_a_run_that_was_killed_comes_in_as_lost_and_goes_on(
+    sngan: Any, home: Path, registry: Path, tiny: list[str]
+) -> None:
+    command = [sys.executable, "-m", "sngan_cli", "train", *tiny, "--steps", "2000", "--checkpoint-every", "20",
+               "--set", "keep_every=20", "--name", "killed"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(home.glob("runs/*/samples/step-00000040.png")):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    registry.rename(home / "lost.db")
+    done = sngan("registry", "rebuild", "--json")
+    assert done.code == 0
+    (run,) = done.json["taken"]
+    assert run["status"] == "lost"
+    (remark,) = run["remarks"]
+    assert f"`sngan train --resume {run['id']}` goes on; if process {process.pid} on " in remark
+    with Store.open(registry) as store:
+        steps = [each.step for each in store.checkpoints(run["id"])]
+        # Whatever was recorded, all that lies on the disk whole is known.
+        assert steps == sorted(int(path.name[5:]) for path in home.glob("runs/*/checkpoints/step-*"))
+        assert len(store.scalars(run["id"], "loss_d")) >= 20  # those of the checkpoint before, at least
+    assert sngan("train", "--resume", "killed", "--steps", max(steps) + 2).code == 0
+    assert sngan("runs", "show", "killed", "--json").json["status"] == "finished"
+    assert sngan("registry", "check", "--hashes").code == 0
+
+
+@pytest.mark.parametrize("record", [None, "{", '{"run": {"id": 3}}', "[]"])
+def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoints(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, record: str | None
+) -> None:
+    path = home / "runs" / trained / "run.json"
+    path.unlink() if record is None else path.write_text(record, encoding="utf-8")
+    if record == '{"run": {"id": 3}}':
+        path.write_text(json.dumps({"run": {"id": trained, "environment": {}}}), encoding="utf-8")
+    done = sngan("registry", "rebuild")
+    assert done.code == 0
+    what = "missing" if record is None else "describes no run" if record == "[]" else "damaged"
+    assert f"warning: {trained}: run.json {'is ' if what != 'describes no run' else ''}{what}" in done.err
+    old, new = rows(lost), rows(registry)
+    assert new["scalars"] == old["scalars"]
+    with Store.open(lost) as before, Store.open(registry) as after:
+        known, told = before.run(trained), after.run(trained)
+        assert (told.config, told.seed, told.step, told.steps) == (known.config, known.seed, known.step, known.steps)
+        assert (told.status, told.name, told.environment.sngan) == (Status.INTERRUPTED, None, "unknown")
+        assert abs(told.created - known.created).total_seconds() < 0.0011
+        assert [(c.role, c.name, c.options) for c in after.components(trained)] == [
+            (c.role, c.name, c.options) for c in before.components(trained)
+        ]
+        assert [(c.step, c.path, c.size, c.sha256) for c in after.checkpoints(trained)] == [
+            (c.step, c.path, c.size, c.sha256) for c in before.checkpoints(trained)
+        ]
+        assert [(a.kind, a.path, a.size, a.sha256, a.step) for a in after.artifacts(trained)] == [
+            (a.kind, a.path, a.size, a.sha256, a.step) for a in before.artifacts(trained)
+        ]
+        (event,) = after.events(trained)
+        assert event.message.startswith("Taken in from its configuration and 2 of its checkpoints alone: run.json")
+    assert sngan("registry", "check", "--hashes").code == 0
+    resumed = sngan("train", "--resume", trained, "--steps", 5)
+    assert resumed.code == 0, resumed.err
+
+
+def test_folders_that_are_of_no_use_stop_nothing(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str
+) -> None:
+    runs = home / "runs"
+    shutil.copytree(runs / trained, runs / "1m88mm6bzf6")  # a copy under another id
+    (runs / "1m88mm6bzf7").mkdir()
+    (runs / "zzzzzzzzzzz").mkdir()
+    (runs / "zzzzzzzzzzz" / "config.toml").write_text("seed = 'none'", encoding="utf-8")
+    (runs / "notes").mkdir()
+    done = sngan("registry", "rebuild")
+    assert done.code == 1
+    assert done.out.splitlines()[1].split()[:2] == ["run", trained]
+    copy, empty, strange = done.err.splitlines()
+    assert copy == (
+        f"warning: {runs / '1m88mm6bzf6'}: nothing was taken in: run.json is of run {trained}: give the folder that "
+        "name, if it is not a copy."
+    )
+    assert (
+        empty
+        == f"warning: {runs / '1m88mm6bzf7'}: nothing was taken in: run.json is missing, and config.toml is missing."
+    )
+    assert strange.startswith(f"warning: {runs / 'zzzzzzzzzzz'}: nothing was taken in: run.json is missing, and config")
+    assert taken(sngan, code=1) == []
+
+
+def test_checkpoints_are_those_on_the_disk(sngan: Any, home: Path, registry: Path, lost: Path, trained: str) -> None:
+    checkpoints = home / "runs" / trained / "checkpoints"
+    shutil.copytree(checkpoints / "step-00000004", checkpoints / "step-00000003")
+    shutil.copytree(checkpoints / "step-00000004", checkpoints / "step-00000001")
+    (checkpoints / "step-00000001" / "state.json").unlink()
+    shutil.rmtree(checkpoints / "step-00000002")
+    done = sngan("registry", "rebuild", "--json")
+    (run,) = done.json["taken"]
+    assert run["remarks"] == [
+        "its checkpoint of step 2 is gone, and counts as deleted",
+        "its checkpoint of step 1 is left out: state.json: the file is missing",
+    ]
+    with Store.open(registry) as store:
+        assert [(c.step, c.deleted is None) for c in store.checkpoints(trained)] == [(2, False), (3, True), (4, True)]
+    assert sngan("registry", "check", "--hashes").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "scalars.csv is missing"),
+        ("name,step\n", "scalars.csv is damaged (it begins with 'name,step', not 'name,step,value')"),
+        ("name,step,value\nloss_d,1,0.5\nloss_d,2\n", "scalars.csv is damaged (line 3 is 'loss_d,2')"),
+    ],
+)
+def test_curves_that_cannot_be_read_are_told(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, text: str | None, why: str
+) -> None:
+    path = home / "runs" / trained / "scalars.csv"
+    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    done = sngan("registry", "rebuild")
+    assert done.code == 0
+    assert done.err == f"warning: {trained}: its curves are not there: {why}.\n"
+    with Store.open(registry) as store:
+        assert store.scalars(trained) == ()
+        assert len(store.scores(trained)) == 2
+
+
+def test_folders_from_elsewhere(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, tmp_path: Path
+) -> None:
+    (home / "runs").rename(tmp_path / "copies")
+    done = sngan("registry", "rebuild", "--runs", tmp_path / "copies")
+    assert done.code == 0
+    assert done.err == f"To draw from these runs or go on with them, put their folders into {home / 'runs'}.\n"
+    assert rows(registry) == rows(lost)
+    done = sngan("registry", "rebuild", "--runs", tmp_path / "missing")
+    assert (done.code, done.err.partition(":")[2].strip()[:19]) == (2, "The folder of runs ")
+
+
+def test_an_extractor_whose_weights_were_altered_is_not_taken_in(sngan: Any, home: Path, registry: Path) -> None:
+    for name in ("good", "bad"):
+        assert sngan("extractors", "train", name, *EXTRACTOR).code == 0
+    registry.rename(home / "lost.db")
+    weights = home / "extractors" / "bad" / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = sngan("registry", "rebuild")
+    assert done.code == 1
+    assert done.out.splitlines()[1].split() == ["extractor", "good", "good", "manifest.json"]
+    assert f"{weights.parent}: nothing was taken in: " in done.err
+    with Store.open(registry) as store:
+        assert [record.name for record in store.extractors.all()] == ["good"]
