@@ -180,7 +180,7 @@ def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:
     if standing.state in (State.HERE, State.ELSEWHERE):
         return ()
     where = (standing.values or {}).get("path") or trained_extractors.folder_of(standing.name)
-    is_fault = standing.state is not State.UNRECORDED
+    is_fault = standing.state in (State.CHANGED, State.DAMAGED, State.GONE)
     return (Finding(f"extractor {standing.state.value}", str(where), str(standing.remark), is_fault),)
 
 
