@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import given_path, path_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,10 @@ def upgrade() -> None:
 @app.command()
 def backup(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="New file (default: beside the registry, by the time).")
+        Path | None,
+        typer.Argument(
+            metavar="FILE", parser=given_path, help="New file (default: beside the registry, called by the time)."
+        ),
     ] = None,
 ) -> None:
     """Copy the registry, whole even while runs write to it, and verify the copy; prints its path.
@@ -88,7 +92,9 @@ def check(
 
 @app.command()
 def rebuild(
-    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs' folders.")] = None,
+    runs: Annotated[
+        Path | None, path_option(metavar="FOLDER", help="Where the runs' folders lie (default: in $SNGAN_HOME).")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a damaged registry is moved.")] = False,
     as_json: AsJson = False,
 ) -> None:
