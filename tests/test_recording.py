@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from sngan_cli import recording
-from sngan_cli.events import CheckpointWritten, Noticed, Scored, Stepped
+from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Stepped
 from sngan_cli.recording import Recorder
+from sngan_cli.run_folder import describe_folder
 from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import Environment, NewRun, RegistryError, RunRemovedError, RunTakenError, Status, Store
 
@@ -61,6 +62,35 @@ def test_events_become_records(store: Store, run_id: str, folder: Path) -> None:
     described = json.loads((folder / "run.json").read_text())
     assert described["run"]["id"] == run_id
     assert described["scores"][0]["value"] == 2.5
+    assert (folder / "scalars.csv").read_text() == "name,step,value\nloss_d,1,1.5\nloss_g,1,-0.5\n"
+
+
+def test_a_folder_is_described_once_a_checkpoint_has_its_sheet(store: Store, run_id: str, folder: Path) -> None:
+    sheet = folder / "sheet.png"
+    sheet.write_bytes(b"picture")
+    with Recorder(store, run_id, folder, pytest.fail) as recorder:
+        recorder.describe()
+        assert json.loads((folder / "run.json").read_text())["run"]["status"] == "running"
+        recorder(Stepped(1, {"loss_d": float("nan")}))
+        recorder(CheckpointWritten(2, folder / "checkpoints" / "step-00000002", 123, "a" * 64))
+        assert json.loads((folder / "run.json").read_text())["checkpoints"] == []
+        recorder(CheckpointRemoved(2))
+        recorder(SamplesDrawn(2, sheet))
+        described = json.loads((folder / "run.json").read_text())
+        assert [(c["step"], c["deleted"] is None) for c in described["checkpoints"]] == [(2, False)]
+        assert [a["path"] for a in described["artifacts"]] == ["sheet.png"]
+        assert (folder / "scalars.csv").read_text() == "name,step,value\nloss_d,1,nan\n"
+        recorder.ended("finished", 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "run.json", "scalars.csv", "sheet.png"]
+
+
+def test_a_folder_that_cannot_be_described_is_told(store: Store, run_id: str, tmp_path: Path) -> None:
+    warned: list[str] = []
+    describe_folder(store, run_id, tmp_path / "missing", warned.append)
+    assert warned == [
+        f"{tmp_path / 'missing' / name} cannot be written: No such file or directory."
+        for name in ("scalars.csv", "run.json")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ def new_run() -> NewRun:
         (["train", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
         (["runs", "doctor", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
         (["registry", "path"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
+        (["registry", "check"], {"torch", "PIL", "alembic", "sngan_plugins"}),
+        (["registry", "rebuild"], {"torch", "PIL", "alembic", "sngan_plugins"}),
         (["runs", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "compare", "one", "other"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["scores", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),

@@ -11,6 +11,7 @@ import torch
 
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.checkpoint import Progress
+from sngan_cli.engine.checkpoint_folder import Fault, fault
 from sngan_cli.errors import CheckpointError
 
 STATE = {"generator": {"weight": torch.arange(6.0).view(2, 3)}, "random": {"torch": torch.arange(5, dtype=torch.uint8)}}
@@ -56,6 +57,32 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: object, mess
     damage(written.folder / file)  # type: ignore[operator]
     with pytest.raises(CheckpointError, match=message):
         checkpoint.verify(written.folder, written.sha256)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [("{", "it is not JSON"), ("[]", "it is no manifest"), ('{"state.json": 3}', "it is no manifest")],
+)
+def test_a_manifest_that_is_none_is_named(tmp_path: Path, manifest: str, why: str) -> None:
+    written = checkpoint.write(tmp_path, progress(7), STATE)
+    (written.folder / "manifest.json").write_text(manifest)
+    assert fault(written.folder, None) == Fault(written.folder / "manifest.json", why)
+
+
+def test_sizes_alone_can_be_looked_at(tmp_path: Path) -> None:
+    written = checkpoint.write(tmp_path, progress(7), STATE)
+    path = written.folder / "random.safetensors"
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert fault(written.folder, written.sha256, digest=None) is None
+    hashed: list[Path] = []
+    found = fault(written.folder, written.sha256, digest=lambda file: hashed.append(file) or "0" * 64)
+    assert found == Fault(hashed[0], f"its SHA-256 is 000000000000..., written was {sha256_of_manifest(hashed[0])}...")
+
+
+def sha256_of_manifest(path: Path) -> str:
+    """The first digits of a file's SHA-256 as the manifest beside it has them."""
+    digits: str = json.loads((path.parent / "manifest.json").read_text())[path.name]["sha256"][:12]
+    return digits
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
