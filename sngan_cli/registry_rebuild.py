@@ -76,7 +76,7 @@ def _take_in(store: Store, folder: Path) -> Taken | Refused:
     """Take in one run; its record may be missing or damaged."""
     try:
         try:
-            return _restore(store, folder, run_remains.agreeing(_described(folder), folder), RECORD)
+            return _restore(store, folder, _described(folder), RECORD)
         except ValueError as error:
             return _restore(store, folder, run_remains.remains(folder, str(error)), f"{CONFIG} and checkpoints")
     except (SnganError, RegistryError, OSError, ValueError) as error:
@@ -87,7 +87,10 @@ def _described(folder: Path) -> Description:
     described = read(folder)
     if (run_id := described.values["run"].get("id")) != folder.name:
         raise SnganError(f"{RECORD} is of run {run_id}: give the folder that name, if it is not a copy")
-    return described
+    try:
+        return run_remains.agreeing(described, folder)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{RECORD} is damaged ({error})") from error
 
 
 def _restore(store: Store, folder: Path, described: Description, source: str) -> Taken | Refused:

@@ -55,7 +55,10 @@ def remains(folder: Path, why: str) -> Description:
 
 
 def agreeing(described: Description, folder: Path) -> Description:
-    """The same with the checkpoints that are there: some may have come and gone since the record was written."""
+    """The same with the checkpoints that are there: some may have come and gone since the record was written.
+
+    Raises `ValueError` or `TypeError` where the record is none.
+    """
     listed = described.values.get("checkpoints", [])
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "path" in each for each in listed):
         raise ValueError("its checkpoints are no records")
@@ -65,9 +68,10 @@ def agreeing(described: Description, folder: Path) -> Description:
         rows.append({**each, "deleted": _iso(datetime.now(UTC))} if gone else each)
         if gone:
             remarks.append(f"its checkpoint of step {each.get('step')} is gone, and counts as deleted")
-    known = [each.get("step") for each in rows if each.get("deleted") is None]
-    found, faults = on_disk(folder, known)
-    values = {**described.values, "checkpoints": [*rows, *found]}
+    found, faults = on_disk(folder, [each.get("step") for each in rows])
+    run: dict[str, Any] = described.values["run"]
+    step = max([run.get("step", 0), *(each["step"] for each in found)])
+    values = {**described.values, "run": {**run, "step": step}, "checkpoints": [*rows, *found]}
     return Description(values, described.scalars, (*described.remarks, *remarks, *faults))
 
 

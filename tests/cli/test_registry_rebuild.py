@@ -173,18 +173,27 @@ def test_a_run_that_was_killed_comes_in_as_lost_and_goes_on(
     assert sngan("registry", "check", "--hashes").code == 0
 
 
-@pytest.mark.parametrize("record", [None, "{", '{"run": {"id": 3}}', "[]"])
+@pytest.mark.parametrize("record", [None, "{", "[]", "no environment", "a step that is none"])
 def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoints(
     sngan: Any, home: Path, registry: Path, lost: Path, trained: str, record: str | None
 ) -> None:
     path = home / "runs" / trained / "run.json"
-    path.unlink() if record is None else path.write_text(record, encoding="utf-8")
-    if record == '{"run": {"id": 3}}':
-        path.write_text(json.dumps({"run": {"id": trained, "environment": {}}}), encoding="utf-8")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    match record:
+        case None:
+            path.unlink()
+        case "no environment":
+            del values["run"]["environment"]
+            path.write_text(json.dumps(values), encoding="utf-8")
+        case "a step that is none":
+            values["checkpoints"][0]["step"] = [2]
+            path.write_text(json.dumps(values), encoding="utf-8")
+        case _:
+            path.write_text(record, encoding="utf-8")
     done = sngan("registry", "rebuild")
     assert done.code == 0
-    what = "missing" if record is None else "describes no run" if record == "[]" else "damaged"
-    assert f"warning: {trained}: run.json {'is ' if what != 'describes no run' else ''}{what}" in done.err
+    what = {None: "is missing", "[]": "describes no run"}.get(record, "is damaged (")
+    assert f"warning: {trained}: run.json {what}" in done.err
     old, new = rows(lost), rows(registry)
     assert new["scalars"] == old["scalars"]
     with Store.open(lost) as before, Store.open(registry) as after:
@@ -235,7 +244,7 @@ def test_folders_that_are_of_no_use_stop_nothing(
 
 def test_checkpoints_are_those_on_the_disk(sngan: Any, home: Path, registry: Path, lost: Path, trained: str) -> None:
     checkpoints = home / "runs" / trained / "checkpoints"
-    shutil.copytree(checkpoints / "step-00000004", checkpoints / "step-00000003")
+    shutil.copytree(checkpoints / "step-00000004", checkpoints / "step-00000005")
     shutil.copytree(checkpoints / "step-00000004", checkpoints / "step-00000001")
     (checkpoints / "step-00000001" / "state.json").unlink()
     shutil.rmtree(checkpoints / "step-00000002")
@@ -246,7 +255,8 @@ def test_checkpoints_are_those_on_the_disk(sngan: Any, home: Path, registry: Pat
         "its checkpoint of step 1 is left out: state.json: the file is missing",
     ]
     with Store.open(registry) as store:
-        assert [(c.step, c.deleted is None) for c in store.checkpoints(trained)] == [(2, False), (3, True), (4, True)]
+        assert [(c.step, c.deleted is None) for c in store.checkpoints(trained)] == [(2, False), (4, True), (5, True)]
+        assert store.run(trained).step == 5
     assert sngan("registry", "check", "--hashes").code == 0
 
 

@@ -13,6 +13,8 @@ import pytest
 from sngan_registry import DamagedError, RegistryError, Scalar, Store, backup, database, schema
 from sngan_registry.backup import back_up, move_aside, unused
 
+FIRST_RELEASE = Path(__file__).parents[1] / "data" / "registries" / "0001.sql"
+
 
 @pytest.fixture
 def registry(tmp_path: Path, new_run: Any) -> Path:
@@ -124,20 +126,15 @@ def test_a_registry_is_moved_aside_with_its_journals(registry: Path) -> None:
         assert store.summaries() == []
 
 
-def test_a_second_migration_of_the_same_name_keeps_the_first_backup(
-    registry: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_migration_of_the_same_name_keeps_the_first_backup(tmp_path: Path) -> None:
     """As where an older registry was put back after a migration."""
+    registry = tmp_path / "registry.db"
+    with closing(sqlite3.connect(registry)) as connection:
+        connection.executescript(FIRST_RELEASE.read_text(encoding="utf-8"))
+    before = dump(registry)
     kept = registry.with_name(f"registry.db.before-{schema.REVISION}")
     kept.write_text("the first", encoding="utf-8")
-    with closing(sqlite3.connect(registry)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-        for table in ("extractors", "picture_scores"):
-            connection.execute(f"DROP TABLE {table}")
     with Store.open(registry) as store:
-        assert store.upgraded is not None
-        assert store.upgraded.before == "0001"
-        assert store.upgraded.backup == registry.with_name(f"registry.db.before-{schema.REVISION}-2")
+        assert store.upgraded == schema.Upgrade("0001", Path(f"{kept}-2"))
     assert kept.read_text(encoding="utf-8") == "the first"
-    with closing(sqlite3.connect(store.upgraded.backup)) as copy:
-        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    assert dump(Path(f"{kept}-2")) == before
