@@ -124,8 +124,11 @@ def test_backup_refuses_what_it_cannot_do(sngan: Any, home: Path, tmp_path: Path
     ("url", "tool"),
     [("postgresql://me:secret@db/runs", "`pg_dump "), ("mysql://me:secret@db/runs", "`mysqldump ")],
 )
-def test_a_server_is_backed_up_by_its_own_tool(sngan: Any, url: str, tool: str) -> None:
-    done = sngan("--registry", url, "registry", "backup")
+def test_a_server_is_backed_up_by_its_own_tool(
+    sngan: Any, monkeypatch: pytest.MonkeyPatch, url: str, tool: str
+) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", url)
+    done = sngan("registry", "backup")
     assert done.code == 2
     assert tool in done.err
     assert "secret" not in done.err
