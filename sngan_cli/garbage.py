@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 LEFT_ALONE = timedelta(minutes=10)
 """What a write began is a leftover once nothing in it has changed for longer, and nobody trains its run."""
 
-_LEFTOVERS = (".run.json.*", "checkpoints/.step-*.partial", "checkpoints/.step-*.removed", "samples/.*.png")
+_LEFTOVERS = (
+    ".run.json.*",
+    ".scalars.csv.*",
+    "checkpoints/.step-*.partial",
+    "checkpoints/.step-*.removed",
+    "samples/.*.png",
+)
 """Files that are renamed when they are whole, and checkpoints that are deleted, in the folder of a run."""
 
 _DELETED = ".{run_id}.{unique}.deleted"

@@ -66,7 +66,7 @@ def relabel(
     remove_tags: Iterable[str] = (),
 ) -> Run:
     """Change labels of a run, in the registry and in what its folder says of it; returns the run as it is then."""
-    from sngan_cli.recording import describe_folder
+    from sngan_cli.run_folder import describe_folder
 
     store.update(run.id, name=name, note=note, add_tags=add_tags, remove_tags=remove_tags)
     folder = paths.runs_folder() / run.id

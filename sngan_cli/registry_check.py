@@ -15,9 +15,9 @@ from sngan_cli.bars import Bars
 from sngan_cli.disk import sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
-from sngan_cli.home import trash_folder
 from sngan_cli.registry_rebuild import unknown_folders
 from sngan_cli.run_folder import CONFIG, RECORD
+from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import Artifact, RunFiles, Store
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
@@ -134,13 +134,13 @@ class _Meter:
 
 def _folder_of(run: RunFiles) -> Path | None:
     """Where the files of a run lie: also in the trash, out of which it may come back."""
-    places = (paths.runs_folder() / run.run_id, trash_folder() / "runs" / run.run_id)
+    places = (paths.runs_folder() / run.run_id, trashed_runs_folder() / run.run_id)
     return next((place for place in places if place.is_dir()), None)
 
 
 def _of_gone(run: RunFiles) -> Finding:
     where = str(paths.runs_folder() / run.run_id)
-    return Finding("folder of a run is gone", where, f"{_FROM_A_COPY}; its record is whole")
+    return Finding("folder of a run is gone", where, f"{_FROM_A_COPY}, or remove the run: `sngan runs rm {run.run_id}`")
 
 
 def _of_unknown(folder: Path) -> Finding:
