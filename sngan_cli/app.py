@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -103,6 +104,9 @@ def options(
 
 def main() -> NoReturn:
     """Run the program; what goes wrong is said in a line or two, and in the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell has closed it
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
     for number in EXIT_CODES:
         signal.signal(number, stop_at_once)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,13 +32,19 @@ def stdout() -> Console:
 
 @cache
 def stderr() -> Console:
-    """Console of progress and messages."""
-    return _console(sys.stderr)
+    """Console of progress and messages; where their reader has left, work goes on without one."""
+    console = _console(sys.stderr)
+    console.on_broken_pipe = _silence_messages  # type: ignore[method-assign]
+    return console
 
 
 def note(message: str) -> None:
     """Tell the user something, on stderr."""
-    sys.stderr.write(f"{message}\n")
+    try:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _silence_messages()
 
 
 def warn(message: str) -> None:
@@ -140,6 +147,10 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     with bars:
         task = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _silence_messages() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _console(file: Any) -> Console:

@@ -30,7 +30,11 @@ class Labels:
 
 def check_name(text: str, given_as: str) -> None:
     """Raise `UsageError` where a run cannot be called so; messages say where the text was given, such as `--name`."""
+    from sngan_registry.ids import is_run_id
+
     check_label(text, given_as)
+    if is_run_id(text.lower()):
+        raise UsageError(f"{given_as} {text} could be the id of a run: choose another.")
     if text.startswith("@"):
         raise UsageError(f"{given_as} {text}: names that begin with @ stand for runs such as @last: choose another.")
 

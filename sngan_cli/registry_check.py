@@ -51,6 +51,11 @@ class Report:
     findings: tuple[Finding, ...]
 
     @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """What is worth knowing, and not wrong."""
+        return tuple(finding for finding in self.findings if not finding.is_fault)
+
+    @property
     def faults(self) -> tuple[Finding, ...]:
         """What is wrong."""
         return tuple(finding for finding in self.findings if finding.is_fault)
@@ -160,7 +165,10 @@ def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
             yield Finding(f"checkpoint of step {step}: {fault_.why}", str(fault_.path), f"{_FROM_A_COPY}{others}")
     for artifact in run.artifacts:
         if why := _fault_of(artifact, folder / artifact.path, digest):
-            remedy = f"{_FROM_A_COPY}, or let it be: nothing depends on it"
+            needed = (
+                f"a rebuild needs it where {RECORD} is lost" if artifact.path == CONFIG else "nothing depends on it"
+            )
+            remedy = f"{_FROM_A_COPY}, or let it be: {needed}"
             yield Finding(f"artifact: {why}", str(folder / artifact.path), remedy)
 
 

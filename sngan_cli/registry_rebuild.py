@@ -13,6 +13,9 @@ from sngan_cli.run_folder import CONFIG, RECORD, Description, read
 from sngan_registry import RegistryError, Run, Status, Store
 from sngan_registry.ids import is_run_id
 
+_DAMAGE = (ValueError, OverflowError)
+"""What a damaged record raises: values of another kind, and numbers that no column holds."""
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -96,7 +99,7 @@ def _described(folder: Path) -> Description:
 def _restore(store: Store, folder: Path, described: Description, source: str) -> Taken | Refused:
     try:
         run = store.restore(described.values, described.scalars)
-    except ValueError as error:
+    except _DAMAGE as error:
         raise ValueError(f"{source} is damaged ({error})") from error
     if run is None:
         return Refused(folder, "another process took it in meanwhile")

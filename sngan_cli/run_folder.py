@@ -57,7 +57,7 @@ def read(folder: Path) -> Description:
         values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{RECORD} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{RECORD} is damaged ({error})") from error
     if not isinstance(values, dict) or not isinstance(values.get("run"), dict):
         raise ValueError(f"{RECORD} describes no run")

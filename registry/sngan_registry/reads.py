@@ -110,7 +110,8 @@ def find_run(connection: Connection, ref: str) -> Run:
         return _last(connection)
     if ref == "@best":
         return run(connection, _best(connection))
-    if found := _only(ref, _fitting(connection, ref, THERE)):
+    meant = runs(connection, select(tables.runs.c.id).where(tables.runs.c.id == ref.lower(), ~THERE))
+    if not meant and (found := _only(ref, _fitting(connection, ref, THERE))):
         return found
     if removed := _fitting(connection, ref, ~THERE):
         raise RunRemovedError(ref, [run.id for run in removed])

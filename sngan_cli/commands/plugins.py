@@ -92,6 +92,8 @@ def check(
     options = parse_assignments(set_ or ())
     if options and len(entries) > 1:
         raise UsageError(f"--set sets options of one component, and {name!r} is {len(entries)}: name one, with --kind.")
+    # As in all other commands, an option may be given with its component: loss.margin=2.
+    options |= options.pop(entries[0].kind, {}) if isinstance(options.get(entries[0].kind), dict) else {}
     made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
     total, rows = sum(len(promises_of(component)) for _, component in made), []
     with tempfile.TemporaryDirectory() as scratch, console.progress("checking promises") as progress:
@@ -104,7 +106,9 @@ def check(
     else:
         cells = [[str(value) for value in row.values()] for row in rows]
         console.print_table(list(rows[0]), cells, styles=OUTCOMES, whole={"kind", "name", "outcome"})
-    broken = sum(row["outcome"] == "broken" for row in rows)
+    broken, unchecked = (sum(row["outcome"] == outcome for row in rows) for outcome in ("broken", "unchecked"))
+    if unchecked:
+        console.note(f"{unchecked} of {counted(total, 'promise')} of {name!r} could not be checked here: see above.")
     if broken:
         raise ComponentError(f"{broken} of {counted(total, 'promise')} of {name!r} are broken: see above.")
 
@@ -147,7 +151,7 @@ def _named(catalog: Catalog, name: str, kind: str | None) -> list[Entry]:
     found = found or [entry for entry in entries if _normalised(entry.distribution) == _normalised(name)]
     if not found:
         known = [word for entry in entries for word in (entry.name, entry.distribution)]
-        raise UsageError(no_such("component or package", name, known))
+        raise UsageError(no_such(f"{kind or 'component'} or package", name, known))
     return found
 
 

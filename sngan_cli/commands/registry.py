@@ -129,9 +129,11 @@ def rebuild(
 def _print_report(report: Report, *, hashes: bool) -> None:
     from sngan_cli.wording import counted
 
-    if report.findings:
-        rows = [(each.what, each.where, each.remedy) for each in report.findings]
-        red = {each.what: "red" for each in report.faults}
+    red = {each.what: "red" for each in report.faults}
+    for number, findings in enumerate(filter(None, (report.faults, report.remarks))):
+        if number:
+            console.say("")
+        rows = [(each.what, each.where, each.remedy) for each in findings]
         console.print_table(("what", "where", "what to do"), rows, styles=red)
     kinds = [(count, *kind.partition(" ")) for kind, count in report.looked_at.items() if count]
     numbers = [f"{counted(count, plural.removesuffix('s'))}{space}{where}" for count, plural, space, where in kinds]
@@ -139,7 +141,7 @@ def _print_report(report: Report, *, hashes: bool) -> None:
     if not report.looked_at:
         console.note("Files were not looked at: the database comes first.")
     elif report.faults:
-        console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers)}; {by}.")
+        console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers) or 'no files'}; {by}.")
     else:
         console.say(f"All is well with {report.registry}: {', '.join(numbers) or '0 runs'}; {by}.")
 

@@ -75,6 +75,8 @@ def list_runs(
     if not shown:
         start = f"There are no runs in {paths.registry_name()} yet: start one with `sngan train --dataset shapes`."
         console.note("No run matches." if where or status or tag else start)
+        if any(paths.runs_folder().glob("*/run.json")):
+            console.note(f"There are folders of runs in {paths.runs_folder()}: `sngan registry rebuild` takes them in.")
         return
     table.print()
 

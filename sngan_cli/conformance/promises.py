@@ -69,11 +69,11 @@ def about(what: str) -> Iterator[None]:
         yield
     except UncheckedError:
         raise
-    except Exception as error:  # third parties' components fail in any way
+    except (Exception, SystemExit) as error:  # third parties' components fail in any way
         raise BrokenPromiseError(f"{what}: {worded(error)}") from error
 
 
-def worded(error: Exception) -> str:
+def worded(error: BaseException) -> str:
     """What went wrong, in a line."""
     said = " ".join(str(error).split()) if isinstance(error, AssertionError) else first_line(error)
     return said if isinstance(error, AssertionError) else f"{type(error).__name__}: {said}"

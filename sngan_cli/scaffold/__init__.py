@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -26,7 +27,8 @@ USE = {
 def write(kind: str, name: str, into: Path) -> Path:
     """Write a package with a component of this kind and name into the folder `into`; returns the package's own folder.
 
-    Raises `UsageError` for a name that no module can have, and where the folder is there already or cannot be made.
+    Raises `UsageError` for a name that no module can have or another one has, and where the folder is there already or
+    cannot be made.
     """
     words = name.split("-")
     module = "_".join(words)
@@ -35,13 +37,18 @@ def write(kind: str, name: str, into: Path) -> Path:
             f"A component cannot be called {shortened(name)!r}: give lower-case letters, digits and single hyphens "
             "between them, such as 'least-squares', and no word of Python's."
         )
+    package = f"sngan_{module}"
+    if find_spec(package) is not None:
+        raise UsageError(f"The package {package} is installed already, for something else: give another name.")
+    suffix = "" if words[-1] == kind else kind.capitalize()
     values = {
         "name": name,
         "distribution": f"sngan-{name}",
-        "package": f"sngan_{module}",
+        "package": package,
         "module": module,
-        "cls": "".join(word.capitalize() for word in words) + kind.capitalize(),
+        "cls": "".join(word.capitalize() for word in words) + suffix,
         "kind": kind,
+        "title": "data set" if kind == "dataset" else kind,
         "group": GROUPS[kind],
         "contract": str(CONTRACT),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from sngan_cli import paths
+from sngan_registry import Status, Store
 
 
 def test_a_failure_nobody_foresaw_is_one_line_and_a_traceback_on_request(
@@ -67,6 +69,25 @@ def test_a_reader_that_has_left_is_met_in_silence(home: Path, monkeypatch: pytes
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_training_goes_on_when_the_reader_of_its_messages_leaves(home: Path, tiny: list[str]) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "sngan_cli", "train", *tiny, "--steps", "4"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=write_end, text=True, check=False)
+    os.close(write_end)
+    assert done.returncode == 0
+    with Store.open(home / "registry.db") as store:
+        assert store.get(done.stdout.strip()).status is Status.FINISHED
+
+
+@pytest.mark.parametrize(("closed", "out"), [(">&-", ""), ("2>&-", "metric")])
+def test_a_stream_that_the_shell_has_closed_is_done_without(home: Path, closed: str, out: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m sngan_cli plugins list {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out in done.stdout
 
 
 def test_output_that_is_no_terminal_has_no_colour(sngan: Any, trained: str) -> None:

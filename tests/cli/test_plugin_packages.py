@@ -98,6 +98,18 @@ def test_a_name_that_no_module_can_have_is_refused(name: str, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["cli", "plugins", "registry"])
+def test_a_package_that_is_installed_is_not_written_again(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"The package sngan_{name} is installed already"):
+        write("loss", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_bears_its_kind_once(tmp_path: Path) -> None:
+    folder = write("loss", "my-loss", tmp_path)
+    assert "class MyLoss(Loss, contract=1)" in (folder / "sngan_my_loss" / "my_loss.py").read_text(encoding="utf-8")
+
+
 def test_a_name_that_is_taken_is_refused(sngan: Any, tmp_path: Path) -> None:
     made = sngan("plugins", "new", "hinge", "--kind", "loss", "--into", tmp_path)
     assert made.code == 2
@@ -129,6 +141,7 @@ def test_what_is_broken_ends_in_an_error(sngan: Any, tmp_path: Path, monkeypatch
         assert line.startswith("loss    wrong  D is moved")
         assert "D's loss does not pull them apart: real logits rise by -1 and generated ones by 1" in line
         assert sngan("plugins", "check", "wrong", "--set", "sign=1").out.count("kept") == 5
+        assert sngan("plugins", "check", "wrong", "--set", "loss.sign=1").out.count("kept") == 5
         refused = sngan("plugins", "check", "wrong-way", "--set", "sign=1")
         assert refused.code == 2
         assert "--set sets options of one component, and 'wrong-way' is 2" in refused.err

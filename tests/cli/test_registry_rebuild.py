@@ -173,7 +173,9 @@ def test_a_run_that_was_killed_comes_in_as_lost_and_goes_on(
     assert sngan("registry", "check", "--hashes").code == 0
 
 
-@pytest.mark.parametrize("record", [None, "{", "[]", "no environment", "a step that is none"])
+@pytest.mark.parametrize(
+    "record", [None, "{", "[" * 100_000, "[]", "no environment", "a step that is none", "a seed without end"]
+)
 def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoints(
     sngan: Any, home: Path, registry: Path, lost: Path, trained: str, record: str | None
 ) -> None:
@@ -184,6 +186,9 @@ def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoin
             path.unlink()
         case "no environment":
             del values["run"]["environment"]
+            path.write_text(json.dumps(values), encoding="utf-8")
+        case "a seed without end":
+            values["run"]["seed"] = 10**40
             path.write_text(json.dumps(values), encoding="utf-8")
         case "a step that is none":
             values["checkpoints"][0]["step"] = [2]

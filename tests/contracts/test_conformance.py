@@ -569,6 +569,22 @@ def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
     ]
 
 
+def test_one_that_ends_the_program_is_broken_and_what_it_prints_is_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Ending(Sound, contract=1):
+        """Leaves."""
+
+        def generator(self, fake_logits: Tensor) -> Tensor:
+            print("bye")
+            raise SystemExit(0)
+
+    assert "both losses are finite scalars: SystemExit: 0" in broken(Ending(), tmp_path)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "bye" in said.err
+
+
 def test_where_it_is_broken_is_said(tmp_path: Path) -> None:
     (found, *_) = broken(Plain(what="range"), tmp_path)
     first = Catalog.installed().names("normalization")[0]

@@ -92,6 +92,12 @@ def test_what_remains_goes_before_what_is_removed(store: Store, pair: tuple[str,
     assert store.trash.get(again[:-1] if again[:-1] != pair[1][:-1] else again).id == again
 
 
+def test_the_id_of_a_removed_run_is_no_other_run_s_name(store: Store, pair: tuple[str, str], new_run: Any) -> None:
+    store.create_run(new_run(name=pair[1]))
+    with pytest.raises(RunRemovedError):
+        store.get(pair[1])
+
+
 @pytest.mark.parametrize("ref", ["stays", "@last", "", "nobody"])
 def test_only_removed_runs_are_found_in_the_trash(store: Store, pair: tuple[str, str], ref: str) -> None:
     with pytest.raises(RunNotRemovedError, match=f"There is no run {ref!r} in the trash"):
