@@ -106,7 +106,7 @@ def main() -> NoReturn:
     """Run the program; what goes wrong is said in a line or two, and in the exit code."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the shell has closed it
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the end
     for number in EXIT_CODES:
         signal.signal(number, stop_at_once)
     try:
