@@ -104,8 +104,9 @@ def rebuild(
     are. A registry that is damaged is moved aside first, and kept. Exits with 1 where a folder was of no use.
     """
     from sngan_cli.errors import UsageError
-    from sngan_cli.registry_rebuild import Refused, Taken, something_to_take
+    from sngan_cli.registry_rebuild import Refused, Taken, something_to_take, unknown_folders
     from sngan_cli.registry_rebuild import rebuild as take_in
+    from sngan_cli.run_trash import trashed_runs_folder
 
     folder = runs or paths.runs_folder()
     if runs is not None and not runs.is_dir():
@@ -116,6 +117,7 @@ def rebuild(
         return
     with paths.open_store(create=True) as store, console.progress("reading folders") as report:
         done = list(take_in(store, folder, report))
+        removed = unknown_folders(store, trashed_runs_folder())
     taken, refused = [d for d in done if isinstance(d, Taken)], [d for d in done if isinstance(d, Refused)]
     if as_json:
         console.print_json({"moved": moved, "taken": [vars(t) for t in taken], "refused": [vars(r) for r in refused]})
@@ -123,6 +125,8 @@ def rebuild(
         _print_taken(taken, refused)
     if taken and folder.resolve() != paths.runs_folder().resolve():
         console.note(f"To draw from these runs or go on with them, put their folders into {paths.runs_folder()}.")
+    for each in removed:
+        console.note(f"The removed run in {each} stays out: move it to {paths.runs_folder()} to have it taken in.")
     raise typer.Exit(1 if refused else 0)
 
 

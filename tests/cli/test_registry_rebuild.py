@@ -109,6 +109,18 @@ def test_a_table_says_what_was_taken_in(sngan: Any, lost: Path, trained: str) ->
     assert done.err == ""
 
 
+def test_runs_in_the_trash_are_told_of(sngan: Any, home: Path, registry: Path, trained: str) -> None:
+    assert sngan("train", "--like", trained, "--name", "other").code == 0
+    (folder,) = sngan("runs", "rm", "other", "--yes").out.split()
+    registry.unlink()
+    said = f"The removed run in {folder} stays out: move it to {home / 'runs'} to have it taken in."
+    done = sngan("registry", "rebuild")
+    assert (done.code, done.err.strip()) == (0, said)
+    Path(folder).rename(home / "runs" / Path(folder).name)
+    assert sngan("registry", "rebuild").err == ""
+    assert sngan("runs", "show", "other").code == 0
+
+
 def test_there_may_be_nothing(sngan: Any, home: Path, registry: Path) -> None:
     done = sngan("registry", "rebuild")
     assert (done.code, done.out) == (0, "")
