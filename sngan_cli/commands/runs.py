@@ -13,8 +13,6 @@ from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
 from sngan_cli.commands.options import path_option
 from sngan_cli.commands.watch import watch
-from sngan_cli.run_details import print_run
-from sngan_cli.run_table import OF_PROTOCOLS, RunTable, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,6 +53,7 @@ def list_runs(
     Scores are sorted within one protocol (extractor, weights, images, splits): runs that were measured by another one
     follow behind, marked with a star.
     """
+    from sngan_cli.run_table import RunTable
     from sngan_registry import Status
 
     wanted = None if status is None else Status(status)
@@ -87,6 +86,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show everything that is known of a run: settings, components, scores with their evidence, checkpoints, events."""
+    from sngan_cli.run_details import print_run
+
     with paths.open_store(create=False) as store:
         run = store.get(run_id)
         everything: dict[str, list[dict[str, Any]]] = {
@@ -122,6 +123,7 @@ def _ordered(
 ) -> tuple[Sequence[RunSummary], dict[str, tuple[str, ...]]]:
     """The runs in order, and the protocols of each metric: that whose scores go unmarked first."""
     from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.run_table import OF_PROTOCOLS
     from sngan_cli.wording import shortened
     from sngan_registry import facts_of, sort_summaries
 
@@ -160,6 +162,7 @@ def compare(
     from sngan_cli.comparison import differing_settings, differing_versions, measured, metrics_of
     from sngan_cli.errors import UsageError, did_you_mean
     from sngan_cli.run_comparison import no_common_protocol, print_comparison
+    from sngan_cli.run_table import names_of
     from sngan_cli.wording import shortened
 
     if len(run_ids) < 2:
