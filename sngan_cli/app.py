@@ -22,6 +22,7 @@ from sngan_cli.commands.interpolate import interpolate
 from sngan_cli.commands.options import given
 from sngan_cli.commands.sample import sample
 from sngan_cli.commands.train import train
+from sngan_cli.console import silence
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 
 
@@ -38,7 +39,7 @@ class Program(TyperGroup):
 
 
 def _put_plainly(error: typer.BadParameter) -> None:
-    """Say what typer leaves to pydantic, as it does since it no longer has types of its own, as other errors do."""
+    """Say of what typer leaves to pydantic what is wrong with it, as other errors do."""
     from pydantic import ValidationError
 
     from sngan_cli.wording import complaint
@@ -117,7 +118,7 @@ def main() -> NoReturn:
     except StopAtOnceError as stopped:
         _fail(str(stopped), stopped.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: the exit's flush must not fail
+        silence(sys.stdout)  # the exit's flush must not fail
         raise SystemExit(1) from None
     except Exception as error:
         _fail(*_explain(error))

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
@@ -150,7 +150,12 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _silence_messages() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that nobody reads any more lead nowhere, so that nothing written to it fails."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _console(file: Any) -> Console:

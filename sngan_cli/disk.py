@@ -20,6 +20,22 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
+def fault_of(
+    path: Path, size: int, sha256: str, digest: Callable[[Path], str] | None, *, known_as: str = "written"
+) -> str | None:
+    """How a file differs from what it was known as, by its size and SHA-256; None where it does not.
+
+    `digest` takes the SHA-256 of a file; without it, the size has to do.
+    """
+    if not path.is_file():
+        return "the file is missing"
+    if path.stat().st_size != size:
+        return f"it has {path.stat().st_size} bytes, {known_as} were {size}"
+    if digest is not None and (found := digest(path)) != sha256:
+        return f"its SHA-256 is {found[:12]}..., {known_as} was {sha256[:12]}..."
+    return None
+
+
 def sha256_of(path: Path, report: Callable[[int], object] = lambda size: None) -> str:
     """SHA-256 of a file's content in hexadecimal; `report` is told the size of each part that has been read."""
     found = hashlib.sha256()

@@ -16,7 +16,7 @@ from sngan_cli.engine.loop import Result
 from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
 from sngan_cli.rate import Rate
 from sngan_cli.run_table import score_in_words
-from sngan_cli.wording import counted
+from sngan_cli.wording import counted, finished, losses_in_words
 
 
 class Display(Bars):
@@ -39,7 +39,7 @@ class Display(Bars):
             case Stepped(step, losses):
                 self._rate.count(self._images)
                 if losses:
-                    self._losses = f"loss D {losses['loss_d']:.3f} G {losses['loss_g']:+.3f}"
+                    self._losses = losses_in_words(losses)
                 self._show_step(step)
             case Scoring(_, done, total):
                 self.show("scoring images", done, total)
@@ -98,10 +98,7 @@ class Display(Bars):
                 f"sngan train --resume {self._run_id}"
             )
         else:
-            self.say(
-                f"finished {counted(result.step, 'step')}{f', {self._score}' if self._score else ''}. "
-                f"See it with: sngan runs show {self._run_id}"
-            )
+            self.say(finished(self._run_id, result.step, self._score))
 
     def _show_step(self, step: int) -> None:
         said = "  ".join(part for part in (self._losses, self._score, self._rate.text()) if part)

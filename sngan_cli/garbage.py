@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
 from sngan_cli.paths import runs_folder
+from sngan_cli.run_folder import folders_in
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import RunNotFoundError, Status
 
@@ -85,7 +86,8 @@ def survey(store: Store, older_than: timedelta) -> Survey:
     before = datetime.now(UTC) - older_than
     waste = [each for each in (*runs, *_extractors(), *_leftovers(there)) if each.since <= before]
     known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
-    unknown = (*_strangers(runs_folder(), known), *_strangers(trashed_runs_folder(), trashed))
+    places = ((runs_folder(), known), (trashed_runs_folder(), trashed))
+    unknown = tuple(path for folder, ids in places for path in folders_in(folder) if path.name not in ids)
     return Survey((*waste, *_half_deleted()), unknown, elsewhere)
 
 
@@ -161,13 +163,6 @@ def _half_deleted() -> Iterator[Waste]:
     pattern = _DELETED.format(run_id="*", unique="*")
     for path in sorted(path for folder in (runs_folder(), trashed_runs_folder()) for path in folder.glob(pattern)):
         yield Waste("leftover", path.name, None, (path,), _size(path), _changed(path))
-
-
-def _strangers(folder: Path, known: set[str]) -> list[Path]:
-    """Folders named as runs are, of runs that are not known."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in known)
 
 
 def _size(path: Path) -> int:

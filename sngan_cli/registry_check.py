@@ -12,13 +12,13 @@ from rich.progress import DownloadColumn
 
 from sngan_cli import console, extractor_records, paths, trained_extractors
 from sngan_cli.bars import Bars
-from sngan_cli.disk import sha256_of
+from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import unknown_folders
 from sngan_cli.run_folder import CONFIG, RECORD
 from sngan_cli.run_trash import trashed_runs_folder
-from sngan_registry import Artifact, RunFiles, Store
+from sngan_registry import RunFiles, Store
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
 from sngan_registry.soundness import examine
@@ -164,22 +164,13 @@ def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
         if fault_ is not None:
             yield Finding(f"checkpoint of step {step}: {fault_.why}", str(fault_.path), f"{_FROM_A_COPY}{others}")
     for artifact in run.artifacts:
-        if why := _fault_of(artifact, folder / artifact.path, digest):
+        path = folder / artifact.path
+        if why := fault_of(path, artifact.size, artifact.sha256, digest, known_as="recorded"):
             needed = (
                 f"a rebuild needs it where {RECORD} is lost" if artifact.path == CONFIG else "nothing depends on it"
             )
             remedy = f"{_FROM_A_COPY}, or let it be: {needed}"
-            yield Finding(f"artifact: {why}", str(folder / artifact.path), remedy)
-
-
-def _fault_of(artifact: Artifact, path: Path, digest: Digest) -> str | None:
-    if not path.is_file():
-        return "the file is missing"
-    if path.stat().st_size != artifact.size:
-        return f"it has {path.stat().st_size} bytes, recorded were {artifact.size}"
-    if digest is not None and (found := digest(path)) != artifact.sha256:
-        return f"its SHA-256 is {found[:12]}..., recorded was {artifact.sha256[:12]}..."
-    return None
+            yield Finding(f"artifact: {why}", str(path), remedy)
 
 
 def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:

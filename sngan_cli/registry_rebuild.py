@@ -9,9 +9,8 @@ from pathlib import Path
 from sngan_cli import extractor_records, run_remains, trained_extractors
 from sngan_cli.errors import SnganError
 from sngan_cli.extractor_records import State
-from sngan_cli.run_folder import CONFIG, RECORD, Description, read
+from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read
 from sngan_registry import RegistryError, Run, Status, Store
-from sngan_registry.ids import is_run_id
 
 _DAMAGE = (ValueError, OverflowError)
 """What a damaged record raises: values of another kind, and numbers that no column holds."""
@@ -38,22 +37,14 @@ class Refused:
     why: str
 
 
-def run_folders(runs: Path) -> list[Path]:
-    """Folders of runs, oldest run first: those that have an id for a name, or a record."""
-    if not runs.is_dir():
-        return []
-    inside = (each for each in runs.iterdir() if each.is_dir() and not each.name.startswith("."))
-    return sorted(each for each in inside if is_run_id(each.name) or (each / RECORD).exists())
-
-
 def something_to_take(runs: Path) -> bool:
     """Whether there is any run or trained extractor, known or not."""
-    return bool(run_folders(runs) or trained_extractors.names())
+    return bool(folders_in(runs) or trained_extractors.names())
 
 
 def unknown_folders(store: Store, runs: Path) -> list[Path]:
     """Folders of runs that the registry does not know."""
-    folders = run_folders(runs)  # first, since a run is recorded before it has a folder
+    folders = folders_in(runs)  # first, since a run is recorded before it has a folder
     known = {run.run_id for run in store.files()}
     return [each for each in folders if each.name not in known]
 

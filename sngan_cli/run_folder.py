@@ -20,6 +20,7 @@ from typing import Any
 
 from sngan_cli.console import without_nan
 from sngan_registry import Scalar, Score, Store
+from sngan_registry.ids import is_run_id
 
 CONFIG, RECORD, SCALARS = "config.toml", "run.json", "scalars.csv"
 _COLUMNS = ("name", "step", "value")
@@ -32,6 +33,14 @@ class Description:
     values: Mapping[str, Any]
     scalars: tuple[Scalar, ...] = ()
     remarks: tuple[str, ...] = ()
+
+
+def folders_in(runs: Path) -> list[Path]:
+    """Folders of runs, oldest run first: those that have an id for a name, or a record."""
+    if not runs.is_dir():
+        return []
+    inside = (each for each in runs.iterdir() if each.is_dir() and not each.name.startswith("."))
+    return sorted(each for each in inside if is_run_id(each.name) or (each / RECORD).exists())
 
 
 def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from sngan_cli.errors import DivergedError, SnganError, is_divergence
 from sngan_cli.rate import Rate
 from sngan_cli.run_table import score_in_words
 from sngan_cli.stopping import EXIT_CODES
-from sngan_cli.wording import counted
+from sngan_cli.wording import finished, losses_in_words
 from sngan_registry import Status
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ class Watcher(Bars):
         self._tell_news(sight)
         self._count(before, sight)
         images = _images(sight.run)
-        said = "  ".join(part for part in (_losses(sight), _last_score(sight), self._rate.text()) if part)
+        said = "  ".join(
+            part for part in (losses_in_words(sight.losses), _last_score(sight), self._rate.text()) if part
+        )
         self._update_bar(sight, said)
         if not self._beside_bar and (before is None or _line_of(before) != _line_of(sight)):
             left = self._rate.left(images * (sight.run.steps - sight.step))
@@ -137,7 +139,7 @@ class Watcher(Bars):
 
 def _line_of(sight: Sight) -> tuple[object, ...]:
     """What a line is about: it is written again where this changes."""
-    return sight.run.status, sight.step, sight.run.steps, _losses(sight), _last_score(sight)
+    return sight.run.status, sight.step, sight.run.steps, losses_in_words(sight.losses), _last_score(sight)
 
 
 def _key_of(score: Score) -> tuple[object, ...]:
@@ -148,13 +150,6 @@ def _key_of(score: Score) -> tuple[object, ...]:
 def _images(run: Run) -> int:
     """Real images that D sees in a step."""
     return int(run.config.get("n_dis", 1)) * int(run.config.get("batch_size", 1))
-
-
-def _losses(sight: Sight) -> str:
-    losses = sight.losses
-    if not {"loss_d", "loss_g"} <= losses.keys():
-        return ""
-    return f"loss D {losses['loss_d']:.3f} G {losses['loss_g']:+.3f}"
 
 
 def _last_score(sight: Sight) -> str:
@@ -169,8 +164,7 @@ def _ending(sight: Sight) -> str:
     at = f"after step {sight.step} of {run.steps}"
     match run.status:
         case Status.FINISHED:
-            score = f", {_last_score(sight)}" if _last_score(sight) else ""
-            return f"finished {counted(sight.step, 'step')}{score}. See it with: sngan runs show {run.id}"
+            return finished(run.id, sight.step, _last_score(sight))
         case Status.INTERRUPTED:
             return f"interrupted {at}. Go on with: sngan train --resume {run.id}"
         case Status.LOST:

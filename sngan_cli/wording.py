@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
 
 
@@ -16,6 +18,19 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def shortened(text: str, most: int = 60) -> str:
     """A text as it is, or where it is longer than `most` letters its beginning with an ellipsis."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def losses_in_words(losses: Mapping[str, float]) -> str:
+    """The losses of both networks, nothing where one of them is not known."""
+    if not {"loss_d", "loss_g"} <= losses.keys():
+        return ""
+    return f"loss D {losses['loss_d']:.3f} G {losses['loss_g']:+.3f}"
+
+
+def finished(run_id: str, step: int, score: str) -> str:
+    """That a run is trained to its end, with its last score in words, if it has one."""
+    said = f", {score}" if score else ""
+    return f"finished {counted(step, 'step')}{said}. See it with: sngan runs show {run_id}"
 
 
 def complaint(error: ValidationError) -> str:

@@ -92,8 +92,8 @@ def check(
     options = parse_assignments(set_ or ())
     if options and len(entries) > 1:
         raise UsageError(f"--set sets options of one component, and {name!r} is {len(entries)}: name one, with --kind.")
-    # As in all other commands, an option may be given with its component: loss.margin=2.
-    options |= options.pop(entries[0].kind, {}) if isinstance(options.get(entries[0].kind), dict) else {}
+    if isinstance(options.get(entries[0].kind), dict):  # given as in other commands: loss.margin=2
+        options |= options.pop(entries[0].kind)
     made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
     total, rows = sum(len(promises_of(component)) for _, component in made), []
     with tempfile.TemporaryDirectory() as scratch, console.progress("checking promises") as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,17 +151,14 @@ def _print_report(report: Report, *, hashes: bool) -> None:
 
 def _make_room(*, yes: bool) -> Path | None:
     """Move a damaged registry aside, if the user agrees; returns where it lies then."""
-    from sngan_cli.errors import UsageError
     from sngan_cli.registry_backup import damage, make_room
 
     why = damage()
     if why is None:
         return None
     console.warn(f"The registry {paths.registry_name()} is damaged: {why}.")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("Moving a damaged registry aside needs --yes where nobody can be asked.")
-        typer.confirm("Move it aside and make another from the folders of runs?", abort=True, err=True)
+    question = "Move it aside and make another from the folders of runs?"
+    console.confirm(question, "Moving a damaged registry aside", yes=yes)
     moved = make_room()
     console.note(
         f"The damaged registry is in {moved}. What no folder tells is only in there: scores of pictures, runs whose "

@@ -49,13 +49,13 @@ def rm(
 ) -> None:
     """Remove the scores of pictures; those of runs belong to the runs, and stay."""
     from sngan_cli.errors import NotFoundError, did_you_mean
-    from sngan_cli.wording import shortened
+    from sngan_cli.wording import counted, shortened
 
     with paths.open_store(create=False) as store:
         known = [score.pictures for score in store.picture_scores.all()]
         if name not in known:
             raise NotFoundError(f"There are no pictures {shortened(name)!r} with scores.{did_you_mean(name, known)}")
-        count = f"{known.count(name)} score{'s' if known.count(name) > 1 else ''}"
+        count = counted(known.count(name), "score")
         console.confirm(f"Remove the {count} of {name!r}?", f"Removing the {count} of {name!r}", yes=yes)
         store.picture_scores.remove(name)
     console.note(f"Removed the {count} of {name!r}.")

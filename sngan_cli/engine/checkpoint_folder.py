@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sngan_cli.disk import sha256_of
+from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.errors import CheckpointError
 from sngan_cli.wording import counted
 
@@ -97,18 +97,8 @@ def fault(folder: Path, sha256: str | None, digest: Callable[[Path], str] | None
         return Fault(manifest, "it is not JSON")
     except (TypeError, KeyError, AttributeError):
         return Fault(manifest, "it is no manifest")
-    faults = (_fault_of_file(folder / name, size, hashed, digest) for name, (size, hashed) in written.items())
-    return next(filter(None, faults), None)
-
-
-def _fault_of_file(path: Path, size: int, sha256: str, digest: Callable[[Path], str] | None) -> Fault | None:
-    if not path.is_file():
-        return Fault(path, "the file is missing")
-    if path.stat().st_size != size:
-        return Fault(path, f"it has {path.stat().st_size} bytes, written were {size}")
-    if digest is not None and (found := digest(path)) != sha256:
-        return Fault(path, f"its SHA-256 is {found[:12]}..., written was {sha256[:12]}...")
-    return None
+    faults = ((folder / name, fault_of(folder / name, *known, digest)) for name, known in written.items())
+    return next((Fault(path, why) for path, why in faults if why is not None), None)
 
 
 def verify(folder: Path, sha256: str | None) -> None:

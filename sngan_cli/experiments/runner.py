@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sngan_cli.composition import Composition
 from sngan_cli.config import Layer
 from sngan_cli.display import Display
 from sngan_cli.engine.loop import Result
@@ -74,14 +75,18 @@ def train_missing(
 
 def unfit(planned: Sequence[Planned], place: Place) -> dict[str, SnganError]:
     """What would stop cases that are still to be trained, by their label, as far as it shows without training."""
-    found: dict[str, SnganError] = {}
-    for item in planned:
-        if item.state in ("new", "interrupted"):
-            try:
-                check(item.composition, place)
-            except SnganError as error:
-                found[item.label] = error
-    return found
+    pending = [item for item in planned if item.state in ("new", "interrupted")]
+    of_cases = {item.case.name: item.composition for item in pending}  # what stops a case stops it with any seed
+    errors = {name: _error_of(composition, place) for name, composition in of_cases.items()}
+    return {item.label: error for item in pending if (error := errors[item.case.name]) is not None}
+
+
+def _error_of(composition: Composition, place: Place) -> SnganError | None:
+    try:
+        check(composition, place)
+    except SnganError as error:
+        return error
+    return None
 
 
 def _resumed(
