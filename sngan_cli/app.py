@@ -10,24 +10,39 @@ import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from sngan_cli.commands import datasets, experiments, extractors, plugins, registry, runs, scores
-from sngan_cli.commands.evaluate import evaluate
-from sngan_cli.commands.interpolate import interpolate
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given
-from sngan_cli.commands.sample import sample
-from sngan_cli.commands.train import train
 from sngan_cli.console import silence
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 
 
 class Program(TyperGroup):
-    """All commands; what is wrong with the value of an option is said with the value, in plain words."""
+    """All commands, of which only the one that is called is imported, and the many options of the others never read.
+
+    What is wrong with the value of an option is said with the value, in plain words.
+    """
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # names, to list and to propose
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """A command by its name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        return typer.main.get_command(import_module(f"sngan_cli.commands.{cmd_name}").app)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """List the commands in the program's help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run a command."""
@@ -56,20 +71,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # Rich shows the many flags of a command in groups; the program's own help does without it, and is quick.
-    rich_markup_mode="rich" if sys.argv[1:] and not sys.argv[1].startswith("-") else None,
+    rich_markup_mode=None,  # its frames break the lines of errors; the help of a command has its own
 )
-app.command("train")(train)
-app.add_typer(runs.app, name="runs")
-app.command("sample")(sample)
-app.command("interpolate")(interpolate)
-app.command("evaluate")(evaluate)
-app.add_typer(scores.app, name="scores")
-app.add_typer(experiments.app, name="experiments")
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(extractors.app, name="extractors")
-app.add_typer(registry.app, name="registry")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections import defaultdict
@@ -61,7 +62,6 @@ THERE = tables.runs.c.removed.is_(None)
 _NEWEST_FIRST = (tables.runs.c.created.desc(), tables.runs.c.id.desc())
 _ENVIRONMENT = [field.name for field in fields(Environment)]
 _PLAIN = [field.name for field in fields(Run) if field.name not in {"status", "environment", "tags"}]
-_COMPONENT = [field.name for field in fields(Component)]
 _SCORE = [field.name for field in fields(Score)]
 
 _BADNESS = case((tables.scores.c.higher_is_better, -tables.scores.c.value), else_=tables.scores.c.value)
@@ -217,7 +217,7 @@ def _runs(connection: Connection, ids: Subquery) -> tuple[Run, ...]:
         tags[run_id].append(tag)
     found = connection.execute(select(tables.runs).join(ids, ids.c.id == tables.runs.c.id).order_by(*_NEWEST_FIRST))
     now = datetime.now(UTC)
-    return tuple(_run(row, tuple(tags[row["id"]]), now) for row in found.mappings())
+    return tuple(_run(row, tuple(tags[row["id"]]), now) for row in found.mappings().all())
 
 
 def _run(row: RowMapping, tags: tuple[str, ...], now: datetime) -> Run:
@@ -278,11 +278,18 @@ def _of(table: Table, ids: Subquery) -> Select[Any]:
 
 
 def _components(connection: Connection, ids: Subquery) -> dict[str, list[Component]]:
+    """Components of each run; those of thousands of runs are a few, of which each is built once."""
+    of = tables.components.c
+    columns = (of.run_id, of.role, of.name, of.distribution, of.version, cast(of.options, Text))
+    built: dict[tuple[str, ...], Component] = {}
     found: dict[str, list[Component]] = defaultdict(list)
-    columns = [tables.components.c[name] for name in ("run_id", *_COMPONENT)]
-    # Rows by position, not by name: there are thousands of them.
-    for run_id, *values in connection.execute(_of(tables.components, ids).with_only_columns(*columns)):
-        found[run_id].append(Component(**dict(zip(_COMPONENT, values, strict=True))))
+    for run_id, *values in connection.execute(_of(tables.components, ids).with_only_columns(*columns)).all():
+        if (component := built.get(key := tuple(values))) is None:
+            role, name, distribution, version, options = values
+            component = built[key] = Component(
+                role=role, name=name, distribution=distribution, version=version, options=json.loads(options)
+            )
+        found[run_id].append(component)
     return found
 
 
@@ -305,7 +312,7 @@ def _best_and_last_scores(
     )
     best: dict[str, list[Score]] = defaultdict(list)
     last: dict[str, list[Score]] = defaultdict(list)
-    for row in connection.execute(statement).mappings():
+    for row in connection.execute(statement).mappings().all():
         score = Score(**{name: row[name] for name in _SCORE})
         if row["best"] == 1:
             best[row["run_id"]].append(score)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, component_options, path_option
 from sngan_cli.wording import counted
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sngan_cli.contracts import Dataset
     from sngan_cli.engine.cache import DecodedPictures
 
-app = typer.Typer(help="What there is to train on.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["datasets"], no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sngan_cli.events import Scored
     from sngan_cli.measuring import Request
 
+app = typer.Typer(add_completion=False)
+
 
 class Labels(StrEnum):
     """How often each class is drawn."""
@@ -27,6 +29,7 @@ class Labels(StrEnum):
     DATA = "data"
 
 
+@app.command()
 def evaluate(
     run_id: Annotated[
         str | None, typer.Argument(metavar="[RUN_ID]", help="Id (or unique prefix), name, @last or @best.")

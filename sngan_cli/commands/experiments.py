@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, given_path, path_option
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sngan_cli.experiments.plan import Planned
     from sngan_registry import Store
 
-app = typer.Typer(help="Tables of runs: the seed's own, and yours.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["experiments"], no_args_is_help=True, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Experiment by name, or the path of a TOML file of yours.")]
 Steps = Annotated[int | None, typer.Option(min=0, help="Generator updates, in place of the experiment's.")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, component_options, number_option
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sngan_cli.extractor_records import Standing
     from sngan_registry import ExtractorRecord
 
-app = typer.Typer(help="What scores pictures: train an extractor for your own.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["extractors"], no_args_is_help=True, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor.")]
 RED = dict.fromkeys(("changed", "damaged", "gone", "renamed"), "red")

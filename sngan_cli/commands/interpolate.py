@@ -18,6 +18,8 @@ from sngan_cli.commands.sample import (
     load_trained,
 )
 
+app = typer.Typer(add_completion=False)
+
 
 class Along(StrEnum):
     """The way from one latent to another."""
@@ -26,6 +28,7 @@ class Along(StrEnum):
     SPHERICAL = "spherical"
 
 
+@app.command()
 def interpolate(
     run_id: Run,
     output: Output,
@@ -45,9 +48,10 @@ def interpolate(
     weights: WhichWeights = None,
     device: Device = "auto",
 ) -> None:
-    """Draw paths between random latents, a row each; .gif and .webp animate them. Prints the picture's path.
+    """Draw paths between random latents, a row each; prints the path of the picture on stdout.
 
-    On a conditional run each row keeps one class. --class A:B keeps the latent of each row and moves the class.
+    .gif and .webp animate them. On a conditional run each row keeps one class; --class A:B keeps the latent of each
+    row and moves the class.
     """
     from sngan_cli.engine import figures, pictures, sampling
     from sngan_cli.errors import UsageError

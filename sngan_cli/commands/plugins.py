@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, path_option
 
 if TYPE_CHECKING:
     from sngan_cli.catalog import Catalog, Entry, Loaded
 
-app = typer.Typer(help="The components that are installed, and how to write one.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["plugins"], no_args_is_help=True, add_completion=False)
 
 Kind = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given_path, path_option
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sngan_cli.registry_check import Report
     from sngan_cli.registry_rebuild import Refused, Taken
 
-app = typer.Typer(help="Where runs are recorded.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["registry"], no_args_is_help=True, add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
 from sngan_cli.commands.options import path_option
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sngan_cli.comparison import Compared, Measured
     from sngan_registry import Run, RunSummary, Store
 
-app = typer.Typer(help="What was trained, and what came of it.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["runs"], no_args_is_help=True, add_completion=False)
 
 StatusName = Literal["queued", "running", "finished", "failed", "interrupted", "lost"]
 """The registry's `Status`, whose import would slow down the program's help."""

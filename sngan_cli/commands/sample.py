@@ -15,6 +15,8 @@ from sngan_cli.commands.options import number_option, path_option
 if TYPE_CHECKING:
     from sngan_cli.trained import TrainedGenerator
 
+app = typer.Typer(add_completion=False)
+
 
 class Weights(StrEnum):
     """Which of the generator's weights draw."""
@@ -43,6 +45,7 @@ Standing = Annotated[
 ]
 
 
+@app.command()
 def sample(
     run_id: Run,
     output: Output,

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands import COMMANDS
 
-app = typer.Typer(help="All scores, of runs and of pictures, by the same ruler.", no_args_is_help=True)
+app = typer.Typer(help=COMMANDS["scores"], no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sngan_cli.paths import Place
     from sngan_cli.stopping import StopSignal
 
+app = typer.Typer(add_completion=False)
+
 
 class Precision(StrEnum):
     """Arithmetic of convolutions and matrix products."""
@@ -49,6 +51,7 @@ class Decay(StrEnum):
 COMPONENTS, TRAINING, RECORD, SOURCES = "Components", "Training", "Record", "Where settings come from"
 
 
+@app.command()
 def train(
     ctx: typer.Context,
     dataset: Annotated[str | None, typer.Option(help="Data set.", rich_help_panel=COMPONENTS)] = None,

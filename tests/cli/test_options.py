@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import typer
 from typer.models import ParameterInfo
 
-from sngan_cli.app import app
+from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given_path
 from sngan_cli.contracts import Loss
 from sngan_cli.errors import UsageError
@@ -22,22 +23,25 @@ def said(text: str) -> str:
     return " ".join(text.replace("│", " ").split())
 
 
+def command(name: str) -> typer.Typer:
+    app = import_module(f"sngan_cli.commands.{name}").app
+    assert isinstance(app, typer.Typer)
+    return app
+
+
 def path_parameters(of: typer.Typer) -> Iterator[tuple[str, ParameterInfo]]:
     """Every option and argument of the program that is a path, with the command's name."""
-    for command in of.registered_commands:
-        assert command.callback is not None
-        for name, hint in typing.get_type_hints(command.callback, include_extras=True).items():
+    for one in of.registered_commands:
+        assert one.callback is not None
+        for name, hint in typing.get_type_hints(one.callback, include_extras=True).items():
             kind, *more = typing.get_args(hint) or (hint,)
             if kind is Path or Path in typing.get_args(kind):
                 (info,) = more
-                yield f"{command.callback.__name__} {name}", info
-    for group in of.registered_groups:
-        assert group.typer_instance is not None
-        yield from path_parameters(group.typer_instance)
+                yield f"{one.callback.__name__} {name}", info
 
 
 def test_no_path_of_any_command_may_be_empty() -> None:
-    found = dict(path_parameters(app))
+    found = {name: info for app in map(command, COMMANDS) for name, info in path_parameters(app)}
     assert {"train data_dir", "evaluate images", "preview output", "plot output", "list_experiments folder"} <= set(
         found
     )

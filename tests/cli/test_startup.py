@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sngan_cli.commands import COMMANDS
 from sngan_registry import Environment, NewRun, Status, Store
 
 PROBE = """
@@ -65,6 +67,18 @@ def test_heavy_libraries_stay_away(home: Path, arguments: list[str], unwanted: s
     found = imported(*arguments)
     assert "sngan_cli.app" in found
     assert not found & unwanted
+
+
+def test_one_command_is_imported_and_no_other(home: Path) -> None:
+    commands = {f"sngan_cli.commands.{name}" for name in COMMANDS}
+    assert not imported("--help") & commands
+    assert imported("runs", "list") & commands == {"sngan_cli.commands.runs"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_programs_help_says_of_a_command_what_its_own_help_begins_with(sngan: Any, name: str) -> None:
+    assert COMMANDS[name] in " ".join(sngan("--help").out.split())
+    assert COMMANDS[name] in " ".join(sngan(name, "--help").out.split())
 
 
 def test_the_probe_sees_what_is_imported() -> None:
