@@ -9,6 +9,16 @@ from typing import Any
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+from sngan_plugins.extractors.inception_v3 import resized
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (33, 32), (298, 299), (299, 299), (300, 500)])
+def test_images_are_resized_as_torch_fidelity_does(shape: tuple[int, int]) -> None:
+    images = torch.randint(0, 256, (2, 3, *shape), generator=torch.Generator().manual_seed(0)).float()
+    theirs = interpolate_bilinear_2d_like_tensorflow1x(images, size=(299, 299), align_corners=False)
+    torch.testing.assert_close(resized(images), theirs, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [8, 33])

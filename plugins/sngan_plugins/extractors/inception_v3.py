@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import nn
+from torch.nn import functional
 
 from sngan_cli.contracts import Extractor, Features, LoadedExtractor
 from sngan_plugins.extractors.inference import for_inference
@@ -21,6 +23,10 @@ WEIGHTS = PublishedWeights(
     sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     variable="SNGAN_INCEPTION_WEIGHTS",
 )
+
+
+SIDE = 299
+"""Of the images that the network looks at, in pixels."""
 
 
 class InceptionV3(Extractor, contract=1):
@@ -48,11 +54,20 @@ class InceptionNetwork:
         file = io.BytesIO()
         torch.save(tensors, file)
         file.seek(0)
-        self._network = for_inference(
-            FeatureExtractorInceptionV3("sngan", ["2048", "logits_unbiased"], file), self._device
-        )
+        *layers, last = FeatureExtractorInceptionV3("sngan", ["2048", "logits_unbiased"], file).children()
+        self._pooled = for_inference(nn.Sequential(*layers, nn.Flatten()), device)
+        self._to_logits = cast("nn.Linear", last).weight.to(device)
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images (N, 3, H, W)."""
-        pooled, logits = self._network(images.to(self._device))
-        return Features(pooled, logits)
+        pooled = self._pooled(resized((images.to(self._device).float() - 128) / 128))
+        return Features(pooled.float(), (pooled @ self._to_logits.T).float())
+
+
+def resized(images: Tensor) -> Tensor:
+    """Bring images (N, C, H, W) to the network's side as TensorFlow 1 did: pixel k of 299 is that of k H / 299.
+
+    To torch these are aligned corners, of images that have another row and column, as far away as the others.
+    """
+    longer = functional.pad(images, (0, 1, 0, 1), mode="replicate")
+    return functional.interpolate(longer, (SIDE + 1, SIDE + 1), mode="bilinear", align_corners=True)[..., :SIDE, :SIDE]
