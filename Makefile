@@ -41,11 +41,12 @@ check: $(VENV)/.installed-dev
 
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-mimicry==0.1.16
-	for part in step memory ceiling overhead; do $(BIN)/python benchmarks/$$part.py --save $(BENCH) || exit 1; done
-	$(BIN)/python benchmarks/table.py
-	$(BIN)/python benchmarks/resampling.py
-	$(BIN)/python benchmarks/extractor.py --save
-	$(BIN)/python benchmarks/startup.py
+	failed=0; \
+	for part in step memory ceiling overhead; do $(BIN)/python benchmarks/$$part.py --save $(BENCH) || failed=1; done; \
+	for part in table resampling 'extractor --save' startup; do \
+		set -- $$part; $(BIN)/python benchmarks/$$1.py $$2 || failed=1; \
+	done; \
+	exit $$failed
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

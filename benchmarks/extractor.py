@@ -1,14 +1,15 @@
 """Seconds that scoring takes (Inception features, then IS, FID, KID, precision and recall): ours beside torch-fidelity.
 
-    python benchmarks/extractor.py [--pictures 128] [--rounds 3] [--weights FILE] [--device cpu] [--save]
+    python benchmarks/extractor.py [--pictures N] [--rounds 3] [--weights FILE] [--device cpu] [--save]
 
 Contestants take turns (A B C A B C ...), each with the same pictures in memory, threads, allocator and weights, and
 each loads its network anew. Both kinds of pictures are looked through. Printed are images/s, of everything and of the
 features alone, medians, with the ratios of pairs to torch-fidelity, in wall-clock time and, since a machine may be
 shared, in the processors' time; and how far values are from torch-fidelity's.
 
-- `torch-fidelity`: `torch_fidelity.calculate_metrics`, in fp32;
-- `ours-fp32`, `ours-bf16`: the engine's own scoring, the latter under bf16 autocast.
+- `torch-fidelity-fp32`: `torch_fidelity.calculate_metrics`; on a GPU also `torch-fidelity-tf32`, as torch's defaults
+  have it there;
+- `ours-fp32`, on a GPU `ours-tf32`, and `ours-bf16`: the engine's own scoring, the last under bf16 autocast.
 
 Without --weights the network's weights are random: speed does not depend on them, but what bf16 does to scores may.
 """
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ from torchvision.models import inception_v3 as torchvision_inception
 
 from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import evaluation, features
-from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device
+from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision
 from sngan_cli.engine.extraction import Extraction
 from sngan_plugins.extractors import inception_v3
 from sngan_plugins.metrics.fid import FrechetInceptionDistance
@@ -116,8 +118,10 @@ def metrics(options: argparse.Namespace) -> dict[str, InceptionScore | FrechetIn
     }  # fmt: skip
 
 
-def ours(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray, *, bf16: bool) -> Turn:
+def ours(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray, precision: str) -> Turn:
     """Score by the engine."""
+    set_precision(precision, options.device)
+    bf16 = precision == "bf16"
     turn, device, seen = Turn(), options.device, []
     with timed(turn, "", device):
         extractor = inception_v3.InceptionV3(weights=options.weights).load(str(device), Path())
@@ -152,8 +156,9 @@ def ours(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray, *
     return turn
 
 
-def theirs(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray) -> Turn:
+def theirs(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray, precision: str) -> Turn:
     """Score by torch-fidelity; pictures are in memory, and no processes are started to read them."""
+    set_precision(precision, options.device)
     turn, device = Turn(), options.device
     extract = torch_fidelity.metrics.extract_featuresdict_from_input_id_cached
 
@@ -180,21 +185,22 @@ def theirs(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray)
 def main() -> None:
     """Let everyone score in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=128, help="of either kind")
+    parser.add_argument("--pictures", type=int, help="of either kind (128 on a CPU, 10 000 on a GPU)")
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", type=resolve_device, default="auto")
     parser.add_argument("--weights", type=Path, help=f"{inception_v3.WEIGHTS.file}; random ones where it is not given")
     parser.add_argument("--save", action="store_true", help="append the result to benchmarks/results/")
     options = parser.parse_args()
+    options.pictures = options.pictures or (10_000 if options.device.type == "cuda" else 128)
     kept = keep_freed_memory()
     generated, real = (pictures(options.pictures, options.side, seed) for seed in (1, 0))
     published = options.weights is not None
-    contestants: dict[str, Callable[[], Turn]] = {
-        "torch-fidelity": lambda: theirs(options, generated, real),
-        "ours-fp32": lambda: ours(options, generated, real, bf16=False),
-        "ours-bf16": lambda: ours(options, generated, real, bf16=True),
-    }
+    contestants: dict[str, Callable[[], Turn]] = {}
+    for precision in ("fp32", "tf32") if options.device.type == "cuda" else ("fp32",):
+        contestants[f"torch-fidelity-{precision}"] = partial(theirs, options, generated, real, precision)
+        contestants[f"ours-{precision}"] = partial(ours, options, generated, real, precision)
+    contestants["ours-bf16"] = partial(ours, options, generated, real, "bf16")
     with tempfile.TemporaryDirectory() as place:
         if not published:
             options.weights = random_weights(Path(place) / "weights.pth")

@@ -66,7 +66,7 @@ def tell(row: Row, seconds: dict[str, list[float]]) -> dict[str, float]:
     mine = [name for name in medians if name.startswith("ours")]
     for name, median in medians.items():
         ratios = [f"{name} / {own} {ratio(seconds[name], seconds[own]):.2f}" for own in mine if name not in mine]
-        print(f"  {name:14s} {median:8.3f} s   {'   '.join(ratios)}".rstrip(), flush=True)
+        print(f"  {name:14s} {1000 * median:10.1f} ms   {'   '.join(ratios)}".rstrip(), flush=True)
     return medians
 
 

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 Form = Literal["plain", "box", "4x4"]
 
-_FORMS: dict[str, Form] = {"cpu": "box"}
-"""The quickest form by type of device, where it has been measured."""
+_FORMS: dict[str, Form] = {"cpu": "box", "cuda": "box"}
+"""The quickest form by type of device: measured on a CPU, by count of multiplications alone on a GPU."""
 
 
 def upsampled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = None) -> Tensor:

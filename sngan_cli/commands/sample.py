@@ -96,8 +96,10 @@ def load_trained(
     command: str, run_id: str, output: Path, checkpoint: str, weights: str | None, device: str
 ) -> TrainedGenerator:
     """Find the run and build its generator for `command`, which messages repeat."""
+    from sngan_cli.engine.device import resolve_device, set_precision
     from sngan_cli.trained import load_generator
 
+    set_precision("fp32", resolve_device(device))
     with paths.open_store(create=False) as store:
         return load_generator(
             store,

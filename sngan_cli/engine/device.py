@@ -40,7 +40,7 @@ def fastest_precision(device: torch.device) -> Literal["fp32", "bf16"]:
     docs/performance.md has what it gains, and that it costs no quality.
     """
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bf16" if torch.cuda.get_device_properties(device).major >= 8 else "fp32"
     units = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return "bf16" if any(there() for there in units if there is not None) else "fp32"
 
@@ -49,9 +49,9 @@ def set_precision(precision: str | None, device: torch.device) -> None:
     """Allow TensorFloat-32 on a GPU where `precision` is tf32, and only there."""
     if precision == "tf32" and device.type != "cuda":
         raise UsageError("The precision 'tf32' exists on CUDA devices only: use --precision fp32 or bf16.")
-    allowed = "tf32" if precision == "tf32" else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = allowed  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = allowed
+    # These switches keep torch's newer ones in agreement; the reverse is not so, and torch's own code reads both.
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def check_compiler(device: torch.device) -> None:

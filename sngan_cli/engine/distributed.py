@@ -156,8 +156,8 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _unflatten(flat: Tensor, tensors: Sequence[Tensor]) -> None:
-    for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(part.view(tensor.shape))
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(list(tensors), [part.view(t.shape) for t, part in zip(tensors, parts, strict=True)])
 
 
 class _Sum(torch.autograd.Function):

@@ -99,6 +99,7 @@ class Gan:
 
     def compile(self) -> None:
         """Let both networks be compiled when they are first called in training."""
+        torch.compiler.reset()  # torch compiles a method for a few objects only: those of earlier runs count no more
         for network in (self.generator, self.discriminator):
             network.compile(dynamic=False)
 

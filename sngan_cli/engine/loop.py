@@ -141,12 +141,12 @@ class Training:
             with _explained(step):
                 losses = iterate()
             self.progress = replace(self.progress, step=step, drawn=self.real.drawn)
+            self._stopping = self.world.any(self._stop())  # asked once a step, so that no run ends without saving
             logged = step in (1, total) or step % self.config.log_every == 0
             values = self._watch.check(losses, step, read=logged)
             self._observe(Stepped(step, values))
             for notice in self._watch.notices(step, values):
                 self._observe(notice)
-            self._stopping = self.world.any(self._stop())  # asked once a step, so that no run ends without saving
             self._finish_step()
             if self._stopping:
                 break
@@ -161,6 +161,7 @@ class Training:
             except UnrecordableError as error:
                 message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
                 self._observe(Noticed(self.progress.step, "unrecorded", message))
+                torch.cuda.empty_cache()  # rehearsals had a stream of their own, whose memory no other uses
         return lambda: iteration(self.gan, self.real, self.config)
 
     def _finish_step(self) -> None:

@@ -83,7 +83,10 @@ def take_device(name: str, devices: int) -> torch.device:
     if devices == 1 or device.type == "cpu":
         return device
     here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
-    if device.index is not None and here > 1:
+    if device.index is not None and here == 1:
+        torch.cuda.set_device(device)
+        return device
+    if device.index is not None:
         raise UsageError(
             f"The device {name!r} is one, where {here} are to be used: choose --device cuda or --devices 1."
         )
@@ -114,8 +117,11 @@ def _group(store: dist.Store, rank: int, size: int, is_off: Callable[[], bool]) 
         control = dist.new_group(backend="gloo", timeout=APART)
     try:
         yield cast("dist.ProcessGroup", control)
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        # NCCL's groups are destroyed by all processes together, and the others may be waiting for this one.
+        dist.distributed_c10d._abort_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 @contextmanager

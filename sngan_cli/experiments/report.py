@@ -13,6 +13,7 @@ from pathlib import Path
 from sngan_cli.comparison import metrics_of
 from sngan_cli.config import flat, shared_name, united
 from sngan_cli.engine import figures, pictures
+from sngan_cli.engine.device import resolve_device, set_precision
 from sngan_cli.errors import SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.results import Result, conditions_of, mean_and_deviation
@@ -192,6 +193,7 @@ def _section(result: Result, conditions: Sequence[str], store: Store, runs_folde
         value = case.published.get(best.metric)
         published = "" if value is None else f" (published: {value:.3f})"
         heading += [f"{title_of(best.metric)} {best.value:.3f} at step {best.step}{published}, seed {run.seed}.", ""]
+    set_precision("fp32", resolve_device("auto"))
     try:
         trained = load_generator(
             store, run, runs_folder, "best" if scores else "last", weights=None, device="auto", command="sngan sample"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -37,15 +38,20 @@ def test_bf16_is_the_quickest_where_a_processor_has_units_for_it(
     assert device.fastest_precision(torch.device("cpu")) == "fp32"
 
 
-@pytest.mark.parametrize(("units", "expected"), [(False, "fp32"), (True, "bf16")])
-def test_bf16_is_the_quickest_on_a_gpu_that_does_not_emulate_it(
-    monkeypatch: pytest.MonkeyPatch, units: bool, expected: str
-) -> None:
-    def supported(including_emulation: bool) -> bool:
-        return including_emulation or units
+def test_bf16_is_the_quickest_on_a_gpu_that_does_not_emulate_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Volta card beside an Ampere one."""
+    cards = {0: SimpleNamespace(major=7), 1: SimpleNamespace(major=8)}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: cards[device.index])
+    assert [device.fastest_precision(torch.device("cuda", index)) for index in cards] == ["fp32", "bf16"]
 
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert device.fastest_precision(torch.device("cuda")) == expected
+
+def test_torch_s_ways_of_asking_for_tf32_agree() -> None:
+    device.set_precision("fp32", torch.device("cpu"))
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert not torch.backends.cudnn.allow_tf32
+    with torch.backends.cudnn.flags(enabled=False):  # it saves and restores what it finds
+        pass
 
 
 class Malloc:

@@ -83,9 +83,10 @@ def test_a_graph_resumes_from_its_checkpoint(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph, "LEAST", 1)
-    whole = Training(tiny(**GRAPHED, checkpoint_every=4), data, tmp_path / "whole", listener)
+    settings = GRAPHED | {"checkpoint_every": 4, "keep_every": 1}
+    whole = Training(tiny(**settings), data, tmp_path / "whole", listener)
     assert whole.run() == Result("finished", 8)
-    rest = Training(tiny(**GRAPHED, checkpoint_every=4), data, tmp_path / "rest", listener)
+    rest = Training(tiny(**settings), data, tmp_path / "rest", listener)
     rest.resume(checkpoint.folder_of(tmp_path / "whole" / "checkpoints", 4))
     assert rest.run() == Result("finished", 8)
     assert torch.equal(rest.gan.random.get_state(), whole.gan.random.get_state())

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sngan_cli.engine.device import set_precision
+from sngan_plugins.extractors import inference
 from sngan_plugins.extractors.inference import Compiled, for_inference
 
 
@@ -56,10 +58,12 @@ def test_a_network_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
         return graph
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
+    monkeypatch.setattr(inference, "LEAST_SEEN", 100)
     network = blocks().requires_grad_(False)
     compiled = Compiled(network)
-    few = torch.randn(2, 3, 9, 9)
-    assert torch.equal(compiled(few), network(few))
+    for images in (100, 2):
+        x = torch.randn(images, 3, 9, 9)
+        assert torch.equal(compiled(x), network(x))
     assert not graphs
     for images in (100, 70):
         x = torch.randn(images, 3, 9, 9)
@@ -75,6 +79,7 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.Mon
         raise RuntimeError("no compiler here")
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
+    monkeypatch.setattr(inference, "LEAST_SEEN", 0)
     network = blocks().requires_grad_(False)
     compiled = Compiled(network)
     x = torch.randn(64, 3, 9, 9)
@@ -88,6 +93,7 @@ def test_where_there_is_no_compiler_at_all_the_network_runs_as_it_is(monkeypatch
         raise RuntimeError("torch.compile is not supported on this Python")
 
     monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr(inference, "LEAST_SEEN", 0)
     network = blocks().requires_grad_(False)
     x = torch.randn(64, 3, 9, 9)
     assert torch.equal(Compiled(network)(x), network(x))
@@ -95,14 +101,20 @@ def test_where_there_is_no_compiler_at_all_the_network_runs_as_it_is(monkeypatch
 
 def test_what_fails_uncompiled_too_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(inference, "LEAST_SEEN", 0)
     with pytest.raises(RuntimeError, match="channels"):
         Compiled(blocks())(torch.randn(64, 4, 9, 9))
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_it_is_compiled_and_gives_the_same() -> None:
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_it_is_compiled_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "LEAST_SEEN", 64)
+    set_precision("fp32", torch.device("cuda"))
     x = torch.randn(64, 3, 9, 9)
     with torch.no_grad():
         made = for_inference(blocks(), "cuda")
         assert isinstance(made, Compiled)
-        torch.testing.assert_close(made(x.cuda()).cpu(), blocks()(x), rtol=1e-3, atol=1e-4)
+        for _ in range(2):
+            torch.testing.assert_close(made(x.cuda()).cpu(), blocks()(x), rtol=1e-3, atol=1e-4)
+    assert made._quick is not None

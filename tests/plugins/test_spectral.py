@@ -20,6 +20,11 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 CONVERGED = Spectral(power_iterations=300)
 
+ON_A_GPU = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+)
+
 
 @pytest.fixture(params=LAYERS)
 def layer(request: pytest.FixtureRequest) -> nn.Module:
@@ -142,7 +147,7 @@ def test_forward_leaves_the_vectors_alone(layer: nn.Module) -> None:
     torch.testing.assert_close(layer.state_dict(), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_A_GPU)])
 def test_stays_in_float32_under_autocast(device: str) -> None:
     torch.manual_seed(0)
     conv = Spectral().constrain(nn.Conv2d(3, 8, 3).to(device))

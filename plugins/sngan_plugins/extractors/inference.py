@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def for_inference(network: nn.Module, device: str) -> Callable[..., Any]:
-    """Freeze a network on a device: batch norms folded into convolutions, channels last, compiled on a CUDA device.
+    """Freeze a network on a device: batch norms folded into convolutions, channels last, and in time compiled on a GPU.
 
     The folded ones are the attribute `bn` of the modules whose convolution is their attribute `conv`, as in Inception.
     """
@@ -26,21 +26,25 @@ def for_inference(network: nn.Module, device: str) -> Callable[..., Any]:
 
 
 LEAST_COMPILED = 64
-"""Images in the smallest batch that is compiled for: a few are seen before a compiler has begun."""
+"""Images in the smallest batch that is compiled for: the last one of many may be smaller."""
+LEAST_SEEN = 50_000
+"""Images that are looked at before a compiler begins: in the minute that it takes, a GPU sees as many without it."""
 
 
 class Compiled:
-    """A network that is compiled at its first batch of some size, or left as it is where that cannot be done."""
+    """A network that is compiled once it has seen so many images, or left as it is where that cannot be done."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._quick: Callable[..., Any] | None = None
+        self._seen = 0
         with suppress(RuntimeError):  # a Python that it does not know yet
             self._quick = torch.compile(network)
 
     def __call__(self, images: Tensor) -> Any:
         """Call the network with images (N, ...)."""
-        if self._quick is not None and len(images) >= LEAST_COMPILED:
+        self._seen += len(images)
+        if self._quick is not None and self._seen > LEAST_SEEN and len(images) >= LEAST_COMPILED:
             try:
                 return self._quick(images)
             except Exception:  # no compiler, an unknown processor, too old a driver: there are many ways
