@@ -122,6 +122,12 @@ class Ruler:
         made.tell_of_skipped(self.audience.warn)
         return made
 
+    @property
+    def comparing(self) -> list[str]:
+        """Metrics that compare with real images."""
+        metrics = [item for group in self.groups for item in group.metrics.items()]
+        return [name for name, metric in metrics if metric.reference(10**9) is not None]
+
     def real(self, group: Group, *, conditional: bool) -> References:
         """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
         key = (group.images, group.real, conditional)

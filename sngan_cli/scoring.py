@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,7 +94,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
 
 def evaluate_images(
     folder: Path,
-    dataset: Layer,
+    dataset: Mapping[str, Any] | None,
     request: Request,
     place: Place,
     audience: Audience,
@@ -103,17 +104,25 @@ def evaluate_images(
 ) -> list[Scored]:
     """Score a folder (or archive) of pictures against a data set, and record the scores under a name, or the path.
 
-    Pictures are resized to the side of the data set's. Where they lie in one folder a class, each named as one of the
-    data set's classes, metrics that look at classes do so.
+    `dataset` is its name and options, or None where no metric compares. Pictures are resized to the side of the data
+    set's. Where they lie in one folder a class, each named as one of the data set's classes, metrics that look at
+    classes do so.
     """
     if not folder.expanduser().exists():
         raise UsageError(f"--images {folder}: there is no such folder or archive.")
-    layers = [read_recipe("paper"), dataset, *_chosen(request)]
+    itself = {"dataset": "folder", "data_dir": str(folder.expanduser().absolute())}
+    held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
+    layers = [read_recipe("paper"), held_against, *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)
-    pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
-    data = ruler.data
-    made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
-    made.tell_of_skipped(audience.warn)
+    if dataset is None and (comparing := ruler.comparing):
+        raise UsageError(f"{', '.join(comparing)} can only be had against real images: give --against DATASET.")
+    data = made = ruler.data
+    if dataset is not None:
+        pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(
+            folder, place.cache / "downloads"
+        )
+        made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
+        made.tell_of_skipped(audience.warn)
     labels = _as_in(data, made)
     names = None if labels is None else data.class_names
     ruler.check_classes(names, f"{folder} has no folders that are named as the data's classes")
@@ -142,7 +151,7 @@ def evaluate_images(
                     scored,
                     pictures=name or str(folder),
                     pictures_sha256=made.data_sha256,
-                    against=ruler.composition.config.dataset.name,
+                    against="" if dataset is None else ruler.composition.config.dataset.name,
                 )
             )
         found += scores

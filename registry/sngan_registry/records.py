@@ -149,7 +149,7 @@ class RunScore(Score):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureScore(Measurement):
-    """A score of pictures from anywhere, called `pictures`, by the data set `against`.
+    """A score of pictures from anywhere, called `pictures`, by the data set `against` ("": by none).
 
     `pictures_sha256` is that of their pixels and classes: the same pictures are the same under any name.
     """

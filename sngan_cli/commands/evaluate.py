@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import DataDir, path_option
+from sngan_cli.commands.options import DataDir, given, path_option
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 from sngan_cli.commands.train import Precision
 
@@ -32,22 +32,32 @@ class Labels(StrEnum):
 @app.command()
 def evaluate(
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN_ID]", help="Id (or unique prefix), name, @last or @best.")
+        str | None, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="WHICH", help="best, last, a step, or all (default: last).")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Metrics (default: the run's own; without a run: is,fid).")
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Metrics (default: the run's own; without a run is, and fid where it can be.)"
+        ),
     ] = None,
     protocol: Annotated[
         str, typer.Option(metavar="NAME", help="How many images: standard, sngan-2018, article or quick.")
     ] = "standard",
-    extractor: Annotated[str | None, typer.Option(help="Extractor (default: the run's, or the data set's).")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(parser=given, help="Extractor (default: the run's, or the data set's).")
+    ] = None,
     images: Annotated[
         Path | None, path_option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
     ] = None,
-    against: Annotated[str | None, typer.Option(metavar="DATASET", help="Data set to compare --images with.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET", parser=given, help="Data set to compare --images with, for metrics that compare."
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the registry is to call --images (default: their path as given).")
     ] = None,
@@ -60,7 +70,7 @@ def evaluate(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Option of a metric or the extractor, such as metrics.kid.subset_size=500.",
+            help="Option of a metric, the extractor or --against, such as metrics.kid.subset_size=500.",
         ),
     ] = None,
     weights: WhichWeights = None,
@@ -89,9 +99,9 @@ def evaluate(
     from sngan_cli.measuring import Request
 
     if (run_id is None) == (images is None):
-        raise UsageError("Give either a run to score, or --images FOLDER --against DATASET.")
-    if images is not None and against is None:
-        raise UsageError("--images needs --against DATASET: the pictures that they are to be like.")
+        raise UsageError("Give either a run to score, or pictures with --images FOLDER.")
+    if images is not None and against is None and data_dir is not None:
+        raise UsageError("--data-dir is where the data set of --against lies: give --against DATASET, too.")
     if run_id is not None and (against is not None or size is not None):
         raise UsageError("--against and --size go with --images: a run is compared with its own data.")
     if name is not None:
@@ -103,9 +113,9 @@ def evaluate(
             "--checkpoint, --weights, --labels, --truncation, --standing and --seed say how a run draws: leave them "
             "out beside --images."
         )
-    options = _options(set_ or ())
+    options = _options(set_ or (), against)
     request = Request(
-        metrics=_metrics(metric, options.get("metrics", {}), run_id),
+        metrics=_metrics(metric, options.get("metrics", {}), run_id, against),
         protocol=find(protocol),
         device=device,
         extractor={**options.get("extractor", {}), **({} if extractor is None else {"name": extractor})},
@@ -120,28 +130,33 @@ def evaluate(
     if run_id is not None:
         found = _of_run(run_id, "last" if checkpoint is None else checkpoint, request)
     else:
-        found = _of_pictures(images, against, request, size, name)
+        assert images is not None
+        dataset = None if against is None else {**options.get("dataset", {}), "name": against}
+        found = _of_pictures(images, dataset, request, size, name)
     _print(found, as_json, of_run=run_id is not None)
 
 
-def _options(set_: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What --set says of `metrics` and of the `extractor`."""
+def _options(set_: Sequence[str], against: str | None) -> dict[str, dict[str, Any]]:
+    """What --set says of `metrics`, of the `extractor`, and of the `dataset` that pictures are held against."""
     from sngan_cli.config import parse_assignments
     from sngan_cli.errors import UsageError
 
     values = parse_assignments(set_)
+    known = ("metrics", "extractor") if against is None else ("metrics", "extractor", "dataset")
     for key, options in values.items():
-        tables = [options] if key == "extractor" else list(options.values()) if isinstance(options, dict) else [options]
-        if key not in ("metrics", "extractor") or not all(isinstance(table, dict) for table in tables):
+        tables = list(options.values()) if key == "metrics" and isinstance(options, dict) else [options]
+        if key not in known or not all(isinstance(table, dict) for table in tables):
             raise UsageError(
-                f"--set {key}: only options of metrics and the extractor can be set here, such as --set "
-                "metrics.is.splits=10 or --set extractor.weights=FILE."
+                f"--set {key}: only options of metrics and the extractor can be set here, and of the data set of "
+                "--against, such as --set metrics.is.splits=10 or --set extractor.weights=FILE."
             )
     return values
 
 
-def _metrics(chosen: str | None, given: Mapping[str, Any], run_id: str | None) -> dict[str, dict[str, Any]]:
-    """The metrics to measure with the options `given`: those named, else the run's, else is and fid."""
+def _metrics(
+    chosen: str | None, given: Mapping[str, Any], run_id: str | None, against: str | None
+) -> dict[str, dict[str, Any]]:
+    """The metrics to measure with the options `given`: those named, else the run's, else is, and fid against data."""
     from sngan_cli.errors import UsageError
 
     if chosen is not None:
@@ -150,7 +165,7 @@ def _metrics(chosen: str | None, given: Mapping[str, Any], run_id: str | None) -
         with paths.open_store(create=False) as store:
             names = list(store.get(run_id).config["metrics"])
     else:
-        names = ["is", "fid"]
+        names = ["is"] if against is None else ["is", "fid"]
     if not names:
         raise UsageError(f"--metric {chosen!r} names none, such as --metric is,fid.")
     return {name: given.get(name, {}) for name in dict.fromkeys([*names, *given])}
@@ -165,15 +180,12 @@ def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
 
 
 def _of_pictures(
-    images: Path | None, against: str | None, request: Request, size: int | None, name: str | None
+    images: Path, dataset: Mapping[str, Any] | None, request: Request, size: int | None, name: str | None
 ) -> list[Scored]:
     from sngan_cli.bars import Bars
-    from sngan_cli.config import Layer
     from sngan_cli.scoring import evaluate_images
 
-    assert images is not None
     with paths.open_store(create=True) as store, Bars() as audience:
-        dataset = Layer("--against", {"dataset": against})
         return evaluate_images(images, dataset, request, paths.place(store), audience, size=size, name=name)
 
 

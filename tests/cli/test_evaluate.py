@@ -113,6 +113,28 @@ def test_pictures_of_ones_own_are_scored(sngan: Any, tmp_path: Path) -> None:
     assert len(evidence["pictures_sha256"]) == 64
 
 
+def test_metrics_that_do_not_compare_need_no_data_set(sngan: Any, tmp_path: Path) -> None:
+    folder = drawn(tmp_path / "mine", 60)
+    command = ("evaluate", "--images", folder, "--extractor", "shapes-cnn", "--protocol", "quick", "--device", "cpu")
+    (alone,) = sngan(*command, "--size", 8, "--json").json
+    beside = sngan(*command, "--against", "shapes", "--size", 8, "--metric", "is", "--json").json[0]
+    assert alone["metric"] == "is"
+    assert (alone["value"], alone["protocol"]) == (beside["value"], beside["protocol"])
+    refused = sngan(*command, "--metric", "is,fid,recall")
+    assert (refused.code, refused.out) == (2, "")
+    assert "fid, recall can only be had against real images: give --against DATASET." in refused.err
+
+
+def test_pictures_are_held_against_a_data_set_with_options(sngan: Any, tmp_path: Path) -> None:
+    command = ("evaluate", "--images", drawn(tmp_path / "mine", 60), "--against", "shapes", "--size", 8, "--metric",
+               "fid", "--protocol", "quick", "--device", "cpu", "--json")  # fmt: skip
+    usual, others = (sngan(*command, *more).json[0] for more in ((), ("--set", "dataset.seed=3")))
+    assert usual["protocol"] != others["protocol"]
+    assert usual["value"] != others["value"]
+    refused = sngan(*command, "--set", "dataset.sed=3")
+    assert (refused.code, "'shapes' has no option 'sed'" in refused.err) == (2, True)
+
+
 def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> None:
     folder = drawn(tmp_path / "plain", 60, labelled=False, side=12)
     done = sngan("evaluate", "--images", folder, "--against", "shapes", "--size", 8, "--protocol", "quick", "--metric",
@@ -124,9 +146,12 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "Give either a run to score, or --images FOLDER --against DATASET"),
+        ([], 2, "Give either a run to score, or pictures with --images FOLDER"),
         (["tiny", "--images", "x"], 2, "Give either a run to score"),
-        (["--images", "x"], 2, "--images needs --against DATASET"),
+        (["--images", "x", "--data-dir", "y"], 2, "--data-dir is where the data set of --against lies"),
+        (["--images", "x", "--against", ""], 2, "'--against': it is empty"),
+        (["tiny", "--extractor", ""], 2, "'--extractor': it is empty"),
+        (["tiny", "--set", "dataset.images=9"], 2, "--set dataset: only options of metrics and the extractor"),
         (["tiny", "--name", "theirs"], 2, "--name 'theirs' cannot be used: it names the pictures of --images"),
         (["--images", "x", "--against", "shapes", "--name", " "], 2, "--name ' ' is empty"),
         (["tiny", "--against", "shapes"], 2, "--against and --size go with --images"),
