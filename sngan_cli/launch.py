@@ -121,7 +121,7 @@ def train_on(
             f"Run {run.id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
             f"`sngan train --like {run.id}`."
         )
-    chosen = verified_checkpoint(place.store, run, place.runs, which, f"sngan train --resume {run.id}")
+    chosen = verified_checkpoint(place.store, run, place.runs, which)
     total = config.steps or 0
     is_scored = any(score.step == chosen.step for score in place.store.scores(run.id))
     if chosen.step > total or (chosen.step == total and run.status is Status.FINISHED and is_scored):

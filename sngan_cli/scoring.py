@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -34,7 +33,6 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     """
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
-    command = shlex.join(["sngan", "evaluate", run.id])
     wanted = [str(step) for step in steps_of(place.store, run, place.runs)] if which == "all" else [which]
     device = str(resolve_device(request.device))
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
@@ -45,9 +43,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     found = []
     for checkpoint in wanted:
         try:
-            trained = load_generator(
-                place.store, run, place.runs, checkpoint, weights=request.weights, device=device, command=command
-            )
+            trained = load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
         except NotFoundError:
             if which != "all":
                 raise

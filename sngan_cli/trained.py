@@ -70,11 +70,11 @@ def steps_of(store: Store, run: Run, runs: Path) -> list[int]:
     return [found.step for found in _present(store, run, runs)]
 
 
-def verified_checkpoint(store: Store, run: Run, runs: Path, which: str, command: str) -> Chosen:
+def verified_checkpoint(store: Store, run: Run, runs: Path, which: str) -> Chosen:
     """Find checkpoint `which` (`last`, `best` or a step) of a run, and verify every byte of it.
 
-    Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option of
-    `command`, the checkpoint before it.
+    Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option,
+    the checkpoint before it.
     """
     present = _present(store, run, runs)
     wanted = _pick(store, run, present, which)
@@ -83,7 +83,7 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str, command:
     except CheckpointError as error:
         others = [c.step for c in present if c.step != wanted.step and (runs / run.id / c.path).is_dir()]
         earlier = [step for step in others if step < wanted.step] or others
-        remedy = f" Use another: {command} --checkpoint {earlier[-1]}" if earlier else " There is no other."
+        remedy = f" Use another: add --checkpoint {earlier[-1]}." if earlier else " There is no other."
         raise CheckpointError(f"{error}{remedy}") from error
     return Chosen(wanted.step, runs / run.id / wanted.path)
 
@@ -101,14 +101,14 @@ def check_installed(run: Run, components: Iterable[Component], catalog: Catalog)
 
 
 def load_generator(
-    store: Store, run: Run, runs: Path, which: str, *, weights: str | None, device: str, command: str
+    store: Store, run: Run, runs: Path, which: str, *, weights: str | None, device: str
 ) -> TrainedGenerator:
     """Build the generator of a run and load a verified checkpoint into it.
 
     `weights` is `raw`, `averaged`, or None for the one that the run itself is scored with.
     """
     check_installed(run, store.components(run.id), Catalog.installed())
-    chosen = verified_checkpoint(store, run, runs, which, command)
+    chosen = verified_checkpoint(store, run, runs, which)
     progress = checkpoint.read_progress(chosen.folder)
     composition = compose([Layer(f"run {run.id}", run.config)], Catalog.installed())
     config = composition.config

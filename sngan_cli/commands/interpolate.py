@@ -61,7 +61,7 @@ def interpolate(
     animated = output.suffix.lower() in pictures.ANIMATED
     if figure and animated:
         raise UsageError(f"The output {str(output)!r} moves, and --figure stands still: use .png or .jpg.")
-    trained = load_trained("interpolate", run_id, output, checkpoint, weights, device)
+    trained = load_trained(run_id, checkpoint, weights, device)
     ends = trained.class_path(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
     count = rows or figures.rows_of(classes, ends)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,7 +74,7 @@ def sample(
     from sngan_cli.outputs import check_output
 
     check_output(output, pictures.STILL)
-    trained = load_trained("sample", run_id, output, checkpoint, weights, device)
+    trained = load_trained(run_id, checkpoint, weights, device)
     chosen = trained.class_index(class_) if class_ is not None else None
     classes = len(trained.class_names) if trained.class_names else None
     rows_of = classes if chosen is None else None
@@ -92,10 +91,8 @@ def sample(
     typer.echo(str(output))
 
 
-def load_trained(
-    command: str, run_id: str, output: Path, checkpoint: str, weights: str | None, device: str
-) -> TrainedGenerator:
-    """Find the run and build its generator for `command`, which messages repeat."""
+def load_trained(run_id: str, checkpoint: str, weights: str | None, device: str) -> TrainedGenerator:
+    """Find the run and build its generator."""
     from sngan_cli.engine.device import resolve_device, set_precision
     from sngan_cli.trained import load_generator
 
@@ -108,5 +105,4 @@ def load_trained(
             checkpoint,
             weights=weights,
             device=device,
-            command=shlex.join(["sngan", command, run_id, "-o", str(output)]),
         )

@@ -195,9 +195,7 @@ def _section(result: Result, conditions: Sequence[str], store: Store, runs_folde
         heading += [f"{title_of(best.metric)} {best.value:.3f} at step {best.step}{published}, seed {run.seed}.", ""]
     set_precision("fp32", resolve_device("auto"))
     try:
-        trained = load_generator(
-            store, run, runs_folder, "best" if scores else "last", weights=None, device="auto", command="sngan sample"
-        )
+        trained = load_generator(store, run, runs_folder, "best" if scores else "last", weights=None, device="auto")
     except SnganError as error:
         return [*heading, f"There is no figure: {_plain(str(error))}", ""]
     classes = len(trained.class_names) if trained.class_names else None
