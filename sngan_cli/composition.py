@@ -63,8 +63,11 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         tables[role] = {"name": name, **made[role].model_dump(mode="json")}
     metrics = make_metrics(_metrics(layers), catalog)
     entries |= {f"metrics.{name}": catalog.load("metric", name).entry for name in metrics}
+    scalars = merge_scalars(layers)
+    if "scored_by" in scalars:
+        scalars["scored_by"] = list(metrics)
     config = RunConfig.parse(
-        merge_scalars(layers) | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
+        scalars | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
     )
     _check_networks(config, made)
     for name, metric in metrics.items():
@@ -154,11 +157,23 @@ def _meant_for(options: Mapping[str, Any], role: str, name: str, layers: Sequenc
 
 
 def _metrics(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
+    """Options of the metrics by name: a layer's `scored_by` chooses them anew, and its tables add to them."""
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
+        if "scored_by" in layer.values:
+            merged = {name: merged.get(name, {}) for name in _names(layer)}
         tables = layer.values.get("metrics", {})
         if not isinstance(tables, Mapping) or not all(isinstance(options, Mapping) for options in tables.values()):
             raise UsageError(f"{layer.origin}: metrics must be tables, such as --set metrics.is.splits=10.")
         for name, options in tables.items():
             merged.setdefault(name, {}).update(options)
     return merged
+
+
+def _names(layer: Layer) -> list[str]:
+    """The metrics that a layer chooses: a list, or names with commas between."""
+    chosen = layer.values["scored_by"]
+    names = [name.strip() for name in chosen.split(",")] if isinstance(chosen, str) else chosen
+    if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
+        raise UsageError(f"{chosen!r} ({layer.origin}) are no metrics to score by: name some, such as --metric is,fid.")
+    return list(dict.fromkeys(names))

@@ -186,6 +186,8 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(map(text_of, value))
     return str(value)
 
 

@@ -81,6 +81,35 @@ def test_unknown_options_and_metrics_are_refused(key: str) -> None:
         made(parse_set([key]))
 
 
+def scored_by(*layers: Layer) -> list[str]:
+    composition = made(*layers)
+    assert list(composition.metrics) == list(composition.config.metrics)
+    return list(composition.metrics)
+
+
+def test_metrics_that_are_chosen_replace_those_of_weaker_layers() -> None:
+    chosen = parse_set(["scored_by=fid,kid"])
+    assert scored_by(chosen) == ["fid", "kid"]
+    assert scored_by(parse_set(["metrics.recall={}"]), chosen) == ["fid", "kid"]
+    assert scored_by(parse_set(["scored_by=kid", "metrics.fid={}"])) == ["kid", "fid"]
+    assert scored_by(chosen, parse_set(["metrics.recall={}"])) == ["fid", "kid", "recall"]
+    assert scored_by(parse_set(["metrics.kid.subsets=7"]), chosen) == ["fid", "kid"]
+    assert made(parse_set(["metrics.kid.subsets=7"]), chosen).config.metrics["kid"]["subsets"] == 7
+
+
+def test_a_configuration_read_back_is_scored_by_the_same_metrics_in_their_order() -> None:
+    config = made(parse_set(["scored_by=kid,is"])).config
+    assert config.scored_by == ("kid", "is")
+    assert scored_by(Layer("file", config.to_dict())) == ["kid", "is"]
+    assert "scored_by" not in made().config.to_dict()
+
+
+@pytest.mark.parametrize("value", [",", "", "fid,,kid", "3", "[]", "[1]"])
+def test_metrics_to_score_by_are_names(value: str) -> None:
+    with pytest.raises(UsageError, match="are no metrics to score by: name some, such as --metric is,fid"):
+        made(parse_set([f"scored_by={value}"]))
+
+
 def test_metrics_must_be_tables() -> None:
     with pytest.raises(UsageError, match="metrics must be tables"):
         made(parse_set(["metrics=is"]))

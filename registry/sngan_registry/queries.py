@@ -36,7 +36,9 @@ def facts_of(summary: RunSummary) -> Facts:
     """
     run = summary.run
     facts: dict[str, list[Any]] = {
-        key: [value] for key, value in run.config.items() if value is None or isinstance(value, str | int | float)
+        key: list(value) if isinstance(value, list) else [value]
+        for key, value in run.config.items()
+        if not isinstance(value, Mapping)
     }
     for role, components in groupby(summary.components, key=lambda component: component.role):
         facts[role] = []

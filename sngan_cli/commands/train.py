@@ -80,6 +80,14 @@ def train(
         str | None,
         typer.Option(help="Extractor that scores the images (default: the data set's).", rich_help_panel=COMPONENTS),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Metrics of the scores (default: the recipe's); the first one says which checkpoint is the best.",
+            rich_help_panel=COMPONENTS,
+        ),
+    ] = None,
     conditional: Annotated[
         bool | None,
         typer.Option(
@@ -187,7 +195,12 @@ def train(
 
     if follows():
         raise typer.Exit(0 if dry_run else _follow())
-    overrides = [parse_set(set_ or ()), Layer("the command line", _settings(ctx.params)), *_world(devices)]
+    chosen = [] if metric is None else [f"scored_by={metric}"]  # which options of metrics by --set add to
+    overrides = [
+        parse_set([*(set_ or ()), *chosen]),
+        Layer("the command line", _settings(ctx.params)),
+        *_world(devices),
+    ]
     labels = _labels(name, note, tag)
     if resume is not None:
         if config or like or recipe or dry_run:
@@ -206,7 +219,7 @@ def train(
     raise typer.Exit(_train(composition, parent, labels))
 
 
-_NOT_SETTINGS = {"name", "tag", "note", "recipe", "config", "like", "set_", "resume", "checkpoint", "dry_run"}
+_NOT_SETTINGS = {"metric", "name", "tag", "note", "recipe", "config", "like", "set_", "resume", "checkpoint", "dry_run"}
 
 
 def _settings(params: dict[str, Any]) -> dict[str, Any]:

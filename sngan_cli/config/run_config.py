@@ -142,7 +142,9 @@ class RunConfig(BaseModel):
     extractor: Choice
     """Extractor that scores are computed with."""
     metrics: dict[str, dict[str, Any]]
-    """Metrics by name, each with its options."""
+    """Metrics by name, each with its options. The first one decides which checkpoint is the best."""
+    scored_by: tuple[str, ...] | None = None
+    """The metrics, in their order, where they were chosen; else they are those that a recipe or option names."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

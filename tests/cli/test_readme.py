@@ -99,8 +99,9 @@ def test_every_command_runs(
             quick = ScoringProtocol("quick", "for tests", 40, 12, {"is": {"splits": 2}, "kid": {"subset_size": 10}})
             monkeypatch.setattr(protocols, "protocols", lambda few=quick: {"quick": few, "standard": few})
             if "--images" in words:
-                shutil.copytree(tmp_path / "pictures", tmp_path / "my-pictures")
-                words[words.index("cifar10")] = "shapes"
+                shutil.copytree(tmp_path / "pictures", tmp_path / "my-pictures", dirs_exist_ok=True)
+                here = {"cifar10": "shapes", "inception-v3": "shapes-cnn"}
+                words = [here.get(word, word) for word in words]
         done = sngan(*words)
         assert done.code == 0, f"sngan {line}\n{done.err}"
         if words[:2] == ["plugins", "new"]:

@@ -59,6 +59,20 @@ def test_a_run_is_recorded_with_all_that_it_left(sngan: Any, tiny: list[str], tr
     assert '"finished"' in (folder / "run.json").read_text()
 
 
+def test_a_run_is_scored_by_the_metrics_that_are_named(sngan: Any, tiny: list[str]) -> None:
+    chosen = ("--metric", "recall,fid", "--steps", 2)
+    run = sngan("train", *tiny, *chosen).out.strip()  # tiny has an option of is, which adds it
+    shown = sngan("runs", "show", run, "--json").json
+    assert shown["config"]["scored_by"] == ["recall", "fid", "is"]
+    assert {score["metric"] for score in shown["scores"]} == {"recall", "fid", "is"}
+    assert "scored_by recall,fid,is" in " ".join(sngan("runs", "show", run).out.split())
+    assert [found["id"] for found in sngan("runs", "list", "--where", "scored_by=fid", "--json").json] == [run]
+    again = tomllib.loads(sngan("train", "--like", run, "--set", "metrics.coverage={}", "--dry-run").out)
+    assert again["scored_by"] == list(again["metrics"]) == ["recall", "fid", "is", "coverage"]
+    refused = sngan("train", "--resume", run, "--metric", "is")
+    assert (refused.code, "cannot be resumed with another" in refused.err) == (2, True)
+
+
 def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
     done = sngan("train", *tiny, "--steps", 1)
     assert re.fullmatch(r"[0-9a-z]{8,14}\n", done.out)
