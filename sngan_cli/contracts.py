@@ -1,8 +1,9 @@
 """Everything a plugin implements, on one page.
 
 A component is a class registered under one of `GROUPS` in its distribution's entry points. Its fields are its
-options: typed, documented with `Field(description=...)`, validated by pydantic, set by `--set loss.margin=2` or in
-TOML, and recorded with the run. Every component names the major version of this page that it was written for:
+options: typed, documented with `Field(description=...)`, validated by pydantic, defaults included, set by
+`--set loss.margin=2` or in TOML, and recorded with the run. Every component names the major version of this page that
+it was written for:
 
     class Hinge(Loss, contract=1):
         ...
@@ -53,7 +54,9 @@ GROUPS: dict[str, str] = {
 class Component(BaseModel):
     """What all components share: frozen, validated options and the contract version they were written for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
+    )
     contract: ClassVar[int | None] = None
 
     def __init_subclass__(cls, *, contract: int | None = None, **kwargs: Any) -> None:
