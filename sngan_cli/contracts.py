@@ -78,7 +78,7 @@ class Pictures(ABC):
     identity: str
     """Names the content (not the place) of the data set; the key of the cache of decoded pictures."""
     class_names: Sequence[str] | None
-    """One name a class, in label order; None where the pictures are unlabelled."""
+    """One name a class, each another, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0
     """How many pictures may be broken before the data set is refused."""
 

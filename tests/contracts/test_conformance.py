@@ -268,6 +268,15 @@ class Unlabelled(Drawn, contract=1):
         return pictures
 
 
+class Repeating(Drawn, contract=1):
+    """Calls all classes the same."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        pictures = Grey()
+        pictures.class_names = ("grey", "grey")
+        return pictures
+
+
 class Flickering(Drawn, contract=1):
     """Draws other pictures each time."""
 
@@ -511,6 +520,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Forgetful(), "built from its weights alone"),
     (Eager(), "built from its weights alone"),
     (Unlabelled(), "a label of its classes"),
+    (Repeating(), "no two classes"),
     (Flickering(), "from any thread"),
     (Floating(), "from any thread"),
     (Unscored(), "an extractor that is installed"),
