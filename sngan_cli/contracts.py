@@ -77,6 +77,9 @@ class Pictures(ABC):
 
     identity: str
     """Names the content (not the place) of the data set; the key of the cache of decoded pictures."""
+    identity_covers_code: bool = False
+    """True where `identity` becomes another whenever code makes other pictures. Else the source file of this class is
+    part of the key, so that what is edited is decoded again."""
     class_names: Sequence[str] | None
     """One name a class, each another, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0

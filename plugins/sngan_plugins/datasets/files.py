@@ -51,6 +51,8 @@ def is_visible(name: str) -> bool:
 class FilePictures(Pictures):
     """Encoded pictures in files."""
 
+    identity_covers_code = True  # resizing is versioned with sngan's cache
+
     def __init__(
         self,
         dataset: str,
