@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import redirect_stderr
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -19,7 +20,7 @@ from typer.core import TyperGroup
 
 from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given
-from sngan_cli.console import silence
+from sngan_cli.console import Messages, silence
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 
 
@@ -113,6 +114,11 @@ def main() -> NoReturn:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the end
     for number in EXIT_CODES:
         signal.signal(number, stop_at_once)
+    with redirect_stderr(Messages(sys.stderr)):
+        _run()
+
+
+def _run() -> NoReturn:
     try:
         try:
             app()

@@ -125,13 +125,14 @@ class Catalog:
     def make(self, kind: str, name: str, options: Mapping[str, Any], role: str | None = None) -> Component:
         """Build a component from options; raises `UsageError` naming the option that is unknown or has a wrong value.
 
-        `role` is what the component's table is called in the configuration, such as `arch_g`; by default its kind.
+        Raises `ComponentError` where it is the default that is wrong. `role` is what the component's table is called in
+        the configuration, such as `arch_g`; by default its kind.
         """
-        component = self.load(kind, name).component
+        loaded = self.load(kind, name)
         try:
-            return component(**options)
+            return loaded.component(**options)
         except ValidationError as error:
-            raise UsageError(_explain(error, component, role or kind, name)) from error
+            raise _refusal(error, loaded, role or kind, options) from error
 
     def _find(self, kind: str, name: str, others: Iterable[str]) -> Entry:
         found = [entry for entry in self.entries(kind) if entry.name == name]
@@ -184,6 +185,18 @@ def _declared_in_checkout(kind: str) -> Iterable[str]:
     except (OSError, ValueError):  # its owner is just editing it
         return ()
     return tuple(project.get("entry-points", {}).get(GROUPS[kind], {})) if project.get("name") == "sngan" else ()
+
+
+def _refusal(error: ValidationError, loaded: Loaded, role: str, options: Mapping[str, Any]) -> SnganError:
+    """What to raise where pydantic refuses an option: it is the author's own value where none was given."""
+    entry, first = loaded.entry, error.errors()[0]
+    if first["type"] == "missing" or not first["loc"] or first["loc"][0] in options:
+        return UsageError(_explain(error, loaded.component, role, entry.name))
+    return ComponentError(
+        f"{role}.{'.'.join(map(str, first['loc']))} = {refused(error)} It is the default of {entry.name!r} in "
+        f"{entry.distribution} {entry.version}: give another with --set {role}.{first['loc'][0]}=VALUE, and tell its "
+        "author."
+    )
 
 
 def _explain(error: ValidationError, component: type[Component], role: str, name: str) -> str:

@@ -32,19 +32,39 @@ def stdout() -> Console:
 
 @cache
 def stderr() -> Console:
-    """Console of progress and messages; where their reader has left, work goes on without one."""
-    console = _console(sys.stderr)
-    console.on_broken_pipe = _silence_messages  # type: ignore[method-assign]
-    return console
+    """Console of progress and messages."""
+    return _console(sys.stderr)
+
+
+class Messages:
+    """A stream that leads nowhere once it cannot be written, for want of a reader or room: no message ends the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or let it be."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, or let it be."""
+        try:
+            self._stream.flush()
+        except OSError:
+            silence(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def note(message: str) -> None:
     """Tell the user something, on stderr."""
-    try:
-        sys.stderr.write(f"{message}\n")
-        sys.stderr.flush()
-    except BrokenPipeError:
-        _silence_messages()
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
 def warn(message: str) -> None:
@@ -149,12 +169,8 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-def _silence_messages() -> None:
-    silence(sys.stderr)
-
-
 def silence(stream: TextIO) -> None:
-    """Let a stream that nobody reads any more lead nowhere, so that nothing written to it fails."""
+    """Let a stream that cannot be written any more lead nowhere, so that nothing written to it fails."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -1,8 +1,9 @@
 """Everything a plugin implements, on one page.
 
 A component is a class registered under one of `GROUPS` in its distribution's entry points. Its fields are its
-options: typed, documented with `Field(description=...)`, validated by pydantic, set by `--set loss.margin=2` or in
-TOML, and recorded with the run. Every component names the major version of this page that it was written for:
+options: typed, documented with `Field(description=...)`, validated by pydantic, defaults included, set by
+`--set loss.margin=2` or in TOML, and recorded with the run. Every component names the major version of this page that
+it was written for:
 
     class Hinge(Loss, contract=1):
         ...
@@ -53,7 +54,9 @@ GROUPS: dict[str, str] = {
 class Component(BaseModel):
     """What all components share: frozen, validated options and the contract version they were written for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
+    )
     contract: ClassVar[int | None] = None
 
     def __init_subclass__(cls, *, contract: int | None = None, **kwargs: Any) -> None:
@@ -74,8 +77,11 @@ class Pictures(ABC):
 
     identity: str
     """Names the content (not the place) of the data set; the key of the cache of decoded pictures."""
+    identity_covers_code: bool = False
+    """True where `identity` becomes another whenever code makes other pictures. Else the source file of this class is
+    part of the key, so that what is edited is decoded again."""
     class_names: Sequence[str] | None
-    """One name a class, in label order; None where the pictures are unlabelled."""
+    """One name a class, each another, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0
     """How many pictures may be broken before the data set is refused."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import SnganError, UsageError
+from sngan_cli.errors import LostProcessError, SnganError, UsageError
 from sngan_cli.events import Event
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
@@ -158,7 +159,7 @@ def _train(
 ) -> Result:
     composition, config = prepared.composition, prepared.composition.config
     folder = place.runs / run.id
-    with stop, Recorder(place.store, run.id, folder, audience.warn) as recorder:
+    with stop, Recorder(place.store, run.id, folder, audience.warn) as recorder, _telling_the_way_on(run.id, folder):
 
         def observe(event: Event) -> None:
             recorder(event)
@@ -190,6 +191,21 @@ def _train(
         result = training.run()
         recorder.ended(result.status, result.step)
     return result
+
+
+@contextmanager
+def _telling_the_way_on(run_id: str, folder: Path) -> Iterator[None]:
+    """Context of a run that says how to go on with it where one of its processes is lost."""
+    try:
+        yield
+    except LostProcessError as error:
+        saved = checkpoint.steps_in(folder / "checkpoints")
+        way = (
+            f"Go on from step {saved[-1]} with: sngan train --resume {run_id}"
+            if saved
+            else f"No checkpoint was written yet. Begin again with: sngan train --like {run_id}"
+        )
+        raise LostProcessError(f"{error} {way}") from error
 
 
 def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audience: Audience) -> None:

@@ -53,6 +53,12 @@ class Plain(Good, contract=1):
     power: int
 
 
+class Boundless(Good, contract=1):
+    """Has a default that nobody could give."""
+
+    limits: list[float] = [0.0, float("nan")]
+
+
 NUMBER = 3
 '''
 
@@ -150,6 +156,20 @@ def test_an_option_of_the_wrong_type_is_named_with_its_value(module: str) -> Non
     catalog = Catalog([entry("good", f"{module}:Good")])
     with pytest.raises(UsageError, match=r"loss\.margin = 'wide' cannot be used: input should be a valid number"):
         catalog.make("loss", "good", {"margin": "wide"})
+
+
+def test_a_default_that_could_not_be_given_is_its_author_s(module: str) -> None:
+    catalog = Catalog([entry("boundless", f"{module}:Boundless")])
+    with pytest.raises(ComponentError) as refused:
+        catalog.make("loss", "boundless", {})
+    assert str(refused.value) == (
+        "loss.limits.1 = nan cannot be used: input should be a finite number. It is the default of 'boundless' in "
+        "third-party 1.2: give another with --set loss.limits=VALUE, and tell its author."
+    )
+    assert catalog.make("loss", "boundless", {"limits": [0.0, 1.0]}).model_dump() == {
+        "margin": 1.0,
+        "limits": [0.0, 1.0],
+    }
 
 
 def test_a_missing_option_says_how_to_give_it(module: str) -> None:

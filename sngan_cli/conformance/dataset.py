@@ -60,6 +60,13 @@ def labels_with_its_classes(dataset: Dataset, bench: Bench) -> None:
         expect(read is None or 0 <= read[1] < classes, f"picture {index} has the label {read and read[1]} of {classes}")
 
 
+def names_each_class_by_itself(dataset: Dataset, bench: Bench) -> None:
+    """Raise where two classes have one name: `--class` could not tell them apart."""
+    names = _opened(dataset, bench).class_names or ()
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    expect(not twice, f"several classes are called {' or '.join(map(repr, twice))}")
+
+
 def _opened(dataset: Dataset, bench: Bench) -> Pictures:
     root: Path | None = bench.data_dir if dataset.needs_data_dir else None
     if dataset.needs_data_dir and root is None:
@@ -82,4 +89,5 @@ PROMISES = (
     ),
     Promise("pictures of any side are the same from any thread", reads_the_same_from_any_thread),
     Promise("every picture has a name, and a label of its classes", labels_with_its_classes),
+    Promise("no two classes have the same name", names_each_class_by_itself),
 )

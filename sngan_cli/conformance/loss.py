@@ -34,8 +34,11 @@ def pulls_apart(loss: Loss, bench: Bench) -> None:
     Single ones may move either way: least-squares losses pull logits of generated images that are too low up again.
     """
     real, fake = (part.requires_grad_() for part in _logits())
-    on_real, on_fake = (g.sum().item() for g in torch.autograd.grad(loss.discriminator(real, fake), [real, fake]))
-    (for_generator,) = torch.autograd.grad(loss.generator(fake), fake)
+    of_d, of_g = loss.discriminator(real, fake), loss.generator(fake)
+    for of, value in (("D", of_d), ("G", of_g)):
+        expect(value.requires_grad, f"the loss of {of} does not depend on the logits: it has no gradient")
+    on_real, on_fake = (g.sum().item() for g in torch.autograd.grad(of_d, [real, fake]))
+    (for_generator,) = torch.autograd.grad(of_g, fake)
     rise = f"real logits rise by {-on_real:.3g} and generated ones by {-on_fake:.3g} for each unit of the rate"
     expect(on_real < on_fake, f"D's loss does not pull them apart: {rise}")
     expect(for_generator.sum() < 0, f"G's loss does not raise its logits: they fall by {for_generator.sum():.3g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -80,11 +81,11 @@ def prepare(
 ) -> DecodedPictures:
     """Decode every picture to `side` pixels, or find it done: the cache is keyed by content.
 
-    Broken pictures are left out. `progress` is told how many of how many are done; `workers` threads decode, one a core
-    by default. Raises `DataError` where more pictures are broken than the data set allows, where none is left, and
-    where the cache cannot be written.
+    The code of a data set is content, too, unless its identity covers it. Broken pictures are left out. `progress` is
+    told how many of how many are done; `workers` threads decode, one a core by default. Raises `DataError` where more
+    pictures are broken than the data set allows, where none is left, and where the cache cannot be written.
     """
-    key = hashlib.sha256(f"{FORMAT}\0{side}\0{pictures.identity}".encode()).hexdigest()[:24]
+    key = _key(pictures, side)
     folder = cache / key
     found = _read(folder)
     if found is None:
@@ -106,6 +107,21 @@ def prepare(
         raise DataError(f"The decoded pictures in {folder} were damaged while they were written: try again.")
     _check_skipped(pictures, found.skipped)
     return found
+
+
+def _key(pictures: Pictures, side: int) -> str:
+    """What the folder of decoded pictures is called."""
+    told = f"{FORMAT}\0{side}\0{pictures.identity}"
+    if not pictures.identity_covers_code:
+        told += f"\0{_source_sha256(type(pictures))}"
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+def _source_sha256(supplier: type[Pictures]) -> str:
+    """SHA-256 of the file that a class is written in; empty where there is none, as at a prompt."""
+    with suppress(OSError, TypeError):
+        return hashlib.sha256(Path(inspect.getsourcefile(supplier) or "").read_bytes()).hexdigest()
+    return ""
 
 
 def _sweep(cache: Path) -> None:

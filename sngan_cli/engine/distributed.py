@@ -147,7 +147,7 @@ def collective() -> Iterator[None]:
     except RuntimeError as error:
         raise LostProcessError(
             "Another process that trains this run has ended unexpectedly; what it said itself, if anything, stands "
-            "above. Resume the run to go on from its last checkpoint."
+            "above."
         ) from error
 
 

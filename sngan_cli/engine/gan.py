@@ -173,21 +173,22 @@ class Gan:
 def try_networks(composition: Composition, classes: int | None, device: torch.device) -> None:
     """Build both networks and pass an image or two through them and the loss, before there is a run.
 
-    Raises `ComponentError` where that fails, or gives anything but images, logits and scalars of the right shapes.
+    Raises `ComponentError` where that fails, or gives anything but images, logits and scalars of the right shapes, each
+    with a gradient.
     """
     config = composition.config
     assert config.size is not None  # resolved before anything is built
     images = min(2, config.g_batch_size)
     try:
         gan = Gan.build(composition, classes, World(device))
-        with torch.no_grad(), gan.arithmetic():
+        with gan.arithmetic():
             z, y = gan.latents(images)
             fake = gan.generator(z, y)
-            _check_shape(config.arch_g.name, "images", fake, (images, 3, config.size, config.size))
+            _check(config.arch_g.name, "images", fake, (images, 3, config.size, config.size), of="its weights")
             logits = gan.discriminator(fake, y)
-            _check_shape(config.arch_d.name, "logits", logits, (images,))
-            _check_shape(config.loss.name, "a loss of D", gan.loss.discriminator(logits, logits), ())
-            _check_shape(config.loss.name, "a loss of G", gan.loss.generator(logits), ())
+            _check(config.arch_d.name, "logits", logits, (images,), of="its weights")
+            _check(config.loss.name, "a loss of D", gan.loss.discriminator(logits, logits), (), of="the logits")
+            _check(config.loss.name, "a loss of G", gan.loss.generator(logits), (), of="the logits")
     except ComponentError:
         raise
     except Exception as error:  # third parties' components fail in any way
@@ -198,10 +199,15 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
         ) from error
 
 
-def _check_shape(component: str, what: str, found: object, shape: tuple[int, ...]) -> None:
+def _check(component: str, what: str, found: object, shape: tuple[int, ...], *, of: str) -> None:
+    """Raise `ComponentError` where what a component gives has another shape, or does not depend on what it is `of`."""
     if not isinstance(found, Tensor) or tuple(found.shape) != shape:
         given = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise ComponentError(f"{component!r} gives {given} for {what}, not one of shape {shape}: tell its author.")
+    if not found.requires_grad:
+        raise ComponentError(
+            f"What {component!r} gives for {what} does not depend on {of}: it has no gradient. Tell its author."
+        )
 
 
 def load_generator(

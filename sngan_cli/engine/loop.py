@@ -26,7 +26,7 @@ from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, r
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
 from sngan_cli.engine.step import iteration
 from sngan_cli.engine.watch import Watch
-from sngan_cli.errors import SnganError
+from sngan_cli.errors import ComponentError, SnganError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -138,7 +138,7 @@ class Training:
         iterate = self._quickest(total - self.progress.step)
         for step in range(self.progress.step + 1, total + 1):
             self.gan.schedule(self.config, step)
-            with _explained(step):
+            with _explained(step, self.config.loss.name):
                 losses = iterate()
             self.progress = replace(self.progress, step=step, drawn=self.real.drawn)
             self._stopping = self.world.any(self._stop())  # asked once a step, so that no run ends without saving
@@ -271,8 +271,8 @@ class Training:
 
 
 @contextmanager
-def _explained(step: int) -> Iterator[None]:
-    """Context of a step, whose errors of torch's say what to do."""
+def _explained(step: int, loss: str) -> Iterator[None]:
+    """Context of a step with the loss of that name, whose errors of torch's say what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -281,6 +281,11 @@ def _explained(step: int) -> Iterator[None]:
             "--precision bf16."
         ) from error
     except Exception as error:
+        if "does not require grad" in str(error):  # the networks and the loss were tried, but not at these logits
+            raise ComponentError(
+                f"What the loss {loss!r} gives does not depend on the logits at step {step}: it has no gradient. Tell "
+                "its author."
+            ) from error
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise SnganError(f"The networks cannot be compiled ({first_line(error)}): leave --compile on out.") from error

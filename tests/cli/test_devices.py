@@ -31,19 +31,19 @@ def two(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def to_the_follower(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Send a signal to the second process when the first step is done."""
+def to_the_follower(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Send a signal to the second process when the first step is done, or another."""
 
-    def send(number: int) -> None:
+    def send(number: int, step: int = 1) -> None:
         started: list[subprocess.Popen[bytes]] = []
-        popen, asked, ask = subprocess.Popen, itertools.count(), StopSignal.__call__
+        popen, asked, ask = subprocess.Popen, itertools.count(1), StopSignal.__call__
 
         def start(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
             started.append(popen(*arguments, **settings))
             return started[-1]
 
         def stop(self: StopSignal) -> bool:
-            if next(asked) == 0:
+            if next(asked) == step:
                 started[0].send_signal(number)
             return ask(self)
 
@@ -74,7 +74,7 @@ def test_a_run_of_two_processes_is_one_run_and_goes_on_as_such(sngan: Any, two: 
 
 
 def test_a_signal_to_one_process_stops_all_after_the_step(
-    sngan: Any, tiny: list[str], to_the_follower: Callable[[int], None]
+    sngan: Any, tiny: list[str], to_the_follower: Callable[..., None]
 ) -> None:
     to_the_follower(signal.SIGTERM)
     done = sngan("train", *tiny, "--steps", 10000, "--devices", 2)
@@ -86,7 +86,7 @@ def test_a_signal_to_one_process_stops_all_after_the_step(
 
 
 def test_a_process_that_dies_ends_the_run_as_failed(
-    sngan: Any, tiny: list[str], to_the_follower: Callable[[int], None]
+    sngan: Any, tiny: list[str], to_the_follower: Callable[..., None]
 ) -> None:
     to_the_follower(signal.SIGKILL)
     done = sngan("train", *tiny, "--steps", 10000, "--devices", 2)
@@ -95,6 +95,16 @@ def test_a_process_that_dies_ends_the_run_as_failed(
     run = sngan("runs", "show", "@last", "--json").json
     assert run["status"] == "failed"
     assert "Another process" in run["reason"]
+    assert f"No checkpoint was written yet. Begin again with: sngan train --like {run['id']}\n" in done.err
+
+
+def test_where_a_process_has_died_it_is_said_how_to_go_on(
+    sngan: Any, tiny: list[str], to_the_follower: Callable[..., None]
+) -> None:
+    to_the_follower(signal.SIGKILL, step=3)
+    done = sngan("train", *tiny, "--steps", 10000, "--devices", 2, "--checkpoint-every", 1)
+    assert done.code == 1
+    assert re.search(rf"Go on from step [23] with: sngan train --resume {done.out.strip()}\n", done.err), done.err
 
 
 def test_a_second_signal_to_all_ends_them_at_once(tiny: list[str]) -> None:

@@ -16,6 +16,9 @@ import pytest
 from sngan_cli import paths
 from sngan_registry import Status, Store
 
+FULL = Path("/dev/full")
+"""A file that has no room."""
+
 
 def test_a_failure_nobody_foresaw_is_one_line_and_a_traceback_on_request(
     sngan: Any, monkeypatch: pytest.MonkeyPatch
@@ -80,6 +83,32 @@ def test_training_goes_on_when_the_reader_of_its_messages_leaves(home: Path, tin
     assert done.returncode == 0
     with Store.open(home / "registry.db") as store:
         assert store.get(done.stdout.strip()).status is Status.FINISHED
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_training_goes_on_where_there_is_no_room_for_its_messages(home: Path, tiny: list[str]) -> None:
+    command = [sys.executable, "-m", "sngan_cli", "train", *tiny, "--steps", "4"]
+    with FULL.open("w") as full:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert done.returncode == 0
+    with Store.open(home / "registry.db") as store:
+        assert store.get(done.stdout.strip()).status is Status.FINISHED
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(("arguments", "code"), [(["runs", "show", "nothing"], 3), (["runs", "list", "--nonsense"], 2)])
+def test_an_error_that_cannot_be_said_keeps_its_exit_code(home: Path, arguments: list[str], code: int) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "sngan_cli", *arguments], stderr=full, check=False)
+    assert done.returncode == code
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_a_result_that_cannot_be_written_is_an_error(home: Path) -> None:
+    command = [sys.executable, "-m", "sngan_cli", "plugins", "list"]
+    with FULL.open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
 @pytest.mark.parametrize(("closed", "out"), [(">&-", ""), ("2>&-", "metric")])

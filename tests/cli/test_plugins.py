@@ -43,6 +43,14 @@ class Raising(Vector, contract=1):
         raise ZeroDivisionError("oops")
 
 
+class Constant(Loss, contract=1):
+    def discriminator(self, real_logits, fake_logits):
+        return fake_logits.mean() - real_logits.mean()
+
+    def generator(self, fake_logits):
+        return torch.zeros(())
+
+
 class Flat(Architecture, contract=1):
     discriminator_sides = (8,)
 
@@ -78,6 +86,7 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
         "[sngan.losses]\nvector = misbehaving_plugin:Vector\nraising = misbehaving_plugin:Raising\n"
+        "constant = misbehaving_plugin:Constant\n"
         "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
         "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\n"
     )
@@ -94,6 +103,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     [
         (["--loss", "vector"], "'vector' gives a tensor of shape (2,) for a loss of D, not one of shape (): tell its"),
         (["--loss", "raising"], "cannot be used at 8 px with these options and batches of 4 and 4: ZeroDivisionError"),
+        (["--loss", "constant"],
+         "error: What 'constant' gives for a loss of G does not depend on the logits: it has no gradient. Tell its"),
         (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05"],
          "'flat' gives a tensor of shape (2, 1) for logits, not one of shape (2,): tell its author"),
         (["--extractor", "bare"], "'bare' gives NoneType of shapes [None, None], not Features of two images"),

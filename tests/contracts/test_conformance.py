@@ -82,6 +82,13 @@ class Reversed(Sound, contract=1):
         return fake_logits.mean()
 
 
+class Detached(Sound, contract=1):
+    """Leaves G without a gradient."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits.mean().detach()
+
+
 class Penalising(Sound, contract=1):
     """Penalises each image."""
 
@@ -258,6 +265,15 @@ class Unlabelled(Drawn, contract=1):
     def open(self, root: Path | None, download_to: Path) -> Pictures:
         pictures = Grey()
         pictures.class_names = ("one",)
+        return pictures
+
+
+class Repeating(Drawn, contract=1):
+    """Calls all classes the same."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        pictures = Grey()
+        pictures.class_names = ("grey", "grey")
         return pictures
 
 
@@ -493,6 +509,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Infinite(), "losses are finite scalars"),
     (Summed(), "means over the batch"),
     (Reversed(), "taken for real"),
+    (Detached(), "taken for real"),
     (Penalising(), "a penalty"),
     (OfBatches(), "in any batches"),
     (Nothing(), "in any batches"),
@@ -503,6 +520,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Forgetful(), "built from its weights alone"),
     (Eager(), "built from its weights alone"),
     (Unlabelled(), "a label of its classes"),
+    (Repeating(), "no two classes"),
     (Flickering(), "from any thread"),
     (Floating(), "from any thread"),
     (Unscored(), "an extractor that is installed"),
@@ -583,6 +601,13 @@ def test_one_that_ends_the_program_is_broken_and_what_it_prints_is_no_result(
     said = capsys.readouterr()
     assert said.out == ""
     assert "bye" in said.err
+
+
+def test_a_loss_without_a_gradient_is_said_to_have_none(tmp_path: Path) -> None:
+    assert broken(Detached(), tmp_path) == [
+        "D is moved to tell images apart, and G to be taken for real: the loss of G does not depend on the logits: it "
+        "has no gradient"
+    ]
 
 
 def test_where_it_is_broken_is_said(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import hashlib
 import io
 import json
 import os
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -54,8 +56,48 @@ def numbers(decoded: DecodedPictures) -> list[int]:
     return [int(image[0, 0, 0]) for image in decoded.images]
 
 
+DRAWN = """
+import numpy as np
+from sngan_cli.contracts import Pictures
+
+
+class Drawn(Pictures):
+    identity, class_names, identity_covers_code = "drawn", None, {covered}
+
+    def __len__(self):
+        return 2
+
+    def name(self, index):
+        return str(index)
+
+    def read(self, index, side):
+        return np.full((side, side, 3), {grey}, np.uint8), 0
+"""
+
+
 def leftovers(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.iterdir() if path.name.startswith("."))
+
+
+@pytest.mark.parametrize(("covered", "second"), [(False, [2, 2]), (True, [1, 1])])
+def test_pictures_of_edited_code_are_decoded_again_unless_their_identity_covers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, covered: bool, second: list[int]
+) -> None:
+    source, found = tmp_path / "drawn_for_the_cache.py", []
+    for grey in (1, 2, 1):
+        source.write_text(DRAWN.format(covered=covered, grey=grey))
+        plugin = ModuleType(source.stem)
+        plugin.__file__ = str(source)
+        monkeypatch.setitem(sys.modules, source.stem, plugin)
+        exec(source.read_text(), vars(plugin))
+        found.append(numbers(prepare(plugin.Drawn(), 4, tmp_path / "cache")))
+    assert found == [[1, 1], second, [1, 1]]
+    assert len(list((tmp_path / "cache").iterdir())) == (1 if covered else 2)
+
+
+def test_code_that_is_in_no_file_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Numbered, "__module__", "__main_of_a_prompt__")
+    assert prepare(Numbered(2), 1, tmp_path).path == prepare(Numbered(2), 1, tmp_path).path
 
 
 def test_pictures_are_decoded_in_order(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from PIL import Image
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import DivergedError
+from sngan_cli.errors import ComponentError, DivergedError
 from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
+from sngan_plugins.losses.hinge import Hinge
 
 
 def test_the_last_the_best_and_every_kth_checkpoint_are_kept(
@@ -108,6 +110,16 @@ def test_nan_ends_the_run_and_is_never_saved(tiny: Any, data: Any, tmp_path: Pat
 def test_an_infinite_loss_is_noticed_when_it_is_read(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
     training = Training(tiny(log_every=3, lr=1e30), data, tmp_path, listener)
     with pytest.raises(DivergedError, match=r"Training diverged: .* by step [13] .*Try a smaller --lr-d and --lr-g"):
+        training.run()
+
+
+def test_a_loss_that_comes_to_have_no_gradient_is_named(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(tiny(), data, tmp_path, listener)
+    of_g, asked = Hinge.generator, count(1)
+    monkeypatch.setattr(Hinge, "generator", lambda self, fake: of_g(self, fake.detach() if next(asked) == 3 else fake))
+    with pytest.raises(ComponentError, match=r"the loss 'hinge' gives does not depend on the logits at step 3: it has"):
         training.run()
 
 

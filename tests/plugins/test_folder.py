@@ -339,6 +339,17 @@ def test_a_picture_that_pillow_only_warns_of_is_too_large(tmp_path: Path) -> Non
         opened(write(tmp_path / "f", {"a.png": LARGE})).read(0, 4)
 
 
+def test_a_class_folder_that_is_a_dead_link_is_a_broken_picture(tmp_path: Path) -> None:
+    root = write(tmp_path / "f", {"wrap/dog/a.png": plain(), "wrap/eel/a.png": plain(), "read.me": b"x"})
+    (root / "wrap" / "cat").symlink_to(tmp_path / "absent", target_is_directory=True)
+    (root / ".hidden").symlink_to(tmp_path / "absent")
+    pictures = opened(root)
+    assert pictures.class_names == ("dog", "eel")
+    assert [pictures.name(i) for i in range(len(pictures))] == ["wrap/dog/a.png", "wrap/eel/a.png", "wrap/cat"]
+    with pytest.raises(UnreadablePictureError, match=r"it is a link to /.*/absent, which is not there"):
+        pictures.read(2, 4)
+
+
 def test_a_dead_link_is_a_broken_picture(tmp_path: Path) -> None:
     root = write(tmp_path / "f", {"a.png": plain()})
     (root / "b.png").symlink_to(tmp_path / "absent.png")

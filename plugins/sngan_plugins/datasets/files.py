@@ -51,6 +51,8 @@ def is_visible(name: str) -> bool:
 class FilePictures(Pictures):
     """Encoded pictures in files."""
 
+    identity_covers_code = True  # resizing is versioned with sngan's cache
+
     def __init__(
         self,
         dataset: str,
@@ -101,6 +103,10 @@ class Files(ABC):
     def content(self, name: str) -> bytes:
         """Bytes of a file; raises `UnreadablePictureError`."""
 
+    def is_lost(self, name: str) -> bool:
+        """Whether it is a link to what cannot be found: a picture, or a folder of some."""
+        return False
+
     @abstractmethod
     def fingerprint(self, names: Sequence[str]) -> str:
         """SHA-256 of what identifies the content of the files."""
@@ -138,6 +144,14 @@ class _InFolder(Files):
             if isinstance(error, FileNotFoundError) and path.is_symlink():
                 raise UnreadablePictureError(f"it is a link to {path.readlink()}, which is not there") from error
             raise UnreadablePictureError(error.strerror or str(error)) from error
+
+    def is_lost(self, name: str) -> bool:
+        path = self.place / name
+        try:
+            path.stat()
+        except OSError:
+            return path.is_symlink()
+        return False
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Of names and contents. They are read once: the result is noted under what tells a change to the files."""

@@ -34,7 +34,8 @@ class Folder(Dataset, contract=1):
 def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
     """Take the sub-folders for the classes, each with all that lies below it.
 
-    A folder that wraps everything else is looked through, so that an archive of a folder is read as the folder is.
+    A folder that wraps everything else is looked through, so that an archive of a folder is read as the folder is. A
+    dead link of any name may have been a class: it is one picture more, which cannot be read.
     """
     names = sorted(name for name in files.names() if is_visible(name))
     paths = [name for name in names if name.lower().endswith(SUFFIXES)]
@@ -52,12 +53,13 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
             f"The folder {wrapper}{empty[0]}/ in {files.place} holds no pictures, but every sub-folder is a class: "
             "put pictures there, or remove it."
         )
+    lost = [name for name in names if not name.lower().endswith(SUFFIXES) and files.is_lost(name)]
     labels = {name: label for label, name in enumerate(folders)}
     return FilePictures(
         "folder",
         files,
-        paths,
-        [labels.get(owner, 0) for owner in owners],
+        [*paths, *lost],
+        [labels.get(owner, 0) for owner in owners] + [0] * len(lost),
         class_names=folders or None,
         max_unreadable=max_unreadable,
     )

@@ -89,6 +89,8 @@ def download(title: str, url: str, target: Path, md5: str | None) -> None:
 class ArrayPictures(Pictures):
     """Pictures that are decoded already: uint8 arrays (N, H, W, 3) laid end to end, and labels."""
 
+    identity_covers_code = True  # resizing is versioned with sngan's cache
+
     def __init__(
         self, identity: str, parts: Sequence[np.ndarray], labels: np.ndarray, class_names: Sequence[str] | None
     ):
