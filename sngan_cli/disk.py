@@ -1,14 +1,23 @@
-"""What makes files last, and what tells that they have."""
+"""What makes files last, what tells that they have, and what moves them."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sngan_cli.errors import SnganError
+
 _PART = 2**22
 """Bytes that are read at once."""
+
+_WAY_OUT = {
+    errno.ENOTEMPTY: "move {target} out of the way first",
+    errno.EXDEV: "they are on two disks: make {folder} a link to a folder on the disk of {source}",
+    errno.ENOSPC: "make room on the disk",
+}
 
 
 def flush(path: Path) -> None:
@@ -18,6 +27,17 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def move(source: Path, target: Path) -> Path:
+    """Move a folder in one step, and say where it is then; raises `SnganError` where it cannot be moved, and stays."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return source.rename(target)
+    except OSError as error:
+        way_out = _WAY_OUT.get(error.errno or 0, "check that you may write both folders")
+        remedy = way_out.format(source=source, target=target, folder=target.parent)
+        raise SnganError(f"The folder {source} cannot be moved to {target}: {error.strerror}; {remedy}.") from error
 
 
 def fault_of(

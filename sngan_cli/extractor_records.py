@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -89,6 +90,28 @@ def verified(standing: Standing, digest: Callable[[Path], str] = sha256_of) -> S
     path, wanted = Path(standing.values["path"]) / WEIGHTS, standing.values["weights_sha256"]
     found = digest(path)
     return standing if found == wanted else _changed(standing, f"{path} has the SHA-256 {found}, not {wanted}")
+
+
+def restored(store: Store, name: str) -> None:
+    """Record that an extractor that was removed lies here again, if the registry knew it.
+
+    One whose manifest cannot be read stays as it was recorded: `survey` tells what is wrong.
+    """
+    with suppress(ComponentError):
+        manifest = trained_extractors.read(name)
+        same = (name, manifest.weights_sha256)
+        if any((each.name, each.weights_sha256) == same and each.removed for each in store.extractors.all()):
+            record(store, manifest)
+
+
+def runs_by(store: Store, weights_sha256: Collection[str]) -> list[str]:
+    """Ids of the runs that are scored by extractors of such weights, newest first."""
+    scored = {score.run_id for score in store.run_scores() if score.evidence.get("weights_sha256") in weights_sha256}
+    return [
+        summary.run.id
+        for summary in store.summaries()
+        if summary.run.id in scored or (summary.run.config.get("extractor") or {}).get("sha256") in weights_sha256
+    ]
 
 
 def going_with(name: str, records: Iterable[ExtractorRecord]) -> list[ExtractorRecord]:

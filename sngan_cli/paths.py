@@ -39,6 +39,12 @@ def registry_name() -> str:
     return label(registry_url(registry_place()))
 
 
+def nothing_in(store: Store, what: str) -> str:
+    """Say, as the beginning of a sentence, that a registry holds none of `what` (a plural), or is not even there."""
+    lacking = "is no registry" if store.revision is None else f"are no {what} in"
+    return f"There {lacking} {registry_name()} yet"
+
+
 def runs_folder() -> Path:
     """Checkpoints and pictures, one folder a run."""
     return home() / "runs"

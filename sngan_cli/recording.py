@@ -31,16 +31,18 @@ from sngan_cli.events import (
     Scoring,
     Stepped,
 )
-from sngan_cli.run_folder import describe_folder
+from sngan_cli.run_folder import RECORD, SCALARS, describe_apart, describe_folder
 from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import (
     Artifact,
     Checkpoint,
     Component,
     Environment,
+    MovedError,
     PictureScore,
     RegistryError,
     RunNotFoundError,
+    RunRemovedError,
     RunTakenError,
     Scalar,
     Score,
@@ -62,17 +64,19 @@ class Recorder:
     """An observer that records one run, and the context in which it runs.
 
     Entering starts the heartbeat; leaving closes the run: as `failed` or `interrupted`, with the reason, where an
-    exception passes, else as what `ended` was told. While the registry cannot be written, records wait.
+    exception passes, else as what `ended` was told. While the registry cannot be written, records wait, and the run's
+    folder alone is brought up to date.
     """
 
     def __init__(self, store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
         self._store, self._run_id, self._folder, self._warn = store, run_id, folder, warn
         self._step = 0
         self._scalars: list[Scalar] = []
-        self._pending: list[Callable[[], object]] = []
+        self._pending: list[Callable[[Store], object]] = []
+        self._untold: list[Callable[[Store], object]] = []  # what the folder does not tell yet
         self._flushed = time.monotonic()
         self._warned = False
-        self.taken: RunTakenError | RunNotFoundError | None = None
+        self.taken: RunTakenError | RunRemovedError | None = None
         """Set once another process has taken the run over or removed it: training it is to stop."""
         self._status: Status = Status.FINISHED
         self._over = threading.Event()
@@ -87,12 +91,12 @@ class Recorder:
                 if losses and time.monotonic() - self._flushed > FLUSH:
                     self.flush()
             case Scored():
-                self._write(lambda: self._store.add_score(self._run_id, score_of(event)))
+                self._write(lambda store: store.add_score(self._run_id, score_of(event)))
             case CheckpointWritten(step, folder, size, sha256):
                 record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
-                self._write(lambda: self._store.add_checkpoint(self._run_id, record))
+                self._write(lambda store: store.add_checkpoint(self._run_id, record))
             case CheckpointRemoved(step):
-                self._write(lambda: self._store.drop_checkpoint(self._run_id, step))
+                self._write(lambda store: store.drop_checkpoint(self._run_id, step))
             case SamplesDrawn(step, path):
                 self.add_artifact("samples", path, step)
                 self.describe()  # the sheet is the last that is made of a checkpoint
@@ -103,19 +107,26 @@ class Recorder:
 
     def tell(self, kind: str, message: str, step: int | None = None) -> None:
         """Record something worth telling that happened to the run."""
-        self._write(lambda: self._store.add_event(self._run_id, RunEvent(kind=kind, message=message, step=step)))
+        self._write(lambda store: store.add_event(self._run_id, RunEvent(kind=kind, message=message, step=step)))
 
     def add_artifact(self, kind: str, path: Path, step: int | None = None) -> None:
         """Record a file that the run left in its folder."""
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         artifact = Artifact(kind=kind, path=self._relative(path), size=len(content), sha256=digest, step=step)
-        self._write(lambda: self._store.add_artifact(self._run_id, artifact))
+        self._write(lambda store: store.add_artifact(self._run_id, artifact))
 
     def describe(self) -> None:
-        """Leave the run's record in its folder, unless some of it waits still."""
-        if not self._pending and self.taken is None:
-            describe_folder(self._store, self._run_id, self._folder, self._warn)
+        """Leave the run's record in its folder, with what waits still."""
+        if self.taken is not None:
+            return
+        try:
+            if self._pending or not self._is_described():
+                self._describe_apart()
+        except (ValueError, RegistryError) as error:
+            self._warn(f"{self._folder / RECORD} cannot be brought up to date: {str(error).rstrip('.')}.")
+        else:
+            self._untold.clear()
 
     def ended(self, status: str, step: int) -> None:
         """Say how training ended, before the context is left."""
@@ -125,15 +136,19 @@ class Recorder:
         """Write what waits."""
         if self._scalars:
             scalars, self._scalars = self._scalars, []
-            self._pending.append(lambda: self._store.add_scalars(self._run_id, scalars))
+            self._keep(lambda store: store.add_scalars(self._run_id, scalars))
         self._flushed = time.monotonic()
         try:
             self._drain()
-        except (RunTakenError, RunNotFoundError) as error:
+        except (RunTakenError, RunRemovedError) as error:
             self.taken = error
         except RegistryError as error:
             if not self._warned:
-                self._warn(f"The registry cannot be written ({error}); training goes on and its records wait.")
+                why = str(error).rstrip(".")
+                self._warn(
+                    f"The registry cannot be written ({why}); training goes on, its records wait, and {self._folder} "
+                    "tells them."
+                )
             self._warned = True
 
     def __enter__(self) -> Self:
@@ -148,44 +163,75 @@ class Recorder:
             status = Status.INTERRUPTED if isinstance(error, StopAtOnceError) else Status.FAILED
             reason = str(error) or type(error).__name__
         try:
-            self._finish()
+            self.flush()
         finally:
-            if self.taken is None:
-                self._store.close(self._run_id, status, step=self._step, reason=reason)
+            self._write(lambda store: store.close(self._run_id, status, step=self._step, reason=reason))
+        self._wait()
         self.describe()
+        self._check_that_all_is_told()
 
-    def _finish(self) -> None:
-        """Write all that waits; a registry that is away is waited for."""
-        self.flush()
+    def _wait(self) -> None:
+        """Wait for a registry that is away, and write all that waits."""
         for _ in range(PATIENCE):
             if not self._pending or self.taken is not None:
                 break
             time.sleep(RETRY)
             self.flush()
+
+    def _check_that_all_is_told(self) -> None:
+        """Raise what keeps the registry from knowing all of the run, and say where it is told."""
         if self.taken is not None:
             raise self.taken
         try:
             self._drain()
+        except (MovedError, RunNotFoundError) as error:
+            raise RegistryError(
+                f"{error} All of run {self._run_id} is in {self._folder}: `sngan registry rebuild` takes it in."
+            ) from error
         except RegistryError as error:
             raise RegistryError(
-                f"{error} What was recorded last of run {self._run_id} is lost, but its checkpoints are in "
-                f"{self._folder}: once the registry is back, `sngan train --resume {self._run_id}` finds them."
+                f"{error} What was recorded last of run {self._run_id} is in {RECORD} and {SCALARS} of {self._folder} "
+                f"alone; once the registry is back, `sngan train --resume {self._run_id}` finds its checkpoints."
             ) from error
 
-    def _write(self, action: Callable[[], object]) -> None:
-        self._pending.append(action)
+    def _keep(self, record: Callable[[Store], object]) -> None:
+        self._pending.append(record)
+        self._untold.append(record)
+
+    def _write(self, record: Callable[[Store], object]) -> None:
+        self._keep(record)
         self.flush()
 
     def _drain(self) -> None:
+        """Write what waits; what can never be written is raised once, and waits no more."""
         while self._pending:
-            self._pending[0]()
-            self._pending.pop(0)
+            record = self._pending.pop(0)
+            try:
+                record(self._store)
+            except (RegistryError, StopAtOnceError):
+                self._pending.insert(0, record)
+                raise
+            except Exception:
+                self._untold.remove(record)
+                raise
+
+    def _is_described(self) -> bool:
+        """Describe the folder as the registry has the run; False where that cannot be read."""
+        try:
+            describe_folder(self._store, self._run_id, self._folder, self._warn)
+        except RegistryError:
+            return False
+        return True
+
+    def _describe_apart(self) -> None:
+        alive = [] if self._over.is_set() else [lambda store: store.heartbeat(self._run_id, self._step)]
+        describe_apart([*alive, *self._untold], self._run_id, self._folder, self._warn)
 
     def _beat(self) -> None:
         while not self._over.wait(HEARTBEAT):
             try:
                 self._store.heartbeat(self._run_id, self._step)
-            except (RunTakenError, RunNotFoundError) as error:
+            except (RunTakenError, RunRemovedError) as error:
                 self.taken = error
                 return
             except RegistryError:

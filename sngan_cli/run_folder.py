@@ -45,7 +45,28 @@ def folders_in(runs: Path) -> list[Path]:
 
 def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
     """Leave a run's record in its own folder, so that the folder alone tells what it holds."""
-    record = {
+    _leave(folder, _record(store, run_id), store.scalars(run_id), warn)
+
+
+def describe_apart(
+    records: Iterable[Callable[[Store], object]], run_id: str, folder: Path, warn: Callable[[str], None]
+) -> None:
+    """Bring a run's record in its folder up to date with what its registry, which is away, is still to be told.
+
+    Raises `ValueError` where there is no record or it is damaged.
+    """
+    described = read(folder)
+    with Store.open("sqlite://") as apart:
+        apart.restore(described.values, described.scalars)
+        for record in records:
+            record(apart)
+        values = _record(apart, run_id)
+        values["run"]["parent"] = described.values["run"].get("parent")  # which is not there
+        _leave(folder, values, apart.scalars(run_id), warn)
+
+
+def _record(store: Store, run_id: str) -> dict[str, Any]:
+    return {
         "run": asdict(store.run(run_id)),
         "components": [asdict(c) for c in store.components(run_id)],
         "scores": [_score(s) for s in store.scores(run_id)],
@@ -53,7 +74,10 @@ def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str
         "artifacts": [asdict(a) for a in store.artifacts(run_id)],
         "events": [asdict(e) for e in store.events(run_id)],
     }
-    _write(folder / SCALARS, _to_csv(store.scalars(run_id)), warn)
+
+
+def _leave(folder: Path, record: Mapping[str, Any], scalars: Iterable[Scalar], warn: Callable[[str], None]) -> None:
+    _write(folder / SCALARS, _to_csv(scalars), warn)
     _write(folder / RECORD, json.dumps(without_nan(record), indent=1, default=str), warn)
 
 

@@ -9,10 +9,10 @@ whose folder is in one of the two places, and the same command, given again, end
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sngan_cli.disk import move
 from sngan_cli.errors import SnganError
 from sngan_cli.home import trash_folder
 from sngan_cli.paths import runs_folder
@@ -63,7 +63,8 @@ def remove(store: Store, run_id: str) -> Path | None:
     store.trash.put(run_id)
     try:
         with store.trash.held(run_id):
-            return _move(runs_folder() / run_id, trashed_runs_folder() / run_id)
+            folder = runs_folder() / run_id
+            return move(folder, trashed_runs_folder() / run_id) if folder.exists() else None
     except SnganError:
         with store.trash.restoring(run_id):
             pass
@@ -75,27 +76,8 @@ def restore(store: Store, run_id: str) -> Path | None:
 
     Raises `SnganError` where its folder cannot be moved: it stays in the trash then.
     """
-    target = runs_folder() / run_id
+    folder, target = trashed_runs_folder() / run_id, runs_folder() / run_id
     with store.trash.restoring(run_id):
-        _move(trashed_runs_folder() / run_id, target)
+        if folder.exists():
+            move(folder, target)
     return target if target.exists() else None
-
-
-_WAY_OUT = {
-    errno.ENOTEMPTY: "move {target} out of the way first",
-    errno.EXDEV: "they are on two disks: make {folder} a link to a folder on the disk of {source}",
-    errno.ENOSPC: "make room on the disk",
-}
-
-
-def _move(source: Path, target: Path) -> Path | None:
-    """Move a folder in one step; None where there is nothing to move."""
-    if not source.exists():
-        return None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return source.rename(target)
-    except OSError as error:
-        way_out = _WAY_OUT.get(error.errno or 0, "check that you may write both folders")
-        remedy = way_out.format(source=source, target=target, folder=target.parent)
-        raise SnganError(f"The folder {source} cannot be moved to {target}: {error.strerror}; {remedy}.") from error

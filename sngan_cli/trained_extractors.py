@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sngan_cli.catalog import Catalog
-from sngan_cli.disk import flush
+from sngan_cli.disk import flush, move
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError, no_such
 from sngan_cli.home import extractors_folder, trash_folder
 from sngan_cli.stopping import StopSignal
@@ -205,10 +205,24 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
 
 def discard(name: str) -> Path:
     """Move an extractor to the trash; returns where it lies there."""
-    trash = trash_folder()
-    trash.mkdir(parents=True, exist_ok=True)
-    target = trash / f"extractor-{name}-{datetime.now(UTC):{_TIME_IN_TRASH}}"
-    return folder_of(name).rename(target)
+    return move(folder_of(name), trash_folder() / f"extractor-{name}-{datetime.now(UTC):{_TIME_IN_TRASH}}")
+
+
+def restore(name: str) -> tuple[Path, list[Path]]:
+    """Get the extractor of that name back that was discarded last; returns its folder, and others that stay discarded.
+
+    Raises `UsageError` where one of that name is there, and `NotFoundError` where none is in the trash.
+    """
+    if (target := folder_of(name)).exists():
+        raise UsageError(
+            f"There is an extractor {name!r} already, in {target}: remove it with `sngan extractors rm "
+            f"{shlex.quote(name)}`, or rename that folder, first."
+        )
+    known = list(discarded())
+    of_name = [path for called, path, _ in sorted(known, key=lambda each: each[2]) if called == name]
+    if not of_name:
+        raise NotFoundError(no_such("extractor in the trash", name, [called for called, _, _ in known]))
+    return move(of_name[-1], target), of_name[:-1]
 
 
 def discarded() -> Iterator[tuple[str, Path, datetime]]:

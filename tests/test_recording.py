@@ -13,7 +13,7 @@ import pytest
 from sngan_cli import recording
 from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Stepped
 from sngan_cli.recording import Recorder
-from sngan_cli.run_folder import describe_folder
+from sngan_cli.run_folder import describe_folder, read
 from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import Environment, NewRun, RegistryError, RunRemovedError, RunTakenError, Status, Store
 
@@ -194,6 +194,120 @@ def test_records_wait_while_the_registry_is_away(
     assert [s.step for s in store.scores(run_id)] == [1, 2, 3]
     assert len(warned) == 1
     assert "the registry is locked" in warned[0]
+
+
+def move_away(path: Path) -> None:
+    path.rename(path.with_name("moved.db"))
+
+
+def replace_by_another(path: Path) -> None:
+    move_away(path)
+    with Store.open(path):
+        pass
+
+
+def copy_another_over_it(path: Path) -> None:
+    other = path.with_name("other.db")
+    with Store.open(other):
+        pass
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [
+        (Path.unlink, "registry.db was moved or deleted while it was in use: put it back where it was."),
+        (move_away, "registry.db was moved or deleted while it was in use: put it back where it was."),
+        (replace_by_another, "registry.db was replaced by another file while it was in use: put it back where it was."),
+        (copy_another_over_it, "`sngan runs list` shows them all."),
+    ],
+)
+def test_a_registry_that_is_lost_meanwhile_is_told_of_and_the_folder_tells_the_run(
+    store: Store, run_id: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lose: Any, said: str
+) -> None:
+    monkeypatch.setattr(recording, "PATIENCE", 0)
+    sheet, registry, warned = folder / "sheet.png", tmp_path / "registry.db", list[str]()
+    sheet.write_bytes(b"picture")
+    recorder = Recorder(store, run_id, folder, warned.append)
+
+    def train() -> None:
+        with recorder:
+            recorder.describe()
+            recorder(Stepped(1, {"loss_d": 1.5}))
+            recorder(scored(1))
+            lose(registry)
+            recorder(Stepped(2, {"loss_d": 0.5}))
+            recorder(CheckpointWritten(2, folder / "checkpoints" / "step-00000002", 123, "a" * 64))
+            recorder(Noticed(2, "pinned", "so it is"))
+            recorder(SamplesDrawn(2, sheet))
+            described = json.loads((folder / "run.json").read_text())
+            assert (described["run"]["status"], described["run"]["step"]) == ("running", 2)
+            recorder(scored(3))
+            assert recorder.taken is None
+            recorder.ended("finished", 3)
+
+    with pytest.raises(RegistryError) as raised:
+        train()
+    assert len(warned) == 1
+    assert said.removesuffix(".") in warned[0]
+    assert warned[0].endswith(f"training goes on, its records wait, and {folder} tells them.")
+    assert said in str(raised.value)
+    assert str(raised.value).endswith(f"All of run {run_id} is in {folder}: `sngan registry rebuild` takes it in.")
+    described = read(folder)
+    assert (described.values["run"]["status"], described.values["run"]["step"]) == ("finished", 3)
+    assert [score["step"] for score in described.values["scores"]] == [1, 3]
+    assert [each["step"] for each in described.values["checkpoints"]] == [2]
+    assert [each["message"] for each in described.values["events"]] == ["so it is"]
+    assert [(each.step, each.value) for each in described.scalars] == [(1, 1.5), (2, 0.5)]
+    assert registry.exists() == (lose not in (Path.unlink, move_away))
+
+
+def test_a_registry_that_is_put_back_learns_all(store: Store, run_id: str, folder: Path, tmp_path: Path) -> None:
+    registry, warned = tmp_path / "registry.db", list[str]()
+    with Recorder(store, run_id, folder, warned.append) as recorder:
+        recorder.describe()
+        move_away(registry)
+        recorder(scored(1))
+        recorder(Noticed(1, "a", "away"))
+        recorder.describe()
+        assert [each["message"] for each in read(folder).values["events"]] == ["away"]
+        (tmp_path / "moved.db").rename(registry)
+        recorder(scored(2))
+        recorder.ended("finished", 2)
+    assert len(warned) == 1
+    assert [score.step for score in store.scores(run_id)] == [1, 2]
+    assert [event.message for event in store.events(run_id)] == ["away"]
+    assert store.run(run_id).status is Status.FINISHED
+    assert [each["message"] for each in read(folder).values["events"]] == ["away"]
+
+
+def test_a_folder_keeps_the_parent_of_its_run_while_the_registry_is_away(
+    store: Store, run_id: str, folder: Path, tmp_path: Path
+) -> None:
+    new = NewRun(config={}, components=(), environment=ENVIRONMENT, seed=0, steps=5, parent=run_id)
+    child = store.create_run(new).id
+    with Recorder(store, child, folder, [].append) as recorder:
+        recorder.describe()
+        move_away(tmp_path / "registry.db")
+        recorder(scored(1))
+        recorder.describe()
+        described = read(folder).values
+        assert (described["run"]["parent"], len(described["scores"])) == (run_id, 1)
+        (tmp_path / "moved.db").rename(tmp_path / "registry.db")
+
+
+def test_a_damaged_description_is_told_where_the_registry_is_away(
+    store: Store, run_id: str, folder: Path, tmp_path: Path
+) -> None:
+    warned: list[str] = []
+    with Recorder(store, run_id, folder, warned.append) as recorder:
+        (folder / "run.json").write_text("{")
+        move_away(tmp_path / "registry.db")
+        recorder(scored(1))
+        recorder.describe()
+        (tmp_path / "moved.db").rename(tmp_path / "registry.db")
+    assert warned[1].startswith(f"{folder / 'run.json'} cannot be brought up to date: run.json is damaged (")
+    assert len(read(folder).values["scores"]) == 1
 
 
 def test_a_heartbeat_keeps_the_run_alive(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sngan_registry.errors import (
     AmbiguousRunError,
     DamagedError,
+    MovedError,
     QueryError,
     RegistryError,
     RunBusyError,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "DamagedError", "Environment", "Event",
-    "ExtractorRecord", "Measurement", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
+    "ExtractorRecord", "Measurement", "MovedError", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
     "RunBusyError", "RunChangedError", "RunFiles", "RunNotFoundError", "RunNotRemovedError", "RunRemovedError",
     "RunScore", "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
     "best_first", "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from sngan_registry.errors import DamagedError, RegistryError, is_damage
+from sngan_registry.errors import DamagedError, MovedError, RegistryError, is_damage
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a transaction on a SQLite file waits for others."""
@@ -61,14 +61,18 @@ def label(url: URL) -> str:
 
 
 def connect(url: URL) -> Engine:
-    """Make an engine; nothing is read or created yet."""
+    """Make an engine; nothing is read or created yet.
+
+    One of a SQLite file raises `MovedError` once another file, or none, is in the place of the one that it opened.
+    """
     path = sqlite_file(url)
     if path is not None and path.parent.is_file():
         raise RegistryError(f"The registry {path} cannot be opened: {path.parent} is a file, not a folder.")
     if path is not None and not path.parent.is_dir():
         raise RegistryError(f"The registry {path} cannot be opened: create the folder {path.parent} first.")
     try:
-        engine = create_engine(url)
+        # A server may have closed a connection that waited for long, or have been started again.
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
     except ModuleNotFoundError as error:
         package = _WHEELS.get(error.name or "", error.name)
         raise RegistryError(
@@ -81,6 +85,8 @@ def connect(url: URL) -> Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         _tame_sqlite(engine, "WAL" if path is not None and wal_is_safe(path) else "DELETE")
+    if path is not None:
+        _stay_with(engine, path)
     return engine
 
 
@@ -147,6 +153,33 @@ def _tame_sqlite(engine: Engine, journal_mode: str) -> None:
     def on_begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("sngan_writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _stay_with(engine: Engine, path: Path) -> None:
+    """Refuse any file but the first: SQLite would go on with one that is moved away, or make an empty one."""
+    first: list[tuple[int, int]] = []
+
+    def check(*_: Any) -> None:
+        found = _identity(path)
+        if first and found != first[0]:
+            raise MovedError(str(path), is_replaced=found is not None)
+
+    def on_checkout(*_: Any) -> None:
+        check()
+        if not first and (found := _identity(path)):
+            first.append(found)
+
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "checkout", on_checkout)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is known by, whatever its name; None where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 @contextmanager

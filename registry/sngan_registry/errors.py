@@ -16,6 +16,14 @@ class RegistryError(Exception):
     """The registry cannot be opened, read or written, or was asked for something it does not hold."""
 
 
+class MovedError(RegistryError):
+    """The file of the registry is no longer where it was when it was opened."""
+
+    def __init__(self, place: str, *, is_replaced: bool) -> None:
+        what = "was replaced by another file" if is_replaced else "was moved or deleted"
+        super().__init__(f"The registry {place} {what} while it was in use: put it back where it was.")
+
+
 class DamagedError(RegistryError):
     """The database, or a row of it, cannot be read: `reason` says why, in the database's own words."""
 

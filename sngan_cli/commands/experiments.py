@@ -120,6 +120,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained and what would fail, and stop.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what --dry-run says as JSON.")] = False,
 ) -> None:
     """Train the cases that have no finished run yet, one after another; run ids are printed on stdout.
 
@@ -127,10 +128,12 @@ def run(
     interrupted one is resumed. A case that diverges is recorded as such and not tried again, and the next one begins;
     the exit code is 5 as long as there is one.
     """
-    from sngan_cli.errors import DivergedError
+    from sngan_cli.errors import DivergedError, UsageError
     from sngan_cli.experiments.experiment import load
     from sngan_cli.experiments.plan import alike, plan, refreshed
 
+    if as_json and not dry_run:
+        raise UsageError("--json prints what --dry-run says: give both, or leave it out.")
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
     from sngan_cli.experiments.runner import train_missing, unfit
@@ -138,8 +141,14 @@ def run(
     if dry_run:
         with paths.open_store(create=False) as store:
             planned = plan(experiment, case or (), seed or (), overrides, store)
-            _print_plan(experiment, planned)
+            if not as_json:
+                _print_plan(experiment, planned)
             failing = unfit(planned, paths.place(store))
+        if as_json:
+            console.print_json([
+                {**row, "fails": str(failing[item.label]) if item.label in failing else None}
+                for item, row in zip(planned, _plan(experiment, planned), strict=True)
+            ])  # fmt: skip
         for message in dict.fromkeys(map(str, failing.values())):
             labels = [label for label, error in failing.items() if str(error) == message]
             console.warn(f"{'; '.join(labels)} would fail: {message}")
@@ -218,15 +227,32 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _print_plan(experiment: Experiment, planned: Sequence[Planned]) -> None:
-    """What would be trained, on stdout, a line a run."""
+def _plan(experiment: Experiment, planned: Sequence[Planned]) -> list[dict[str, Any]]:
+    """What would be trained, a row a run."""
     todo = {"new": "train", "interrupted": "resume", "finished": "keep", "diverged": "keep", "running": "leave"}
-    rows = []
-    for item in planned:
-        known = (item.state, item.run.id) if item.run else ("", "")
-        rows.append([item.case.name, str(item.seed), todo[item.state], *known, *item.settings(experiment).values()])
-    columns = ("case", "seed", "to do", "status", "run", *experiment.conditions())
-    console.print_table(columns, rows, whole={"case", "seed", "run", "status", "to do"})
+    return [
+        {
+            "case": item.case.name,
+            "seed": item.seed,
+            "to_do": todo[item.state],
+            "status": item.state if item.run else None,
+            "run": item.run.id if item.run else None,
+            "settings": item.settings(experiment),
+        }
+        for item in planned
+    ]
+
+
+def _print_plan(experiment: Experiment, planned: Sequence[Planned]) -> None:
+    from sngan_cli.run_table import text_of
+
+    known = ("case", "seed", "to_do", "status", "run")
+    rows = [
+        [*(str("" if row[key] is None else row[key]) for key in known), *map(text_of, row["settings"].values())]
+        for row in _plan(experiment, planned)
+    ]
+    heads = [key.replace("_", " ") for key in known]
+    console.print_table((*heads, *experiment.conditions()), rows, whole=set(heads))
 
 
 def _print_outcome(experiment: Experiment, planned: Sequence[Planned], store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, component_options, number_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sngan_cli.extractor_records import Standing
     from sngan_registry import ExtractorRecord
@@ -21,6 +22,8 @@ app = typer.Typer(help=COMMANDS["extractors"], no_args_is_help=True, add_complet
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor.")]
 RED = dict.fromkeys(("changed", "damaged", "gone", "renamed"), "red")
+_SHOWN = 3
+"""Ids of runs in a message."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -189,7 +192,7 @@ def register(name: Name) -> None:
 def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Move a trained extractor to the trash; prints where it lies there.
 
-    One whose folder is gone is removed from the registry's list.
+    One whose folder is gone is removed from the registry's list. Runs that it scores keep their scores.
     """
     from sngan_cli import trained_extractors
     from sngan_cli.errors import NotFoundError, UsageError, no_such
@@ -205,7 +208,12 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
         known = [standing.name for standing in standings]
         raise NotFoundError(no_such("trained extractor", name, known))
     where = f"to {trash_folder()}" if lies_here else "out of the registry's list, since its folder is gone"
-    console.confirm(f"Move the extractor {name!r} {where}?", f"Removing the extractor {name!r}", yes=yes)
+    scores = _scored_by(each for each in standings if each.name == name and (each.state.has_folder or not lies_here))
+    called = f"the extractor {name!r}{f', which scores {scores},' if scores else ''}"
+    console.confirm(f"Move {called} {where}?", f"Removing {called.rstrip(',')}", yes=yes)
+    if yes and scores:
+        back = f": `sngan extractors restore {shlex.quote(name)}` gets it back" if lies_here else ""
+        console.note(f"The extractor {name!r} scores {scores}{back}.")
     if lies_here:
         typer.echo(str(trained_extractors.discard(name)))
     else:
@@ -213,6 +221,38 @@ def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not
     with paths.open_store(create=False) as store:
         for record in going:
             store.extractors.remove(record)
+
+
+@app.command()
+def restore(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor that was removed.")],
+) -> None:
+    """Get a trained extractor back from the trash, the one of that name that went there last; prints where it lies."""
+    from sngan_cli import trained_extractors
+    from sngan_cli.extractor_records import restored
+
+    _refuse_installed(name, "cannot be restored")
+    folder, others = trained_extractors.restore(name)
+    typer.echo(str(folder))
+    if others:
+        console.note(
+            f"It was removed last of {len(others) + 1} extractors {name!r} in the trash; there stays "
+            f"{', '.join(map(str, others))}."
+        )
+    with paths.open_store(create=False) as store:
+        restored(store, name)
+
+
+def _scored_by(standings: Iterable[Standing]) -> str:
+    """How many runs such extractors score, and the ids of some; nothing where there are none."""
+    from sngan_cli.extractor_records import runs_by
+    from sngan_cli.wording import counted
+
+    weights = {each.values["weights_sha256"] for each in standings if each.values}
+    with paths.open_store(create=False) as store:
+        runs = runs_by(store, weights)
+    more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+    return f"{counted(len(runs), 'run')} ({', '.join(runs[:_SHOWN])}{more})" if runs else ""
 
 
 def _refuse_installed(name: str, verdict: str) -> None:

@@ -25,6 +25,7 @@ def tag(
     run_ids: RunIds,
     add: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Give this tag; repeatable.")] = None,
     remove: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Take this tag away; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tags of each run as JSON.")] = False,
 ) -> None:
     """Give tags to runs and take them away; prints the tags that each has then."""
     from sngan_cli.errors import UsageError, did_you_mean
@@ -42,9 +43,13 @@ def tag(
             if text not in known:
                 which = f"Run {runs[0].id}" if len(runs) == 1 else "None of these runs"
                 raise UsageError(f"{which} has no tag {text!r}.{did_you_mean(text, known)}")
-        for run in runs:
-            tags = relabel(store, run, add_tags=add, remove_tags=remove).tags if add or remove else run.tags
-            typer.echo("\t".join((run.id, *tags)))
+        if add or remove:
+            runs = [relabel(store, run, add_tags=add, remove_tags=remove) for run in runs]
+    if as_json:
+        console.print_json([{"id": run.id, "name": run.name, "tags": run.tags} for run in runs])
+        return
+    for run in runs:
+        typer.echo("\t".join((run.id, *run.tags)))
 
 
 def note(run_id: RunId, text: Annotated[str, typer.Argument(metavar="TEXT", help='The note; "" for none.')]) -> None:

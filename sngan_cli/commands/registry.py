@@ -39,7 +39,7 @@ def upgrade() -> None:
     with paths.open_store(create=False) as store:
         upgraded, revision = store.upgraded, store.revision
     if revision is None:
-        console.note(f"There is no registry {paths.registry_name()} yet: what is recorded first makes it.")
+        console.note(f"{paths.nothing_in(store, 'runs')}: what is recorded first makes it.")
     elif upgraded is None:
         console.say(f"{paths.registry_name()} is up to date: schema {revision}.")
     else:
@@ -114,6 +114,8 @@ def rebuild(
     moved = _make_room(yes=yes)
     if moved is None and not something_to_take(folder):
         console.note(f"There is nothing to take in: no run lies in {folder}, and no trained extractor here.")
+        if as_json:
+            console.print_json({"moved": None, "taken": [], "refused": []})
         return
     with paths.open_store(create=True) as store, console.progress("reading folders") as report:
         done = list(take_in(store, folder, report))
@@ -144,6 +146,8 @@ def _print_report(report: Report, *, hashes: bool) -> None:
     by = "their SHA-256 compared" if hashes else "their sizes compared (--hashes: their SHA-256)"
     if not report.looked_at:
         console.note("Files were not looked at: the database comes first.")
+    elif report.schema is None and not report.faults:
+        console.say(f"There is no registry {report.registry} yet: what is recorded first makes it.")
     elif report.faults:
         console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers) or 'no files'}; {by}.")
     else:

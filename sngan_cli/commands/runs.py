@@ -73,8 +73,9 @@ def list_runs(
         table.explain(plain=True)
         return
     if not shown:
-        start = f"There are no runs in {paths.registry_name()} yet: start one with `sngan train --dataset shapes`."
-        console.note("No run matches." if where or status or tag else start)
+        filtered = store.revision is not None and (where or status or tag)
+        start = f"{paths.nothing_in(store, 'runs')}: start one with `sngan train --dataset shapes`."
+        console.note("No run matches." if filtered else start)
         if any(paths.runs_folder().glob("*/run.json")):
             console.note(f"There are folders of runs in {paths.runs_folder()}: `sngan registry rebuild` takes them in.")
         return

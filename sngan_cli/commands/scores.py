@@ -38,9 +38,7 @@ def list_scores(
     elif found:
         print_rankings(found)
     else:
-        console.note(
-            f"There are no scores in {paths.registry_name()} yet: `sngan evaluate` measures runs and pictures."
-        )
+        console.note(f"{paths.nothing_in(store, 'scores')}: `sngan evaluate` measures runs and pictures.")
 
 
 @app.command()

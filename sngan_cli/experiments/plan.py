@@ -34,14 +34,15 @@ class Planned:
     run: Run | None
     state: State
 
-    def settings(self, experiment: Experiment) -> dict[str, str]:
+    def settings(self, experiment: Experiment) -> dict[str, Any]:
         """What it is trained with, overrides included, of the settings that change from case to case."""
         config = united(flat(self.composition.config.to_dict()))
-        return {key: text_of(config.get(key)) for key in experiment.conditions()}
+        return {key: config.get(key) for key in experiment.conditions()}
 
     def conditions(self, experiment: Experiment) -> str:
         """The same in words."""
-        told = ", ".join(f"{key} {text}" for key, text in self.settings(experiment).items() if text)
+        words = {key: text_of(value) for key, value in self.settings(experiment).items()}
+        told = ", ".join(f"{key} {text}" for key, text in words.items() if text)
         return told or "the fixed conditions"
 
     @property

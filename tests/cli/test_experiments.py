@@ -169,6 +169,19 @@ def test_what_another_process_trains_is_left_to_it(sngan: Any, mine: Path, home:
     assert f"running, run {run.id}" in done.err
 
 
+def test_a_plan_as_json_has_values_and_goes_with_a_dry_run(sngan: Any, mine: Path, home: Path) -> None:
+    assert sngan("experiments", "run", mine, "--case", "b").code == 0
+    (run,) = runs(home).values()
+    (row,) = sngan("experiments", "run", mine, "--case", "b", "--dry-run", "--json").json
+    assert row == {
+        "case": "b", "seed": 0, "to_do": "keep", "status": "finished", "run": run.id,
+        "settings": {"conditional": False, "arch_d.leaky_slope": 0.2}, "fails": None,
+    }  # fmt: skip
+    refused = sngan("experiments", "run", mine, "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--json prints what --dry-run says" in refused.err
+
+
 def test_a_dry_run_trains_nothing(sngan: Any, mine: Path, home: Path) -> None:
     done = sngan("experiments", "run", mine, "--seed", 3, "--seed", 4, "--case", "b", "--dry-run")
     assert done.code == 0
@@ -325,6 +338,13 @@ def test_a_dry_run_names_the_runs_that_would_fail(sngan: Any, mine: Path, home: 
     done = sngan("experiments", "run", mine, "--dry-run")
     assert done.code == 2, done.err
     assert [line.split()[2] for line in done.out.splitlines()[1:]] == ["train"] * 3
+    as_json = sngan("experiments", "run", mine, "--dry-run", "--json")
+    assert (as_json.code, as_json.err) == (2, done.err)
+    assert [(row["case"], row["seed"], row["to_do"], row["status"], row["run"]) for row in as_json.json] == [
+        (case, 0, "train", None, None) for case in "abc"
+    ]
+    assert [row["fails"] is None for row in as_json.json] == [False, False, True]
+    assert as_json.json[1]["fails"].startswith("The data folder /nowhere does not exist")
     labels, missing = done.err.splitlines()
     assert labels.startswith("warning: case a, seed 0 would fail: The data set 'folder' has no labels, and")
     assert missing.startswith("warning: case b, seed 0 would fail: The data folder /nowhere does not exist")

@@ -145,6 +145,59 @@ def test_a_folder_that_is_gone_is_told_of_until_it_is_removed(sngan: Any, mine: 
     assert [record.removed is None for record in recorded(team)] == [False]
 
 
+def test_what_was_removed_is_restored_just_as_it_was(
+    sngan: Any, tiny: list[str], mine: Path, team: Path, home: Path
+) -> None:
+    before, files = recorded(team), {path.name: path.read_bytes() for path in mine.iterdir()}
+    taken = sngan("extractors", "restore", "mine")
+    assert (taken.code, taken.out) == (2, "")
+    assert f"There is an extractor 'mine' already, in {mine}: remove it with `sngan extractors rm mine`" in taken.err
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    assert sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").code == 2
+    done = sngan("extractors", "restore", "mine")
+    assert (done.code, done.out, done.err) == (0, f"{mine}\n", "")
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == files
+    assert list((home / "trash").iterdir()) == []
+    assert (recorded(team), state_of(sngan, "mine")) == (before, ("here", None))
+    assert sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").code == 0
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    none = sngan("extractors", "restore", "mime")
+    assert (none.code, none.err) == (3, "error: There is no extractor in the trash 'mime'. Did you mean 'mine'?\n")
+    assert sngan("extractors", "restore", "shapes-cnn").code == 2
+
+
+def test_of_several_in_the_trash_the_last_is_restored(sngan: Any, mine: Path, team: Path, home: Path) -> None:
+    assert sngan("extractors", "train", "mine", *TRAIN, "--replace", "--seed", 5).code == 0
+    (first,) = (home / "trash").iterdir()
+    last = trained_extractors.read("mine").weights_sha256
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    done = sngan("extractors", "restore", "mine")
+    assert (done.code, done.out) == (0, f"{mine}\n")
+    assert done.err == f"It was removed last of 2 extractors 'mine' in the trash; there stays {first}.\n"
+    assert trained_extractors.read("mine").weights_sha256 == last
+    assert {record.weights_sha256: record.removed is None for record in recorded(team)}[last] is True
+    assert state_of(sngan, "mine") == ("here", None)
+
+
+def test_a_copy_is_restored_and_the_original_stays_where_it_is_recorded(
+    sngan: Any, mine: Path, team: Path, other_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = recorded(team)
+    monkeypatch.setenv("SNGAN_HOME", str(other_home))
+    shutil.copytree(mine, other_home / "extractors" / "mine")
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    assert sngan("extractors", "restore", "mine").code == 0
+    assert recorded(team) == before
+
+
+def test_a_damaged_one_comes_back_as_it_went(sngan: Any, mine: Path, team: Path) -> None:
+    (mine / "manifest.json").write_text("{")
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    assert sngan("extractors", "restore", "mine").out == f"{mine}\n"
+    assert (mine / "manifest.json").read_text() == "{"
+    assert state_of(sngan, "mine")[0] == "damaged"
+
+
 def test_a_folder_that_was_renamed_is_listed_once_and_can_be_registered(
     sngan: Any, tiny: list[str], mine: Path, team: Path
 ) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from sngan_cli.engine.cache import prepare
 from sngan_cli.engine.classifier import split
 from sngan_cli.engine.device import fastest_precision
 from sngan_plugins.datasets.shapes import Shapes
+from sngan_registry import Store
 
 TRAIN = [
     "--dataset", "shapes", "--set", "dataset.images=120", "--size", "8", "--width", "4", "--epochs", "2",
@@ -247,6 +249,20 @@ def test_rm_moves_to_the_trash_and_asks_first(sngan: Any, home: Path, mine: Path
     assert (done.code, mine.exists(), trash.parent) == (0, False, home / "trash")
     assert sorted(p.name for p in trash.iterdir()) == ["manifest.json", "weights.safetensors"]
     assert sngan("extractors", "rm", "mine", "--yes").code == 3
+
+
+def test_rm_says_which_runs_it_scores(sngan: Any, tiny: list[str], home: Path, mine: Path) -> None:
+    named = sngan("train", *tiny, "--steps", 1, "--extractor", "mine").out.strip()
+    others = [sngan("train", *tiny, "--steps", 1).out.strip() for _ in range(2)]
+    sha256 = trained_extractors.read("mine").weights_sha256
+    with Store.open(home / "registry.db") as store:  # as `sngan evaluate --extractor mine` leaves it
+        score = store.scores(others[0])[0]
+        store.add_score(others[0], replace(score, protocol="mine", evidence={"weights_sha256": sha256}))
+    by = f"scores 2 runs ({others[0]}, {named})"
+    refused = sngan("extractors", "rm", "mine")
+    assert f"Removing the extractor 'mine', which {by} needs --yes" in refused.err
+    done = sngan("extractors", "rm", "mine", "--yes")
+    assert done.err == f"The extractor 'mine' {by}: `sngan extractors restore mine` gets it back.\n"
 
 
 def test_a_name_that_is_taken_needs_replace_and_the_old_one_goes_to_the_trash(

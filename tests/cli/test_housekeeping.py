@@ -128,7 +128,7 @@ def test_what_is_interrupted_loses_nothing_and_can_be_given_again(
 ) -> None:
     run_id = add_run(store, home, "one")
     folder, trash = home / "runs" / run_id, home / "trash" / "runs" / run_id
-    before, files, move = dump(home), tree(folder), run_trash._move
+    before, files, move = dump(home), tree(folder), run_trash.move
 
     def killed(source: Path, target: Path) -> None:
         raise StopAtOnceError
@@ -138,9 +138,9 @@ def test_what_is_interrupted_loses_nothing_and_can_be_given_again(
         raise StopAtOnceError
 
     def interrupted(*command: str, by: Any) -> None:
-        monkeypatch.setattr(run_trash, "_move", by)
+        monkeypatch.setattr(run_trash, "move", by)
         assert sngan("runs", *command, "one").code == 130
-        monkeypatch.setattr(run_trash, "_move", move)
+        monkeypatch.setattr(run_trash, "move", move)
         assert sngan("runs", "list", "--json").json == []
 
     interrupted("rm", "--yes", by=killed)

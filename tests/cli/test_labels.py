@@ -18,6 +18,11 @@ def test_labels_change_in_the_registry_and_in_the_folder(sngan: Any, home: Path,
         other = store.get("other").id
         assert (tagged.code, tagged.out) == (0, f"{trained}\ta b\tnight\n{other}\ta b\tnight\n")
         assert sngan("runs", "tag", "tiny").out == f"{trained}\ta b\tnight\n"
+        assert sngan("runs", "tag", "tiny", "other", "--json", "--add", "c").json == [
+            {"id": trained, "name": "tiny", "tags": ["a b", "c", "night"]},
+            {"id": other, "name": "other", "tags": ["a b", "c", "night"]},
+        ]
+        assert sngan("runs", "tag", "tiny", "other", "--remove", "c").code == 0
         assert sngan("runs", "note", "tiny", "first\nand best").code == 0
         assert sngan("runs", "name", "tiny", "the one").code == 0
         run = store.get("the one")

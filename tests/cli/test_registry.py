@@ -70,6 +70,21 @@ def test_a_registry_in_a_file_is_refused(sngan: Any, tmp_path: Path, monkeypatch
     assert f"{tmp_path / 'file'} is a file, not a folder" in done.err
 
 
+def test_a_registry_in_a_folder_that_is_not_there_is_told_and_not_made(
+    sngan: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "mistyped" / "registry.db"
+    monkeypatch.setenv("SNGAN_REGISTRY", str(place))
+    said = f"There is no registry {place} yet: "
+    for command in (["runs", "list"], ["runs", "list", "--tag", "night"], ["scores", "list"]):
+        done = sngan(*command)
+        assert (done.code, done.out) == (0, "")
+        assert done.err.startswith(said)
+    checked = sngan("registry", "check")
+    assert (checked.code, checked.out) == (0, f"{said}what is recorded first makes it.\n")
+    assert not place.parent.exists()
+
+
 def test_upgrade_says_what_there_is(sngan: Any, home: Path) -> None:
     done = sngan("registry", "upgrade")
     assert (done.code, done.out) == (0, "")

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from sngan_cli import recording
+from sngan_cli.events import Event, Scored
+from sngan_cli.recording import Recorder
 from sngan_cli.run_folder import describe_folder
 from sngan_registry import Scalar, Status, Store
 
@@ -125,6 +128,7 @@ def test_there_may_be_nothing(sngan: Any, home: Path, registry: Path) -> None:
     done = sngan("registry", "rebuild")
     assert (done.code, done.out) == (0, "")
     assert f"no run lies in {home / 'runs'}" in done.err
+    assert sngan("registry", "rebuild", "--json").json == {"moved": None, "taken": [], "refused": []}
     assert not registry.exists()
 
 
@@ -183,6 +187,34 @@ def test_a_run_that_was_killed_comes_in_as_lost_and_goes_on(
     assert sngan("train", "--resume", "killed", "--steps", max(steps) + 2).code == 0
     assert sngan("runs", "show", "killed", "--json").json["status"] == "finished"
     assert sngan("registry", "check", "--hashes").code == 0
+
+
+def test_a_run_whose_registry_was_deleted_while_it_was_trained_comes_in_whole(
+    sngan: Any, tiny: list[str], home: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Recorder.__call__
+
+    def delete_and_record(recorder: Recorder, event: Event) -> None:
+        if isinstance(event, Scored) and event.step == 2:
+            registry.unlink()
+        record(recorder, event)
+
+    monkeypatch.setattr(Recorder, "__call__", delete_and_record)
+    monkeypatch.setattr(recording, "PATIENCE", 0)
+    done = sngan("train", *tiny, "--steps", 4, "--eval-every", 2, "--tag", "kept")
+    run_id = done.out.strip()
+    folder = home / "runs" / run_id
+    assert done.code == 4
+    assert f"All of run {run_id} is in {folder}: `sngan registry rebuild` takes it in." in done.err
+    assert not registry.exists()
+    assert taken(sngan) == [(run_id, "run.json")]
+    with Store.open(registry) as store:
+        run = store.run(run_id)
+        assert (run.status, run.step, run.tags) == (Status.FINISHED, 4, ("kept",))
+        assert [score.step for score in store.scores(run_id)] == [2, 4]
+        assert [each.step for each in store.scalars(run_id, "loss_d")] == [1, 2, 3, 4]
+    assert sngan("registry", "check", "--hashes").code == 0
+    assert sngan("sample", run_id, "-n", 2, "-o", home / "sheet.png").code == 0
 
 
 @pytest.mark.parametrize(

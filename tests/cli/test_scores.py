@@ -172,9 +172,13 @@ def test_a_metric_that_nothing_was_measured_by_is_refused(sngan: Any, registry: 
 def test_an_empty_registry_says_how_to_begin(sngan: Any, home: Path) -> None:
     done = sngan("scores", "list", "--metric", "fid")
     assert (done.code, done.out) == (0, "")
-    assert f"There are no scores in {home / 'registry.db'} yet: `sngan evaluate` measures" in done.err
+    assert f"There is no registry {home / 'registry.db'} yet: `sngan evaluate` measures" in done.err
     assert sngan("scores", "list", "--json").json == []
     assert not (home / "registry.db").exists()
+    Store.open(home / "registry.db").dispose()
+    there = sngan("scores", "list")
+    assert (there.code, there.out) == (0, "")
+    assert f"There are no scores in {home / 'registry.db'} yet: `sngan evaluate` measures" in there.err
 
 
 def test_rm_forgets_pictures_only_and_asks_first(sngan: Any, registry: Store, trained: str) -> None:

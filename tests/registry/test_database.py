@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from sngan_registry import RegistryError, Store, database
+from sngan_registry import MovedError, RegistryError, Store, database
 
 
 def journal_mode(path: Path) -> str:
@@ -187,3 +188,40 @@ def mount(folder: Path, monkeypatch: pytest.MonkeyPatch, mounts: str | None) -> 
     if mounts is not None:
         table.write_text(mounts.format(folder=folder) + "\n", encoding="utf-8")
     monkeypatch.setattr(database, "_MOUNTS", table)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_moved_while_it_is_used(tmp_path: Path, new_run: Any, is_replaced: bool) -> None:
+    path, moved = tmp_path / "registry.db", tmp_path / "moved.db"
+    what = "was replaced by another file" if is_replaced else "was moved or deleted"
+    with Store.open(path) as store:
+        run = store.create_run(new_run())
+        path.rename(moved)
+        if is_replaced:
+            with Store.open(path) as other:
+                other.create_run(new_run(name="other"))
+        before = sorted(each.name for each in tmp_path.iterdir())
+        for use in (store.summaries, lambda: store.update(run.id, name="late")):
+            with pytest.raises(MovedError) as refused:
+                use()
+            assert str(refused.value) == f"The registry {path} {what} while it was in use: put it back where it was."
+        store._engine.pool.dispose()  # a new connection makes no file
+        with pytest.raises(MovedError):
+            store.summaries()
+        assert sorted(each.name for each in tmp_path.iterdir()) == before
+        moved.rename(path)
+        store.update(run.id, name="back")
+    with Store.open(path) as store:
+        assert [summary.run.name for summary in store.summaries()] == ["back"]
+
+
+def test_connections_that_a_server_has_closed(url: str, new_run: Any, execute: Any) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("a file closes no connections")
+    with Store.open(url) as store:
+        run = store.create_run(new_run())
+        with store._engine.connect() as connection:
+            pid = connection.scalar(text("SELECT pg_backend_pid()"))
+        execute("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+        store.heartbeat(run.id, 3)
+        assert store.run(run.id).step == 3
