@@ -58,6 +58,10 @@ def check_note(text: str, given_as: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{given_as} {text!r} is no valid Unicode and could not be recorded.") from None
+    if any(unicodedata.category(letter) == "Cc" and letter not in "\n\t" for letter in text):
+        raise UsageError(
+            f"{given_as} {shortened(text)!r} holds control characters, which a terminal would obey: leave them out."
+        )
 
 
 def relabel(

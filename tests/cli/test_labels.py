@@ -52,6 +52,7 @@ def test_labels_change_in_the_registry_and_in_the_folder(sngan: Any, home: Path,
         (["name", "tiny", "@last"], 2, "The name @last: names that begin with @ stand for runs"),
         (["name", "tiny", "1m88mm6bzf6"], 2, "The name 1m88mm6bzf6 could be the id of a run: choose another."),
         (["note", "tiny", "\udc80"], 2, r"The note '\udc80' is no valid Unicode"),
+        (["note", "tiny", "\x1b[2J"], 2, r"The note '\x1b[2J' holds control characters, which a terminal would obey"),
         (["note", "nobody", "text"], 3, "There is no run 'nobody'."),
     ],
 )
