@@ -66,6 +66,11 @@ class Group:
     real: int
     metrics: Mapping[str, Metric]
 
+    @property
+    def comparing(self) -> list[str]:
+        """Metrics that compare with real images."""
+        return [name for name, metric in self.metrics.items() if metric.reference(10**9) is not None]
+
 
 @dataclass
 class Ruler:
@@ -122,17 +127,11 @@ class Ruler:
         made.tell_of_skipped(self.audience.warn)
         return made
 
-    @property
-    def comparing(self) -> list[str]:
-        """Metrics that compare with real images."""
-        metrics = [item for group in self.groups for item in group.metrics.items()]
-        return [name for name, metric in metrics if metric.reference(10**9) is not None]
-
     def real(self, group: Group, *, conditional: bool) -> References:
         """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
         key = (group.images, group.real, conditional)
         if key not in self.references:
-            if all(metric.reference(10**9) is None for metric in group.metrics.values()):
+            if not group.comparing:
                 self.references[key] = References()
             else:
                 self.references[key] = evaluation.references(

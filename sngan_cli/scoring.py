@@ -110,7 +110,7 @@ def evaluate_images(
     held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)
-    if dataset is None and (comparing := ruler.comparing):
+    if dataset is None and (comparing := [name for group in ruler.groups for name in group.comparing]):
         raise UsageError(f"{', '.join(comparing)} can only be had against real images: give --against DATASET.")
     data = made = ruler.data
     if dataset is not None:
