@@ -6,7 +6,7 @@ Weights start Glorot uniform and biases 0 (Glorot & Bengio, 2010), and only then
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,32 @@ def linear(norm: Normalization, features_in: int, features_out: int) -> nn.Modul
     return norm.constrain(initialised(nn.Linear(features_in, features_out)))
 
 
+def as_map(features: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Features (N, C * H * W) as a map (N, C, H, W) in channels-last order, which the layers after it keep."""
+    return features.reshape(-1, *shape).contiguous(memory_format=torch.channels_last)
+
+
+def flattened(h: Tensor) -> Tensor:
+    """A map (N, C, H, W) as features (N, C * H * W); its gradient is in the order of h."""
+    features: Tensor = _Flatten.apply(h)
+    return features
+
+
+class _Flatten(torch.autograd.Function):
+    """Flattens; the gradient would otherwise come back in the order of features, which layers are slow to take up."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        """Flatten."""
+        ctx.shape = h.shape
+        return h.flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Unflatten the gradient; it can be differentiated in turn."""
+        return as_map(gradient, ctx.shape[1:])
+
+
 class UpConv(nn.Module):
     """Nearest-neighbour upsampling x2, then a convolution, 3x3 or 1x1: (N, C, H, W) -> (N, C', 2H, 2W)."""
 
@@ -80,43 +106,40 @@ class DownConv(nn.Module):
         return pooled_conv(h, self.conv.weight, self.conv.bias)
 
 
-class Affine(nn.Module):
-    """gamma * h + beta by channel; one (gamma, beta) a class where `classes` is given. Starts as the identity.
+class ClassAffine(nn.Module):
+    """gamma * h + beta by channel, with one (gamma, beta) a class. Starts as the identity.
 
     The class-conditional part of conditional batch norm (de Vries et al., 2017; Miyato & Koyama, 2018).
     """
 
-    def __init__(self, channels: int, classes: int | None):
+    def __init__(self, channels: int, classes: int):
         super().__init__()
-        self.classes = classes
-        if classes is None:
-            self.gamma = nn.Parameter(torch.ones(channels))
-            self.beta = nn.Parameter(torch.zeros(channels))
-        else:
-            self.gamma_of = nn.Embedding(classes, channels)
-            self.beta_of = nn.Embedding(classes, channels)
-            nn.init.ones_(self.gamma_of.weight)
-            nn.init.zeros_(self.beta_of.weight)
+        self.gamma_of = nn.Embedding(classes, channels)
+        self.beta_of = nn.Embedding(classes, channels)
+        nn.init.ones_(self.gamma_of.weight)
+        nn.init.zeros_(self.beta_of.weight)
 
     def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
-        """Scale and shift h (N, C, H, W), by the labels y (N,) where conditional."""
-        gamma, beta = (self.gamma, self.beta) if self.classes is None else (self.gamma_of(y), self.beta_of(y))
-        shape = (-1, h.shape[1], 1, 1)
-        return torch.addcmul(beta.view(shape).to(h.dtype), h, gamma.view(shape).to(h.dtype))
+        """Scale and shift h (N, C, H, W) by the labels y (N,)."""
+        gamma, beta = (of(y).view(-1, h.shape[1], 1, 1).to(h.dtype) for of in (self.gamma_of, self.beta_of))
+        return torch.addcmul(beta, h, gamma)
 
 
 class FeatureNorm(nn.Module):
-    """A normalisation of (N, C, H, W) without parameters, then gamma and beta, by class where conditional."""
+    """A normalisation of (N, C, H, W), then gamma and beta: its own, or those of the class where `classes` is given.
+
+    `statistics` is affine itself where `classes` is None, and only there: that is one pass over h, not two.
+    """
 
     def __init__(self, statistics: nn.Module, channels: int, classes: int | None):
         super().__init__()
         self.statistics = statistics
-        self.affine = Affine(channels, classes)
+        self.affine = None if classes is None else ClassAffine(channels, classes)
 
     def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
         """Normalise, scale and shift."""
-        out: Tensor = self.affine(self.statistics(h), y)
-        return out
+        h = self.statistics(h)
+        return h if self.affine is None else self.affine(h, y)
 
 
 class NoNorm(nn.Module):
@@ -129,7 +152,7 @@ class NoNorm(nn.Module):
 
 def batch_norm(channels: int, classes: int | None) -> nn.Module:
     """Batch norm (Ioffe & Szegedy, 2015), class-conditional where `classes` is given."""
-    return FeatureNorm(nn.BatchNorm2d(channels, affine=False), channels, classes)
+    return FeatureNorm(nn.BatchNorm2d(channels, affine=classes is None), channels, classes)
 
 
 def generator_norm(norm: Normalization, channels: int, classes: int | None) -> nn.Module:

@@ -54,7 +54,7 @@ def test_two_processes_equal_one_with_the_same_batch(found: Found, variant: str)
     for key, expected in one.items():
         if key.endswith("random/torch"):
             continue  # one state a process
-        torch.testing.assert_close(two[key], expected, rtol=1e-7, atol=1e-8, msg=lambda said, key=key: f"{key}: {said}")
+        torch.testing.assert_close(two[key], expected, rtol=1e-7, atol=1e-7, msg=lambda said, key=key: f"{key}: {said}")
 
 
 @pytest.mark.parametrize("variant", [*EQUAL, *OTHERS])

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sngan_plugins.layers import (
-    Affine,
+    ClassAffine,
     DownConv,
     FeatureNorm,
     NoNorm,
     ProjectionHead,
     UpConv,
+    as_map,
     conv,
     deconv,
     discriminator_norm,
+    flattened,
     generator_norm,
     initialised,
     linear,
@@ -105,25 +107,37 @@ def randomised(module: nn.Module) -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize("classes", [None, 3])
-def test_affine_starts_as_the_identity(classes: int | None) -> None:
+def test_class_affine_starts_as_the_identity() -> None:
     h = torch.randn(2, 4, 3, 3)
-    assert torch.equal(Affine(4, classes)(h, torch.tensor([2, 0])), h)
+    assert torch.equal(ClassAffine(4, 3)(h, torch.tensor([2, 0])), h)
 
 
-def test_affine_by_hand() -> None:
-    affine = Affine(2, None)
-    affine.load_state_dict({"gamma": torch.tensor([2.0, 3.0]), "beta": torch.tensor([10.0, 20.0])})
-    h = torch.tensor([[[[1.0]], [[2.0]]]])
-    assert affine(h, None).flatten().tolist() == [12, 26]
-
-
-def test_conditional_affine_by_hand() -> None:
-    affine = Affine(1, 2)
+def test_class_affine_by_hand() -> None:
+    affine = ClassAffine(1, 2)
     affine.load_state_dict(
         {"gamma_of.weight": torch.tensor([[2.0], [3.0]]), "beta_of.weight": torch.tensor([[1.0], [0]])}
     )
     assert affine(torch.full((2, 1, 1, 1), 5.0), torch.tensor([1, 0])).flatten().tolist() == [15, 11]
+
+
+def test_features_become_a_map_in_channels_last_order_and_back() -> None:
+    features = torch.arange(2.0 * 12).view(2, 12)
+    h = as_map(features, (3, 2, 2))
+    assert h[1, 2, 0, 1].item() == 12 + 2 * 4 + 1
+    assert h.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(flattened(h), features)
+
+
+def test_the_gradient_of_flattened_features_is_in_channels_last_order() -> None:
+    torch.manual_seed(0)
+    h = torch.randn(2, 3, 2, 2, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    seen: list[Tensor] = []
+    h.register_hook(seen.append)
+    weight = torch.randn(12, dtype=torch.float64)
+    (flattened(h) @ weight).sum().backward()
+    assert torch.equal(seen[0], weight.view(1, 3, 2, 2).expand(2, 3, 2, 2))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert torch.autograd.gradgradcheck(lambda h: flattened(h).square(), h)
 
 
 @pytest.mark.parametrize(("y", "logits"), [(None, [1.0 + 4 + 0.5, 3.0 + 8 + 0.5]), ([1, 0], [5.5 + 2, 11.5 + 3])])
@@ -148,7 +162,8 @@ def test_generators_own_choice_is_batch_norm() -> None:
         norm = generator_norm(SPECTRAL, 4, classes)
         assert isinstance(norm, FeatureNorm)
         assert isinstance(norm.statistics, nn.BatchNorm2d)
-        assert norm.affine.classes == classes
+        assert norm.statistics.affine == (classes is None)
+        assert (norm.affine is None) == (classes is None)
 
 
 def test_discriminators_own_choice_is_nothing() -> None:

@@ -51,6 +51,15 @@ def test_gamma_and_beta_are_looked_up_by_class(norm: Normalization, dims: tuple[
     torch.testing.assert_close(module(h, y), expected)
 
 
+@pytest.mark.parametrize(("norm", "dims"), OVER)
+def test_gamma_and_beta_of_all_images(norm: Normalization, dims: tuple[int, ...]) -> None:
+    h, module = pictures(), features(norm, None)
+    gamma, beta = torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([0.1, 0.2, 0.3]).double()
+    module.load_state_dict({"statistics.weight": gamma, "statistics.bias": beta}, strict=False)
+    expected = gamma.view(3, 1, 1) * standardised(h, dims) + beta.view(3, 1, 1)
+    torch.testing.assert_close(module(h, None), expected)
+
+
 @pytest.mark.parametrize(("classes", "parameters"), [(None, 2 * 3), (7, 2 * 3 * 7)])
 @pytest.mark.parametrize("norm", [norm for norm, _ in OVER])
 def test_one_gamma_and_beta_a_channel_and_class(norm: Normalization, classes: int | None, parameters: int) -> None:

@@ -15,6 +15,7 @@ from sngan_plugins.layers import (
     RESIDUAL_GAIN,
     ProjectionHead,
     UpConv,
+    as_map,
     conv,
     discriminator_norm,
     generator_norm,
@@ -73,7 +74,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Draw images for latents and labels."""
-        h = self.linear(z).unflatten(1, self._first)
+        h = as_map(self.linear(z), self._first)
         for block in self.blocks:
             h = block(h, y)
         return torch.tanh(self.to_rgb(h))

@@ -15,6 +15,7 @@ from sngan_plugins.layers import (
     DownConv,
     ProjectionHead,
     UpConv,
+    as_map,
     conv,
     discriminator_norm,
     generator_norm,
@@ -99,7 +100,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Draw images for latents and labels."""
-        h = self.linear(z).unflatten(1, self._first)
+        h = as_map(self.linear(z), self._first)
         for block in self.blocks:
             h = block(h, y)
         return torch.tanh(self.to_rgb(F.relu(self.norm(h, y), inplace=True)))
@@ -156,7 +157,8 @@ class Discriminator(nn.Module):
             x = self.stem(x)
         for block in self.blocks:
             x = block(x)
-        phi = F.relu(self.norm(x, None)).sum((2, 3), dtype=torch.float32)
+        # In float32 before the ReLU: what comes back from a sum has strides of 0, which bf16's ReLU is slow to take up.
+        phi = F.relu(self.norm(x, None).float()).sum((2, 3))
         logits: Tensor = self.head(phi, y)
         return logits
 

@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from sngan_cli.contracts import Architecture, Field, NetworkShape, Normalization
 from sngan_plugins.layers import (
     ProjectionHead,
+    as_map,
     conv,
     deconv,
     discriminator_norm,
+    flattened,
     generator_norm,
     linear,
     scaled,
@@ -69,7 +71,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
         """Draw images for latents and labels."""
-        h = self.linear(z).unflatten(1, self._first)
+        h = as_map(self.linear(z), self._first)
         if self.linear_norm is not None:
             h = F.relu(self.linear_norm(h, y))
         for deconv_, norm in zip(self.deconvs, self.norms, strict=True):
@@ -100,5 +102,5 @@ class Discriminator(nn.Module):
         """Judge images under their labels."""
         for conv_, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv_(x), None), self._slope, inplace=True)
-        logits: Tensor = self.head(x.flatten(1), y)
+        logits: Tensor = self.head(flattened(x), y)
         return logits

@@ -18,4 +18,4 @@ class Instance(Normalization, contract=1):
 
     def features(self, channels: int, classes: int | None) -> nn.Module:
         """Normalise each channel of each image over its pixels; a single pixel is thereby 0."""
-        return FeatureNorm(GroupNorm(channels, channels, affine=False), channels, classes)
+        return FeatureNorm(GroupNorm(channels, channels, affine=classes is None), channels, classes)

@@ -18,4 +18,4 @@ class Layer(Normalization, contract=1):
 
     def features(self, channels: int, classes: int | None) -> nn.Module:
         """Normalise each image over its channels and pixels."""
-        return FeatureNorm(GroupNorm(1, channels, affine=False), channels, classes)
+        return FeatureNorm(GroupNorm(1, channels, affine=classes is None), channels, classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sngan_cli.contracts import Normalization
-from sngan_plugins.layers import Affine, NoNorm
+from sngan_plugins.layers import ClassAffine, NoNorm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,4 +19,4 @@ class NoNormalization(Normalization, contract=1):
 
     def features(self, channels: int, classes: int | None) -> nn.Module:
         """Leave features as they are, but for what the class does to them."""
-        return NoNorm() if classes is None else Affine(channels, classes)
+        return NoNorm() if classes is None else ClassAffine(channels, classes)
