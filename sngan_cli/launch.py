@@ -14,6 +14,7 @@ from sngan_cli.config import Layer, RunConfig
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.device import describe, versions
 from sngan_cli.engine.distributed import World
+from sngan_cli.engine.gan import try_checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
@@ -131,7 +132,9 @@ def train_on(
         )
     with leading(config.devices, config.device) as world:
         prepared = prepare(composition, place, audience, world)
-        checkpoint.read_progress(chosen.folder).check(prepared.data.data_sha256, world.size)
+        progress = checkpoint.read_progress(chosen.folder)
+        progress.check(prepared.data.data_sha256, world.size)
+        try_checkpoint(prepared.composition, progress.classes, chosen.folder)  # before anything of the run is changed
         _warn_of_other_versions(place.store.components(run.id), composition, audience)
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         claimed = place.store.claim(run.id, _environment(world), seen=run)

@@ -115,8 +115,7 @@ def load_generator(
     weights = weights or config.weights
     if weights == "averaged" and not config.ema:
         raise UsageError(f"Run {run.id} kept no averaged weights (its ema is 0): use --weights raw.")
-    classes = None if progress.class_names is None else len(progress.class_names)
-    network = gan.load_generator(composition, classes, chosen.folder, weights, device)
+    network = gan.load_generator(composition, progress.classes, chosen.folder, weights, device)
     return TrainedGenerator(network, config, chosen.step, progress.class_names, weights, progress.data_sha256)
 
 

@@ -41,6 +41,11 @@ class Progress:
     kept: tuple[int, ...] = ()
     devices: int = 1
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes the networks know; None where the run is unconditional."""
+        return None if self.class_names is None else len(self.class_names)
+
     def check(self, data_sha256: str, devices: int) -> None:
         """Raise `CheckpointError` where the run cannot go on from here on these data, with so many processes."""
         if self.data_sha256 != data_sha256:

@@ -21,7 +21,8 @@ from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.distributed import World, synchronise
 from sngan_cli.engine.schedule import averaging_at, rate_at
-from sngan_cli.errors import ComponentError
+from sngan_cli.errors import CheckpointError, ComponentError
+from sngan_cli.wording import counted
 
 
 @dataclass
@@ -140,11 +141,14 @@ class Gan:
         return found
 
     def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> bool:
-        """Go back to what `state` returned, in place; False where its random numbers are another type of device's."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
+        """Go back to what `state` returned, in place; False where its random numbers are another type of device's.
+
+        Raises `CheckpointError` where it is that of other networks.
+        """
+        _load(self.generator, state["generator"])
+        _load(self.discriminator, state["discriminator"])
         if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
+            _load(self.averaged, state["averaged"])
         _load_moments(self.optimizer_g, state["optimizer_g"])
         _load_moments(self.optimizer_d, state["optimizer_d"])
         if ("cuda" in state["random"]) != (self.device.type == "cuda"):
@@ -210,14 +214,26 @@ def _check(component: str, what: str, found: object, shape: tuple[int, ...], *, 
         )
 
 
+def try_checkpoint(composition: Composition, classes: int | None, folder: Path) -> None:
+    """Load a verified checkpoint into networks built anew; raises `CheckpointError` where it is that of others."""
+    config = composition.config
+    assert config.size is not None  # resolved before anything is built
+    shape = NetworkShape(config.size, classes)
+    _load(composition.arch_g.generator(shape, composition.norm_g), checkpoint.read_tensors(folder, "generator"))
+    _load(composition.arch_d.discriminator(shape, composition.norm), checkpoint.read_tensors(folder, "discriminator"))
+
+
 def load_generator(
     composition: Composition, classes: int | None, checkpoint_folder: Path, weights: str, device: str
 ) -> nn.Module:
-    """Build a run's generator with the `raw` or `averaged` weights of a verified checkpoint, in evaluation mode."""
+    """Build a run's generator with the `raw` or `averaged` weights of a verified checkpoint, in evaluation mode.
+
+    Raises `CheckpointError` where the checkpoint is that of another network.
+    """
     assert composition.config.size is not None  # a recorded run has its size
     network = composition.arch_g.generator(NetworkShape(composition.config.size, classes), composition.norm_g)
     name = "averaged" if weights == "averaged" else "generator"
-    network.load_state_dict(checkpoint.read_tensors(checkpoint_folder, name))
+    _load(network, checkpoint.read_tensors(checkpoint_folder, name))
     return placed(network, resolve_device(device)).eval().requires_grad_(False)
 
 
@@ -270,6 +286,20 @@ def _adam(network: nn.Module, config: RunConfig) -> torch.optim.Adam:
 
 def _uses_batch_statistics(network: nn.Module) -> bool:
     return any(isinstance(m, _BatchNorm) or getattr(m, "batch_statistics", False) for m in network.modules())
+
+
+def _load(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = network.state_dict()
+    reshaped = {name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape}
+    differing = sorted(reshaped | (own.keys() ^ tensors.keys()))
+    if differing:
+        raise CheckpointError(
+            f"The checkpoint is of another network than {type(network).__module__} builds now: "
+            f"{counted(len(differing), 'tensor')} of one are not in the other or of another shape, {differing[0]!r} to "
+            "begin with. Install the version of sngan or of the plugin that the run was trained with: sngan runs show "
+            "names both."
+        )
+    network.load_state_dict(tensors)
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

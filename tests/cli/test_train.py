@@ -21,6 +21,7 @@ from sngan_cli.engine import checkpoint
 from sngan_cli.engine import step as step_module
 from sngan_cli.errors import WeightsUnavailableError
 from sngan_cli.stopping import StopSignal
+from sngan_plugins.architectures import standard
 from sngan_plugins.extractors.shapes_cnn import ShapesCnn
 from sngan_registry import Store
 
@@ -248,6 +249,24 @@ def test_a_recipe_may_be_set_like_any_setting(sngan: Any, tiny: list[str]) -> No
     config = tomllib.loads(sngan("train", *tiny, "--set", "recipe=seed", "--dry-run").out)
     assert (config["recipe"], config["fakes"], config["beta1"]) == ("seed", "reused", 0.5)
     assert "There is no recipe 'sed'" in sngan("train", *tiny, "--set", "recipe=sed", "--dry-run").err
+
+
+def test_the_checkpoint_of_other_networks_is_refused_and_the_run_stays_as_it_was(
+    sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = (
+        r"The checkpoint is of another network than sngan_plugins\.architectures\.standard builds now: \d tensors of "
+        r"one are not in the other or of another shape, 'deconvs\.2\.bias' to begin with\. Install the version of"
+    )
+    before = sngan("runs", "show", trained, "--json").json
+    on = ["train", "--resume", trained, "--steps", 9]
+    with monkeypatch.context() as changed:
+        changed.setattr(standard, "_G_CHANNELS", (512, 256, 128, 200))
+        for command in (["sample", trained, "-o", "x.png"], ["evaluate", trained], on):
+            done = sngan(*command)
+            assert (done.code, re.search(message, done.err) is not None) == (1, True), done.err
+    assert sngan("runs", "show", trained, "--json").json == before
+    assert sngan("train", "--resume", trained, "--steps", 5).code == 0
 
 
 def test_a_run_is_not_resumed_on_other_data_and_stays_as_it_was(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
