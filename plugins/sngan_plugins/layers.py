@@ -168,19 +168,19 @@ def discriminator_norm(norm: Normalization, channels: int) -> nn.Module:
 
 
 class ProjectionHead(nn.Module):
-    """Logits of features: psi(phi) + <embed(y), phi> (Miyato & Koyama, "cGANs with Projection Discriminator", 2018)."""
+    """Logits of features: b + <w + embed(y), phi> (Miyato & Koyama, "cGANs with Projection Discriminator", 2018)."""
 
     def __init__(self, norm: Normalization, features: int, classes: int | None):
         super().__init__()
-        self.linear = linear(norm, features, 1)
+        self.linear = cast("nn.Linear", linear(norm, features, 1))
         self.embed = None if classes is None else norm.constrain(initialised(nn.Embedding(classes, features)))
 
     def forward(self, phi: Tensor, y: Tensor | None) -> Tensor:
-        """Map features phi (N, F) and labels y (N,) to logits (N,)."""
-        logits: Tensor = self.linear(phi).squeeze(1)
+        """Map features phi (N, F) and labels y (N,) to logits (N,); in float32 also under autocast."""
+        weight = self.linear.weight  # autocast would have `self.linear` and `@` in bf16, and leaves `*` alone
         if self.embed is not None:
-            logits = logits + (self.embed(y) * phi).sum(1)
-        return logits
+            weight = weight + self.embed(y)
+        return (weight * phi).sum(1) + self.linear.bias
 
 
 def scaled(channels: int, width: float) -> int:

@@ -150,6 +150,15 @@ def test_projection_head_by_hand(y: list[int] | None, logits: list[float]) -> No
     assert head(phi, None if y is None else torch.tensor(y)).tolist() == logits
 
 
+def test_projection_head_is_in_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    head, phi, y = ProjectionHead(NONE, 300, 3), torch.randn(4, 300), torch.tensor([0, 1, 2, 0])
+    exact = head(phi, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head(phi, y), exact)
+        assert head(phi.bfloat16(), y).dtype == torch.float32
+
+
 def test_projection_head_is_constrained_embedding_included() -> None:
     torch.manual_seed(0)
     head = ProjectionHead(Spectral(), 6, 4)
