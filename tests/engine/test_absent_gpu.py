@@ -1,0 +1,130 @@
+"""The step on a CUDA device that is not there.
+
+Torch's fake tensors know the device of everything and hold nothing: they raise where tensors of two devices meet, which
+a GPU refuses, and where the host reads what the device has, which no graph can record. Backward passes and Adam need
+a real device, and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import Composition
+from sngan_cli.contracts import Loss
+from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.distributed import World
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.graph import GivenBatches
+from sngan_cli.engine.step import Losses, iteration
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+SIDE, CLASSES = 48, 4
+
+
+def installed(role: str, kind: str, side: str) -> Iterator[dict[str, Any]]:
+    """Settings that choose each installed component of a kind which has that side."""
+    catalog = Catalog.installed()
+    for name in catalog.names(kind):
+        if SIDE in getattr(catalog.make(kind, name, {}, role), side, (SIDE,)):
+            yield {role: {"name": name, "width": 0.05} if kind == "architecture" else name}
+
+
+SETTINGS = [
+    *installed("arch_g", "architecture", "generator_sides"),
+    *installed("arch_d", "architecture", "discriminator_sides"),
+    *installed("norm", "normalization", ""),
+    *installed("norm_g", "normalization", ""),
+    *installed("loss", "loss", ""),
+    {"fakes": "reused", "g_batch_size": 8},
+    {"flip": True, "dequantize": False},
+    {"n_dis": 1, "ema": 0},
+]
+
+
+@pytest.fixture(autouse=True)
+def _forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tensor, "backward", lambda loss: None)
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda adam: None)
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+
+
+def moved(gan: Gan) -> Gan:
+    """The same GAN with fake tensors of the GPU in place of its own; to be called in a fake tensor mode."""
+    fakes: dict[Tensor, Tensor] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if tensor not in fakes:
+            there = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=CUDA)
+            fakes[tensor] = nn.Parameter(there, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else there
+        return fakes[tensor]
+
+    for network in (gan.generator, gan.discriminator, gan.averaged):
+        for module in () if network is None else network.modules():
+            for tensors in (module._parameters, module._buffers):
+                tensors.update({name: fake(t) for name, t in tensors.items() if t is not None})
+    gan.averaging, gan.world = fake(gan.averaging), World(CUDA)
+    return gan
+
+
+def stepped(
+    composition: Composition, *, conditional: bool, given: bool, loss: Loss | None = None
+) -> tuple[Losses, set[torch.dtype]]:
+    """One iteration on pictures that are read as it goes, or beforehand as for a graph; and what images came as."""
+    gan = Gan.build(composition, CLASSES if conditional else None, World(CPU))
+    drawn: set[torch.dtype] = set()
+    gan.generator.register_forward_hook(lambda network, inputs, images: drawn.add(images.dtype))
+    gan.loss = loss or gan.loss
+    pictures, labels = np.zeros((10, SIDE, SIDE, 3), dtype=np.uint8), np.zeros(10, dtype=np.int64)
+    config = composition.config
+    with FakeTensorMode():
+        stream = ImageStream(
+            pictures, labels, device=CUDA, seed=0, flip=config.flip, dequantize=config.dequantize, budget=10**9
+        )
+        batches = GivenBatches(stream, config) if given else stream
+        if isinstance(batches, GivenBatches):
+            batches.fill()
+        return iteration(moved(gan), batches, config), drawn
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_all_of_a_step_is_on_the_device_and_the_host_reads_none_of_it(
+    tiny: Callable[..., Composition], settings: dict[str, Any], precision: str
+) -> None:
+    conditional = precision == "bf16"
+    composition = tiny(**{"size": SIDE, "precision": precision, "conditional": conditional, "ema": 0.9, **settings})
+    losses, drawn = stepped(composition, conditional=conditional, given=not conditional)
+    assert (losses.discriminator.device, losses.generator.device) == (CUDA, CUDA)
+    assert drawn == {torch.bfloat16 if precision == "bf16" else torch.float32}
+    assert (losses.discriminator.dtype, losses.generator.dtype) == (torch.float32, torch.float32)
+
+
+def test_a_loss_that_the_host_reads_is_noticed(tiny: Callable[..., Composition]) -> None:
+    composition = tiny(size=SIDE)
+
+    class Peeking(type(composition.loss), contract=1):  # type: ignore[misc]
+        def generator(self, fake_logits: Tensor) -> Tensor:
+            return super().generator(fake_logits) * fake_logits.mean().item()  # type: ignore[no-any-return]
+
+    with pytest.raises(DataDependentOutputException):
+        stepped(composition, conditional=False, given=False, loss=Peeking())
+
+
+def test_a_tensor_of_another_device_is_noticed(tiny: Callable[..., Composition]) -> None:
+    composition = tiny(size=SIDE)
+
+    class Elsewhere(type(composition.loss), contract=1):  # type: ignore[misc]
+        def generator(self, fake_logits: Tensor) -> Tensor:
+            return super().generator(fake_logits + torch.ones(len(fake_logits)))  # type: ignore[no-any-return]
+
+    with pytest.raises(RuntimeError, match=r"two (different )?devices,? cuda:0"):
+        stepped(composition, conditional=False, given=False, loss=Elsewhere())
