@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
 from sngan_cli.conformance.promises import Bench, Promise, about, expect, expect_equal
 from sngan_cli.contracts import Architecture, NetworkShape, Normalization, WeightConstraint
 from sngan_cli.engine.gan import latent_dim
@@ -174,6 +175,17 @@ def runs_in_bf16(case: Case, norm: Normalization) -> None:
     expect(not other, f"no gradient in float32 reaches {', '.join(other)}")
 
 
+def stays_on_a_gpu(case: Case) -> None:
+    """Raise where a network on a GPU needs a tensor elsewhere. Shapes and devices alone, without arithmetic."""
+    network = case.build(OWN_CHOICE)
+    x, y = case.inputs(network)
+    with absent_gpu():
+        put(network)
+        labels = None if y is None else torch.zeros_like(y, device=GPU)
+        output = network(torch.zeros_like(x, device=GPU), labels)
+        expect(output.device == GPU, f"what it gives is on the device {str(output.device)!r}")
+
+
 def _of_each_case(try_: Callable[[Case], None]) -> Callable[[Architecture, Bench], None]:
     def every(architecture: Architecture, bench: Bench) -> None:
         for case in _cases(architecture):
@@ -212,4 +224,5 @@ PROMISES = (
     Promise("a copy and a restored network are the same", _with_each_norm(is_copied_and_restored_whole)),
     Promise("channels-last gives the same", _with_each_norm(takes_any_memory_format)),
     Promise("bfloat16 gives gradients in float32", _with_each_norm(runs_in_bf16)),
+    Promise("on a GPU, all of a network is there", _of_each_case(stays_on_a_gpu)),
 )

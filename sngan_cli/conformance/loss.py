@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sngan_cli.conformance.absent_gpu import GPU, absent_gpu
 from sngan_cli.conformance.promises import Bench, Promise, about, expect
 from sngan_cli.contracts import Loss
 
@@ -54,6 +55,14 @@ def penalises_by_a_scalar(loss: Loss, bench: Bench) -> None:
         expect_scalar("the penalty", penalty)
 
 
+def stays_on_a_gpu(loss: Loss, bench: Bench) -> None:
+    """Raise where losses of logits on a GPU need a tensor elsewhere. Shapes and devices alone, without arithmetic."""
+    with absent_gpu():
+        real, fake = (torch.zeros_like(part, device=GPU) for part in _logits())
+        for of, value in (("D", loss.discriminator(real, fake)), ("G", loss.generator(fake))):
+            expect(value.device == GPU, f"the loss of {of} is on the device {str(value.device)!r}")
+
+
 def expect_scalar(what: str, value: Tensor) -> None:
     """Raise unless value is a finite scalar."""
     expect(isinstance(value, Tensor) and value.shape == (), f"{what} is no scalar: {value}")
@@ -70,5 +79,6 @@ PROMISES = (
     Promise("both losses are finite scalars", gives_finite_scalars),
     Promise("losses are means over the batch", is_a_mean),
     Promise("D is moved to tell images apart, and G to be taken for real", pulls_apart),
+    Promise("of logits on a GPU, losses are there", stays_on_a_gpu),
     Promise("a penalty, where there is one, is a finite scalar", penalises_by_a_scalar),
 )

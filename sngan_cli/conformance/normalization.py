@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
 from sngan_cli.conformance.promises import Bench, Promise, about, expect, expect_equal
 from sngan_cli.contracts import Normalization, WeightConstraint
 
@@ -132,6 +133,22 @@ def evaluation_changes_nothing(module: nn.Module) -> None:
     expect_equal(module.state_dict(), before)
 
 
+def layers_stay_on_a_gpu(norm: Normalization, kind: Kind) -> None:
+    """Raise where a constrained layer on a GPU needs a tensor elsewhere, advancing included."""
+    layer = norm.constrain(kind.build())
+    with absent_gpu():
+        put(layer)
+        _advance(layer)
+        layer(torch.zeros_like(kind.x, device=GPU))
+
+
+def features_stay_on_a_gpu(module: nn.Module) -> None:
+    """Raise where normalising features on a GPU needs a tensor elsewhere."""
+    with absent_gpu():
+        put(module)
+        module(*(torch.zeros_like(each, device=GPU) for each in _features()))
+
+
 def _of_each_layer(try_: Callable[[Normalization, Kind], None]) -> Callable[[Normalization, Bench], None]:
     def every(norm: Normalization, bench: Bench) -> None:
         for kind in _KINDS:
@@ -174,5 +191,7 @@ PROMISES = (
     Promise("normalised features keep their shape", _of_all_features(keeps_the_shape_of_features)),
     Promise("features of unlabelled images need no labels", needs_no_labels_of_unlabelled),
     Promise("it says where features depend on the batch", _of_all_features(declares_batch_statistics)),
+    Promise("on a GPU, all of a layer is there", _of_each_layer(layers_stay_on_a_gpu)),
+    Promise("on a GPU, all that normalises features is there", _of_all_features(features_stay_on_a_gpu)),
     Promise("in evaluation no state changes", _of_all_features(evaluation_changes_nothing)),
 )

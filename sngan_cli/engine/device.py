@@ -126,5 +126,5 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
-    most = 2**31 - 1
-    return all(mallopt(*pair) for pair in ((mmap_threshold, most), (trim_threshold, most), (top_pad, 2**28)))
+    never = -1  # a large number may be too small: a step at 128 px frees several GiB at once
+    return all(mallopt(*pair) for pair in ((mmap_threshold, 2**31 - 1), (trim_threshold, never), (top_pad, 2**28)))

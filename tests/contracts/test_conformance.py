@@ -96,6 +96,13 @@ class Penalising(Sound, contract=1):
         return torch.ones(len(real))
 
 
+class OnTheHost(Sound, contract=1):
+    """Makes a tensor where it is."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -(fake_logits * torch.ones(len(fake_logits))).mean()
+
+
 class Constant(Metric, contract=1):
     """Keeps all promises."""
 
@@ -352,7 +359,7 @@ class Counting(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         if self._what == "forward":
             self.steps += 1
-        return weight
+        return weight * torch.ones(weight.shape) if self._what == "host" else weight
 
     def advance(self) -> None:
         if self._what == "advance":
@@ -424,6 +431,8 @@ class Strange(nn.Module):
                 return h + self.bias - h.mean()
             case "count":
                 self.seen = self.seen + 1
+            case "host":
+                h = h + torch.zeros(h.shape[1:])
         return h + self.bias
 
 
@@ -498,6 +507,8 @@ class PlainDiscriminator(nn.Module):
         h = self.conv(x)
         if self.what == "format" and h.is_contiguous(memory_format=torch.channels_last) and h.shape[1] > 1:
             h = h.permute(0, 2, 3, 1)
+        if self.what == "host":
+            h = h + torch.zeros(len(x), 1, 1, 1)
         logits: Tensor = self.linear(F.leaky_relu(h).flatten(1)).squeeze(1)
         return logits if self.embed is None else logits + self.embed(y).squeeze(1)
 
@@ -510,6 +521,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Summed(), "means over the batch"),
     (Reversed(), "taken for real"),
     (Detached(), "taken for real"),
+    (OnTheHost(), "of logits on a GPU"),
     (Penalising(), "a penalty"),
     (OfBatches(), "in any batches"),
     (Nothing(), "in any batches"),
@@ -536,6 +548,8 @@ BROKEN: list[tuple[Component, str]] = [
     (OfFeatures(what="labels"), "need no labels"),
     (OfFeatures(what="mix"), "depend on the batch"),
     (OfFeatures(what="declare"), "depend on the batch"),
+    (OfFeatures(what="host"), "all that normalises features"),
+    (Ticking(what="host"), "all of a layer"),
     (OfFeatures(what="count"), "in evaluation"),
     (Architecture(), "a generator or a discriminator"),
     (Plain(what="range"), "images in [-1, 1]"),
@@ -549,6 +563,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Plain(what="hidden"), "a copy and a restored network"),
     (Plain(what="format"), "channels-last"),
     (Plain(what="bf16"), "bfloat16"),
+    (Plain(what="host"), "all of a network"),
 ]
 
 
@@ -584,6 +599,7 @@ def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
         "both losses are finite scalars: ZeroDivisionError: oops",
         "losses are means over the batch: ZeroDivisionError: oops",
         "D is moved to tell images apart, and G to be taken for real: ZeroDivisionError: oops",
+        "of logits on a GPU, losses are there: ZeroDivisionError: oops",
     ]
 
 
@@ -608,6 +624,20 @@ def test_a_loss_without_a_gradient_is_said_to_have_none(tmp_path: Path) -> None:
         "D is moved to tell images apart, and G to be taken for real: the loss of G does not depend on the logits: it "
         "has no gradient"
     ]
+
+
+def test_a_tensor_off_the_gpu_is_told_apart_from_a_value_that_the_host_reads(tmp_path: Path) -> None:
+    class Peeking(Sound, contract=1):
+        """Looks at a value."""
+
+        def generator(self, fake_logits: Tensor) -> Tensor:
+            return -fake_logits.mean() / (1 + 0 * fake_logits.mean().item())
+
+    (said,) = broken(OnTheHost(), tmp_path)
+    assert "given tensors on a GPU, and makes or keeps others on the CPU" in said
+    (found,) = [found for found in check(Peeking(), tmp_path) if found.outcome != "kept"]
+    assert (found.promise, found.outcome) == ("of logits on a GPU, losses are there", "unchecked")
+    assert found.why.startswith("the host reads what the GPU computes")
 
 
 def test_where_it_is_broken_is_said(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """The step on a CUDA device that is not there.
 
-Torch's fake tensors know the device of everything and hold nothing: they raise where tensors of two devices meet, which
-a GPU refuses, and where the host reads what the device has, which no graph can record. Backward passes and Adam need
-a real device, and are left out.
+Tensors of two devices may not meet, which a GPU refuses, and the host may not read what the device has, which no graph
+can record. Backward passes and Adam need a real device, and are left out.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch import Tensor
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition
+from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
+from sngan_cli.conformance.promises import BrokenPromiseError, UncheckedError
 from sngan_cli.contracts import Loss
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.distributed import World
@@ -25,7 +25,7 @@ from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.graph import GivenBatches
 from sngan_cli.engine.step import Losses, iteration
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+CPU = torch.device("cpu")
 SIDE, CLASSES = 48, 4
 
 
@@ -57,24 +57,6 @@ def _forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
 
 
-def moved(gan: Gan) -> Gan:
-    """The same GAN with fake tensors of the GPU in place of its own; to be called in a fake tensor mode."""
-    fakes: dict[Tensor, Tensor] = {}
-
-    def fake(tensor: Tensor) -> Tensor:
-        if tensor not in fakes:
-            there = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=CUDA)
-            fakes[tensor] = nn.Parameter(there, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else there
-        return fakes[tensor]
-
-    for network in (gan.generator, gan.discriminator, gan.averaged):
-        for module in () if network is None else network.modules():
-            for tensors in (module._parameters, module._buffers):
-                tensors.update({name: fake(t) for name, t in tensors.items() if t is not None})
-    gan.averaging, gan.world = fake(gan.averaging), World(CUDA)
-    return gan
-
-
 def stepped(
     composition: Composition, *, conditional: bool, given: bool, loss: Loss | None = None
 ) -> tuple[Losses, set[torch.dtype]]:
@@ -85,14 +67,16 @@ def stepped(
     gan.loss = loss or gan.loss
     pictures, labels = np.zeros((10, SIDE, SIDE, 3), dtype=np.uint8), np.zeros(10, dtype=np.int64)
     config = composition.config
-    with FakeTensorMode():
+    with absent_gpu():
+        put(*(network for network in (gan.generator, gan.discriminator, gan.averaged) if network is not None))
+        gan.averaging, gan.world = torch.zeros((), device=GPU), World(GPU)
         stream = ImageStream(
-            pictures, labels, device=CUDA, seed=0, flip=config.flip, dequantize=config.dequantize, budget=10**9
+            pictures, labels, device=GPU, seed=0, flip=config.flip, dequantize=config.dequantize, budget=10**9
         )
         batches = GivenBatches(stream, config) if given else stream
         if isinstance(batches, GivenBatches):
             batches.fill()
-        return iteration(moved(gan), batches, config), drawn
+        return iteration(gan, batches, config), drawn
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -103,7 +87,7 @@ def test_all_of_a_step_is_on_the_device_and_the_host_reads_none_of_it(
     conditional = precision == "bf16"
     composition = tiny(**{"size": SIDE, "precision": precision, "conditional": conditional, "ema": 0.9, **settings})
     losses, drawn = stepped(composition, conditional=conditional, given=not conditional)
-    assert (losses.discriminator.device, losses.generator.device) == (CUDA, CUDA)
+    assert (losses.discriminator.device, losses.generator.device) == (GPU, GPU)
     assert drawn == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert (losses.discriminator.dtype, losses.generator.dtype) == (torch.float32, torch.float32)
 
@@ -115,7 +99,7 @@ def test_a_loss_that_the_host_reads_is_noticed(tiny: Callable[..., Composition])
         def generator(self, fake_logits: Tensor) -> Tensor:
             return super().generator(fake_logits) * fake_logits.mean().item()  # type: ignore[no-any-return]
 
-    with pytest.raises(DataDependentOutputException):
+    with pytest.raises(UncheckedError, match=r"the host reads what the GPU computes"):
         stepped(composition, conditional=False, given=False, loss=Peeking())
 
 
@@ -126,5 +110,5 @@ def test_a_tensor_of_another_device_is_noticed(tiny: Callable[..., Composition])
         def generator(self, fake_logits: Tensor) -> Tensor:
             return super().generator(fake_logits + torch.ones(len(fake_logits)))  # type: ignore[no-any-return]
 
-    with pytest.raises(RuntimeError, match=r"two (different )?devices,? cuda:0"):
+    with pytest.raises(BrokenPromiseError, match=r"keeps others on the CPU \(.*devices,? cuda:0.*cpu"):
         stepped(composition, conditional=False, given=False, loss=Elsewhere())
