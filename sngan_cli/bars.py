@@ -31,6 +31,7 @@ class Bars:
             console=self._console,
             transient=True,
             disable=not self._live,
+            refresh_per_second=2,  # each drawing takes time from training
         )
         self._under_way: dict[str, TaskID] = {}
 
