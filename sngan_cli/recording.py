@@ -172,6 +172,8 @@ class Recorder:
 
     def _wait(self) -> None:
         """Wait for a registry that is away, and write all that waits."""
+        if self._pending and self.taken is None:
+            self._warn(f"The run has ended; its records wait {RETRY * PATIENCE:.0f} s for the registry.")
         for _ in range(PATIENCE):
             if not self._pending or self.taken is not None:
                 break

@@ -248,8 +248,9 @@ def test_a_registry_that_is_lost_meanwhile_is_told_of_and_the_folder_tells_the_r
 
     with pytest.raises(RegistryError) as raised:
         train()
-    assert len(warned) == 1
+    assert len(warned) == 2
     assert said.removesuffix(".") in warned[0]
+    assert warned[1] == "The run has ended; its records wait 0 s for the registry."
     assert warned[0].endswith(f"training goes on, its records wait, and {folder} tells them.")
     assert said in str(raised.value)
     assert str(raised.value).endswith(f"All of run {run_id} is in {folder}: `sngan registry rebuild` takes it in.")

@@ -96,8 +96,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
     with _in_words(engine.url), engine.connect() as connection:
         try:
             yield connection
-        except UnicodeEncodeError:  # of what was asked for
-            raise
+        except UnicodeEncodeError as error:  # of what was asked for
+            raise RegistryError(
+                f"{error.object!r} cannot be looked up: it is no text in the encoding of the terminal. Set LC_ALL to a "
+                "locale of UTF-8, such as C.UTF-8."
+            ) from error
         except (ValueError, TypeError, KeyError) as error:  # of what stands in a row
             raise DamagedError(label(engine.url), f"a row is unreadable ({type(error).__name__}: {error})") from error
 
@@ -188,11 +191,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _in_words(url: URL) -> Iterator[None]:
     try:
         yield
-    except UnicodeEncodeError as error:
-        raise RegistryError(
-            f"{error.object!r} can be neither recorded nor found: it is no text in the encoding of the terminal. Set "
-            "LC_ALL to a locale of UTF-8, such as C.UTF-8."
-        ) from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = str(cause).partition("\n")[0].rstrip(". ")
