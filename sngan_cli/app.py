@@ -22,6 +22,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given
 from sngan_cli.console import Messages, silence
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
+from sngan_cli.waiting import sleep_soon
 
 
 class Program(TyperGroup):
@@ -109,6 +110,7 @@ def options(
 
 def main() -> NoReturn:
     """Run the program; what goes wrong is said in a line or two, and in the exit code."""
+    sleep_soon()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the shell has closed it
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the end

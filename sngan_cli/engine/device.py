@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from sngan_cli.errors import UsageError
+from sngan_cli.waiting import SPINS
 from sngan_cli.wording import counted, first_line
 
 
@@ -91,6 +92,8 @@ def settle_on_cpu() -> list[str]:
     said = [f"torch uses {counted(torch.get_num_threads(), 'thread')}{share}"]
     if keep_freed_memory():
         said.append("glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not")
+    if SPINS in os.environ:
+        said.append(f"a thread that waits looks {os.environ[SPINS]} times before it sleeps ({SPINS})")
     return said
 
 

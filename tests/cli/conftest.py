@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sngan_cli import app, console
+from sngan_cli import app, console, waiting
 
 TINY = [
     "--dataset", "shapes", "--set", "dataset.images=20", "--arch", "standard", "--set", "arch.width=0.05",
@@ -51,6 +51,7 @@ def sngan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         said = capsys.readouterr()
         return Done(exit_.value.code if isinstance(exit_.value.code, int) else 0, said.out, said.err)
 
+    monkeypatch.delenv(waiting.SPINS, raising=False)  # which each run sets, and the test's end puts back
     before = signal.getsignal(signal.SIGINT)
     yield run
     signal.signal(signal.SIGINT, before)
