@@ -47,10 +47,7 @@ def pulls_apart(loss: Loss, bench: Bench) -> None:
 
 def penalises_by_a_scalar(loss: Loss, bench: Bench) -> None:
     """Raise where there is a penalty that is no finite scalar."""
-    random = torch.Generator().manual_seed(0)
-    real, fake = torch.randn(2, 4, 3, 8, 8, generator=random).unbind()
-    weight = torch.randn(3, 8, 8, generator=random).requires_grad_()
-    penalty = loss.penalty(lambda images: (images * weight).sum((1, 2, 3)), real, fake)
+    penalty = _penalty(loss, torch.device("cpu"))
     if penalty is not None:
         expect_scalar("the penalty", penalty)
 
@@ -61,6 +58,14 @@ def stays_on_a_gpu(loss: Loss, bench: Bench) -> None:
         real, fake = (torch.zeros_like(part, device=GPU) for part in _logits())
         for of, value in (("D", loss.discriminator(real, fake)), ("G", loss.generator(fake))):
             expect(value.device == GPU, f"the loss of {of} is on the device {str(value.device)!r}")
+
+
+def penalty_stays_on_a_gpu(loss: Loss, bench: Bench) -> None:
+    """Raise where a penalty of images on a GPU needs a tensor elsewhere. Shapes and devices alone."""
+    with absent_gpu():
+        penalty = _penalty(loss, GPU)
+        if penalty is not None:
+            torch.add(torch.zeros((), device=GPU), penalty)  # as the step adds it: a number on the CPU will do
 
 
 def expect_scalar(what: str, value: Tensor) -> None:
@@ -75,10 +80,19 @@ def _logits() -> tuple[Tensor, Tensor]:
     return 0.1 * torch.randn(5, generator=random), 0.1 * torch.randn(3, generator=random)
 
 
+def _penalty(loss: Loss, device: torch.device) -> Tensor | None:
+    """Penalty of a linear discriminator on a device, on 4 real and 4 generated images."""
+    random = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(2, 4, 3, 8, 8, generator=random).to(device).unbind()
+    weight = torch.randn(3, 8, 8, generator=random).to(device).requires_grad_()
+    return loss.penalty(lambda images: (images * weight).sum((1, 2, 3)), real, fake)
+
+
 PROMISES = (
     Promise("both losses are finite scalars", gives_finite_scalars),
     Promise("losses are means over the batch", is_a_mean),
     Promise("D is moved to tell images apart, and G to be taken for real", pulls_apart),
     Promise("of logits on a GPU, losses are there", stays_on_a_gpu),
     Promise("a penalty, where there is one, is a finite scalar", penalises_by_a_scalar),
+    Promise("of images on a GPU, a penalty is there", penalty_stays_on_a_gpu),
 )

@@ -295,9 +295,9 @@ def _load(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if differing:
         raise CheckpointError(
             f"The checkpoint is of another network than {type(network).__module__} builds now: "
-            f"{counted(len(differing), 'tensor')} of one are not in the other or of another shape, {differing[0]!r} to "
-            "begin with. Install the version of sngan or of the plugin that the run was trained with: sngan runs show "
-            "names both."
+            f"{counted(len(differing), 'tensor of one is', 'tensors of one are')} not in the other or of another "
+            f"shape, {differing[0]!r} to begin with. Install the version of sngan or of the plugin that the run was "
+            "trained with: sngan runs show names both."
         )
     network.load_state_dict(tensors)
 

@@ -96,6 +96,20 @@ class Penalising(Sound, contract=1):
         return torch.ones(len(real))
 
 
+class Gradients(Sound, contract=1):
+    """Penalises gradients between real and generated images."""
+
+    host: str = ""
+    """What it makes on the host: where between them, or the gradient that it begins with."""
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        share = torch.rand(len(real), 1, 1, 1, device="cpu" if self.host == "share" else real.device)
+        between = (share * real + (1 - share) * fake).requires_grad_()
+        ones = torch.ones(len(real), device="cpu" if self.host == "ones" else real.device)
+        (gradient,) = torch.autograd.grad(discriminator(between), between, ones, create_graph=True)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
 class OnTheHost(Sound, contract=1):
     """Makes a tensor where it is."""
 
@@ -501,10 +515,12 @@ class PlainDiscriminator(nn.Module):
         self.what = what
         self.conv = norm.constrain(nn.Conv2d(3, 4, 3, padding=1))
         self.linear = norm.constrain(nn.Linear(4 * shape.side**2, 1))
+        self._rates = torch.linspace(0, 0.5, 3).tolist() if what == "constant" else [1.0]
         self.embed = None if shape.classes is None else norm.constrain(nn.Embedding(shape.classes, 1))
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         h = self.conv(x)
+        h = h * self._rates[-1]
         if self.what == "format" and h.is_contiguous(memory_format=torch.channels_last) and h.shape[1] > 1:
             h = h.permute(0, 2, 3, 1)
         if self.what == "host":
@@ -522,7 +538,9 @@ BROKEN: list[tuple[Component, str]] = [
     (Reversed(), "taken for real"),
     (Detached(), "taken for real"),
     (OnTheHost(), "of logits on a GPU"),
-    (Penalising(), "a penalty"),
+    (Penalising(), "a penalty, where"),
+    (Gradients(host="share"), "of images on a GPU"),
+    (Gradients(host="ones"), "of images on a GPU"),
     (OfBatches(), "in any batches"),
     (Nothing(), "in any batches"),
     (OfNoImages(), "no images is refused"),
@@ -582,7 +600,9 @@ def test_every_promise_can_be_broken() -> None:
 
 
 @pytest.mark.parametrize(
-    "tried", [Sound(), Constant(), Means(), Drawn(), Free(), Plain()], ids=lambda c: type(c).__name__
+    "tried",
+    [Sound(), Gradients(), Constant(), Means(), Drawn(), Free(), Plain(), Plain(what="constant")],
+    ids=repr,
 )
 def test_kept_promises_are_found_kept(tried: Component, tmp_path: Path) -> None:
     assert {found.outcome for found in check(tried, tmp_path)} == {"kept"}
@@ -637,7 +657,7 @@ def test_a_tensor_off_the_gpu_is_told_apart_from_a_value_that_the_host_reads(tmp
     assert "given tensors on a GPU, and makes or keeps others on the CPU" in said
     (found,) = [found for found in check(Peeking(), tmp_path) if found.outcome != "kept"]
     assert (found.promise, found.outcome) == ("of logits on a GPU, losses are there", "unchecked")
-    assert found.why.startswith("the host reads what the GPU computes")
+    assert found.why.startswith("the host reads a tensor's value")
 
 
 def test_where_it_is_broken_is_said(tmp_path: Path) -> None:

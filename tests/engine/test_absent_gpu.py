@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import Composition
@@ -99,7 +100,7 @@ def test_a_loss_that_the_host_reads_is_noticed(tiny: Callable[..., Composition])
         def generator(self, fake_logits: Tensor) -> Tensor:
             return super().generator(fake_logits) * fake_logits.mean().item()  # type: ignore[no-any-return]
 
-    with pytest.raises(UncheckedError, match=r"the host reads what the GPU computes"):
+    with pytest.raises(UncheckedError, match=r"the host reads a tensor's value"):
         stepped(composition, conditional=False, given=False, loss=Peeking())
 
 
@@ -112,3 +113,47 @@ def test_a_tensor_of_another_device_is_noticed(tiny: Callable[..., Composition])
 
     with pytest.raises(BrokenPromiseError, match=r"keeps others on the CPU \(.*devices,? cuda:0.*cpu"):
         stepped(composition, conditional=False, given=False, loss=Elsewhere())
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda x: x * torch.ones(4),
+        lambda x: torch.cat([x, torch.ones(2, 4)]),
+        lambda x: F.linear(x, torch.ones(3, 4)),
+        lambda x: F.conv2d(x[..., None, None], torch.ones(3, 4, 1, 1)),
+        lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4)),
+        lambda x: torch.where(torch.ones(4) > 0, x, 0.0),
+        lambda x: x.index_select(1, torch.arange(2)),
+    ],
+)
+def test_whatever_meets_a_tensor_of_another_device_is_broken(meet: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(BrokenPromiseError, match=r"keeps others on the CPU"), absent_gpu():
+        meet(torch.zeros(2, 4, device=GPU))
+
+
+class Following(nn.Module):
+    """Holds a weight in a list, and moves a tensor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.tied = self.layer
+        self._followed, self._own = [self.layer.weight], torch.ones(4)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> nn.Module:
+        self._own = fn(self._own)
+        return super()._apply(fn, recurse)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.tied is self.layer
+        assert self._followed[0] is self.layer.weight
+        return F.linear(x * self._own, self._followed[0])
+
+
+def test_what_follows_a_network_to_a_device_is_put_there_with_it() -> None:
+    network, recurrent = Following(), nn.LSTM(4, 4)
+    with absent_gpu():
+        put(network, recurrent)
+        assert network(torch.zeros(2, 4, device=GPU)).device == GPU
+    assert {weight.device for weight in (*recurrent._flat_weights, *recurrent.parameters())} == {GPU}

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from sngan_cli.engine import checkpoint
+from sngan_cli.engine.distributed import World
+from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.errors import CheckpointError
 from sngan_cli.events import Scored, Stepped
@@ -79,3 +81,21 @@ def test_another_data_set_is_refused(tiny: Any, data: Any, tmp_path: Path, liste
     training = Training(tiny(steps=2), other, tmp_path, listener)
     with pytest.raises(CheckpointError, match=r"pixels hash to ffffffffffff\.\.\., the run's to 000000000000"):
         training.resume(checkpoint.folder_of(tmp_path / "checkpoints", 1))
+
+
+@pytest.mark.parametrize(
+    ("removed", "said"),
+    [
+        (["to_rgb.bias"], "1 tensor of one is not"),
+        (["to_rgb.bias", "to_rgb.weight"], "2 tensors of one are not"),
+    ],
+)
+def test_how_the_network_of_a_checkpoint_differs_is_said(tiny: Any, removed: list[str], said: str) -> None:
+    gan = Gan.build(tiny(arch={"name": "standard", "width": 0.05}), None, World(torch.device("cpu")))
+    state = gan.state()
+    for name in removed:
+        del state["generator"][name]
+    with pytest.raises(
+        CheckpointError, match=rf"{said} in the other or of another shape, 'to_rgb\.bias' to begin with"
+    ):
+        gan.load_state(state)
