@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sngan_cli.catalog import Catalog
+from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
@@ -115,7 +115,8 @@ def load_generator(
     weights = weights or config.weights
     if weights == "averaged" and not config.ema:
         raise UsageError(f"Run {run.id} kept no averaged weights (its ema is 0): use --weights raw.")
-    network = gan.load_generator(composition, progress.classes, chosen.folder, weights, device)
+    with blaming(composition.entries["arch_g"]):
+        network = gan.load_generator(composition, progress.classes, chosen.folder, weights, device)
     return TrainedGenerator(network, config, chosen.step, progress.class_names, weights, progress.data_sha256)
 
 

@@ -228,13 +228,18 @@ def load_generator(
 ) -> nn.Module:
     """Build a run's generator with the `raw` or `averaged` weights of a verified checkpoint, in evaluation mode.
 
-    Raises `CheckpointError` where the checkpoint is that of another network.
+    An image is drawn, so that what fails of it fails here. Raises `CheckpointError` where the checkpoint is that of
+    another network.
     """
     assert composition.config.size is not None  # a recorded run has its size
     network = composition.arch_g.generator(NetworkShape(composition.config.size, classes), composition.norm_g)
     name = "averaged" if weights == "averaged" else "generator"
     _load(network, checkpoint.read_tensors(checkpoint_folder, name))
-    return placed(network, resolve_device(device)).eval().requires_grad_(False)
+    at = resolve_device(device)
+    network = placed(network, at).eval().requires_grad_(False)
+    y = None if classes is None else torch.zeros(1, dtype=torch.int64, device=at)
+    network(torch.zeros(1, latent_dim(network), device=at), y)
+    return network
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:

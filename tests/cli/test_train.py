@@ -269,6 +269,21 @@ def test_the_checkpoint_of_other_networks_is_refused_and_the_run_stays_as_it_was
     assert sngan("train", "--resume", trained, "--steps", 5).code == 0
 
 
+def test_a_generator_that_fails_when_it_draws_is_named(
+    sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("boo")
+
+    monkeypatch.setattr(standard.Generator, "forward", fail)
+    for command in (["sample", trained, "-o", "x.png"], ["interpolate", trained, "-o", "x.png"], ["evaluate", trained]):
+        done = sngan(*command)
+        assert done.code == 1
+        assert re.search(
+            r"The architecture 'standard' of sngan \S+ failed: ValueError: boo\. Tell its author", done.err
+        )
+
+
 def test_a_run_is_not_resumed_on_other_data_and_stays_as_it_was(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
     place = pictures(tmp_path / "own", "ant", "bee")
     run_id = sngan(*folder_run(tiny, place)).out.strip()
