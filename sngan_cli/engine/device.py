@@ -24,7 +24,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.") from error
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise UsageError(f"The device {name!r} is not supported: choose auto, cpu, cuda or cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         there = counted(torch.cuda.device_count(), "CUDA device")

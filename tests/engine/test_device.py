@@ -13,7 +13,7 @@ from sngan_cli.engine import device
 from sngan_cli.errors import UsageError
 
 
-@pytest.mark.parametrize("name", ["tpu", "mps", "cuda:99", "cpu:x"])
+@pytest.mark.parametrize("name", ["tpu", "mps", "cuda:99", "cpu:x", "cpu:1"])
 def test_a_device_that_is_not_there(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         device.resolve_device(name)
