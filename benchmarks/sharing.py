@@ -18,8 +18,6 @@ from contestants import enter
 from sngan_cli.engine.device import keep_freed_memory
 from sngan_cli.waiting import SPINS, sleep_soon
 
-Work = tuple[str, Row, Settings, int]
-
 
 def main() -> None:
     """Measure alone and together, both ways."""
@@ -33,9 +31,9 @@ def main() -> None:
             if way == "sleeping":
                 sleep_soon()
             for at_once in (1, options.at_once):
-                work: Work = ("ours-fp32", row, settings, options.rounds)
+                each_does = [(row, settings, options.rounds)] * at_once
                 with multiprocessing.get_context("spawn").Pool(at_once) as fresh:  # torch reads it as it is loaded
-                    found = fresh.map(seconds_of, [work] * at_once, chunksize=1)
+                    found = fresh.starmap(seconds_of, each_does, chunksize=1)
                 medians[way, at_once] = statistics.median(seconds for each in found for seconds in each)
         print(row)
         for (way, at_once), median in medians.items():
@@ -43,11 +41,10 @@ def main() -> None:
             print(f"  {way}  {at_once} at once  {1000 * median:10.1f} ms{gain}", flush=True)
 
 
-def seconds_of(work: Work) -> list[float]:
+def seconds_of(row: Row, settings: Settings, rounds: int) -> list[float]:
     """Seconds of each iteration, in this process."""
-    name, row, settings, rounds = work
     keep_freed_memory()
-    step = enter(name, row, settings)
+    step = enter("ours-fp32", row, settings)
     assert step is not None
     step()
     return [taken(step, settings.device) for _ in range(rounds)]

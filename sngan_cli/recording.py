@@ -172,13 +172,18 @@ class Recorder:
 
     def _wait(self) -> None:
         """Wait for a registry that is away, and write all that waits."""
-        if self._pending and self.taken is None:
+        if self._waits:
             self._warn(f"The run has ended; its records wait {RETRY * PATIENCE:.0f} s for the registry.")
         for _ in range(PATIENCE):
-            if not self._pending or self.taken is not None:
+            if not self._waits:
                 break
             time.sleep(RETRY)
             self.flush()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether records of a run that is still this process's are to be written."""
+        return bool(self._pending) and self.taken is None
 
     def _check_that_all_is_told(self) -> None:
         """Raise what keeps the registry from knowing all of the run, and say where it is told."""

@@ -49,12 +49,10 @@ class Gan:
     @classmethod
     def build(cls, composition: Composition, classes: int | None, world: World) -> Gan:
         """Build and initialise both networks from the run's seed; `classes` is None where it is unconditional."""
-        config = composition.config
-        assert config.size is not None  # resolved before anything is built
+        config, device = composition.config, world.device
         torch.manual_seed(derived_seed(config.seed, "initialisation"))
-        shape, device = NetworkShape(config.size, classes), world.device
-        generator = placed(composition.arch_g.generator(shape, composition.norm_g), device)
-        discriminator = placed(composition.arch_d.discriminator(shape, composition.norm), device)
+        generator = placed(_generator(composition, classes), device)
+        discriminator = placed(_discriminator(composition, classes), device)
         for network in (generator, discriminator):
             world.spread(network)  # third parties may draw first weights from anywhere
         averaged = copy.deepcopy(generator).eval().requires_grad_(False) if config.ema else None
@@ -216,11 +214,8 @@ def _check(component: str, what: str, found: object, shape: tuple[int, ...], *, 
 
 def try_checkpoint(composition: Composition, classes: int | None, folder: Path) -> None:
     """Load a verified checkpoint into networks built anew; raises `CheckpointError` where it is that of others."""
-    config = composition.config
-    assert config.size is not None  # resolved before anything is built
-    shape = NetworkShape(config.size, classes)
-    _load(composition.arch_g.generator(shape, composition.norm_g), checkpoint.read_tensors(folder, "generator"))
-    _load(composition.arch_d.discriminator(shape, composition.norm), checkpoint.read_tensors(folder, "discriminator"))
+    _load(_generator(composition, classes), checkpoint.read_tensors(folder, "generator"))
+    _load(_discriminator(composition, classes), checkpoint.read_tensors(folder, "discriminator"))
 
 
 def load_generator(
@@ -231,8 +226,7 @@ def load_generator(
     An image is drawn, so that what fails of it fails here. Raises `CheckpointError` where the checkpoint is that of
     another network.
     """
-    assert composition.config.size is not None  # a recorded run has its size
-    network = composition.arch_g.generator(NetworkShape(composition.config.size, classes), composition.norm_g)
+    network = _generator(composition, classes)
     name = "averaged" if weights == "averaged" else "generator"
     _load(network, checkpoint.read_tensors(checkpoint_folder, name))
     at = resolve_device(device)
@@ -271,6 +265,19 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def _generator(composition: Composition, classes: int | None) -> nn.Module:
+    return composition.arch_g.generator(_shape(composition, classes), composition.norm_g)
+
+
+def _discriminator(composition: Composition, classes: int | None) -> nn.Module:
+    return composition.arch_d.discriminator(_shape(composition, classes), composition.norm)
+
+
+def _shape(composition: Composition, classes: int | None) -> NetworkShape:
+    assert composition.config.size is not None  # resolved before anything is built
+    return NetworkShape(composition.config.size, classes)
 
 
 def _adam(network: nn.Module, config: RunConfig) -> torch.optim.Adam:
