@@ -175,6 +175,5 @@ def _names(layer: Layer) -> list[str]:
     chosen = layer.values["scored_by"]
     names = [name.strip() for name in chosen.split(",")] if isinstance(chosen, str) else chosen
     if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
-        origin = "--metric" if layer.origin == "--set" else layer.origin
-        raise UsageError(f"{chosen!r} ({origin}) are no metrics to score by: name some, such as --metric is,fid.")
+        raise UsageError(f"{chosen!r} ({layer.origin}) are no metrics to score by: name some, such as --metric is,fid.")
     return list(dict.fromkeys(names))

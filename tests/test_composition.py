@@ -106,9 +106,7 @@ def test_a_configuration_read_back_is_scored_by_the_same_metrics_in_their_order(
 
 @pytest.mark.parametrize("value", [",", "", "fid,,kid", "3", "[]", "[1]"])
 def test_metrics_to_score_by_are_names(value: str) -> None:
-    with pytest.raises(
-        UsageError, match=r"\(--metric\) are no metrics to score by: name some, such as --metric is,fid"
-    ):
+    with pytest.raises(UsageError, match=r"\(--set\) are no metrics to score by: name some, such as --metric is,fid"):
         made(parse_set([f"scored_by={value}"]))
 
 

@@ -195,9 +195,10 @@ def train(
 
     if follows():
         raise typer.Exit(0 if dry_run else _follow())
-    chosen = [] if metric is None else [f"scored_by={metric}"]  # which options of metrics by --set add to
+    by_set = parse_set(set_ or ())
     overrides = [
-        parse_set([*(set_ or ()), *chosen]),
+        *_scored_by(metric, by_set),
+        by_set,
         Layer("the command line", _settings(ctx.params)),
         *_world(devices),
     ]
@@ -230,6 +231,18 @@ def _settings(params: dict[str, Any]) -> dict[str, Any]:
     if "data_dir" in given:  # the configuration is to mean the same from anywhere
         given["data_dir"] = str(given["data_dir"].expanduser().absolute())
     return {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()}
+
+
+def _scored_by(metric: str | None, by_set: Layer) -> list[Layer]:
+    """The metrics that the flag chooses, below --set, whose `metrics` tables add to them."""
+    from sngan_cli.config import Layer
+    from sngan_cli.errors import UsageError
+
+    if metric is None:
+        return []
+    if "scored_by" in by_set.values:
+        raise UsageError(f"--metric {metric} and --set scored_by choose the same: leave one of them out.")
+    return [Layer("--metric", {"scored_by": metric})]
 
 
 def _world(devices: int | None) -> list[Layer]:
@@ -270,11 +283,12 @@ def _for_other_data(source: Layer | None, overrides: list[Layer]) -> Layer | Non
 
 def _with_recipe(source: Layer | None, recipe: str | None, overrides: list[Layer]) -> list[Layer]:
     """All layers, weakest first: the recipe that the flag, --set or the source names goes below them."""
+    from sngan_cli.config import merge_scalars
     from sngan_cli.config import recipe as read_recipe
     from sngan_cli.errors import UsageError
 
     layers = [*([source] if source else []), *overrides]
-    recipe = recipe or overrides[0].values.get("recipe")
+    recipe = recipe or merge_scalars(overrides).get("recipe")
     named = source.values.get("recipe") if source else None
     if recipe and named and recipe != named:
         raise UsageError(

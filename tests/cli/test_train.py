@@ -74,6 +74,21 @@ def test_a_run_is_scored_by_the_metrics_that_are_named(sngan: Any, tiny: list[st
     assert (refused.code, "cannot be resumed with another" in refused.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--metric", ","), "(--metric)"),
+        (("--set", "scored_by=,"), "(--set)"),
+        (("--metric", "fid", "--set", "scored_by=is"), "--metric fid and --set scored_by choose the same"),
+    ],
+)
+def test_metrics_that_are_none_are_said_to_be_of_who_named_them(
+    sngan: Any, tiny: list[str], given: tuple[str, ...], said: str
+) -> None:
+    refused = sngan("train", *tiny, "--steps", 1, *given)
+    assert (refused.code, said in refused.err) == (2, True)
+
+
 def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
     done = sngan("train", *tiny, "--steps", 1)
     assert re.fullmatch(r"[0-9a-z]{8,14}\n", done.out)
