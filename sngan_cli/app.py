@@ -39,7 +39,7 @@ class Program(TyperGroup):
         """A command by its name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        return typer.main.get_command(import_module(f"sngan_cli.commands.{cmd_name}").app)
+        return _in_paragraphs(typer.main.get_command(import_module(f"sngan_cli.commands.{cmd_name}").app))
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """List the commands in the program's help."""
@@ -53,6 +53,14 @@ class Program(TyperGroup):
         except typer.BadParameter as error:
             _put_plainly(error)
             raise
+
+
+def _in_paragraphs(command: Any) -> Any:
+    """A command, each paragraph of its help a line, as the terminal is to break it and not the source."""
+    command.help = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
+    for each in getattr(command, "commands", {}).values():
+        _in_paragraphs(each)
+    return command
 
 
 def _put_plainly(error: typer.BadParameter) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
 from sngan_cli.paths import runs_folder
-from sngan_cli.run_folder import folders_in
+from sngan_cli.run_folder import STAGING, folders_in
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import RunNotFoundError, Status
 
@@ -88,7 +88,7 @@ def survey(store: Store, older_than: timedelta) -> Survey:
     known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
     places = ((runs_folder(), known), (trashed_runs_folder(), trashed))
     unknown = tuple(path for folder, ids in places for path in folders_in(folder) if path.name not in ids)
-    return Survey((*waste, *_half_deleted()), unknown, elsewhere)
+    return Survey((*waste, *_half_deleted(), *_half_unpacked()), unknown, elsewhere)
 
 
 def delete(store: Store, waste: Waste) -> bool:
@@ -163,6 +163,14 @@ def _half_deleted() -> Iterator[Waste]:
     pattern = _DELETED.format(run_id="*", unique="*")
     for path in sorted(path for folder in (runs_folder(), trashed_runs_folder()) for path in folder.glob(pattern)):
         yield Waste("leftover", path.name, None, (path,), _size(path), _changed(path))
+
+
+def _half_unpacked() -> Iterator[Waste]:
+    """Folders in which runs were unpacked, and that nobody unpacks into any more."""
+    for path in sorted(runs_folder().glob(f"{STAGING}*")):
+        changed = _changed(path)
+        if changed < datetime.now(UTC) - LEFT_ALONE:
+            yield Waste("leftover", path.name, None, (path,), _size(path), changed)
 
 
 def _size(path: Path) -> int:

@@ -59,15 +59,15 @@ def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Ite
     total = len(folders) + len(unrecorded)
     for done, folder in enumerate(folders):
         report(done, total)
-        yield _take_in(store, folder)
+        yield take_in(store, folder)
     for done, standing in enumerate(unrecorded, len(folders)):
         report(done, total)
         yield _take_in_extractor(store, standing)
     report(total, total)
 
 
-def _take_in(store: Store, folder: Path) -> Taken | Refused:
-    """Take in one run; its record may be missing or damaged."""
+def take_in(store: Store, folder: Path) -> Taken | Refused:
+    """Take in one run by its folder, whose name is its id; its record may be missing or damaged."""
     try:
         try:
             return _restore(store, folder, _described(folder), RECORD)

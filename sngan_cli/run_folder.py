@@ -23,6 +23,8 @@ from sngan_registry import Scalar, Score, Store
 from sngan_registry.ids import is_run_id
 
 CONFIG, RECORD, SCALARS = "config.toml", "run.json", "scalars.csv"
+STAGING = ".import-"
+"""How the folder begins, beside those of runs, in which runs lie until they are unpacked."""
 _COLUMNS = ("name", "step", "value")
 
 

@@ -10,7 +10,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import DataDir, component_options, number_option
+from sngan_cli.commands.options import AsJson, DataDir, component_options, number_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,6 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained ext
 RED = dict.fromkeys(("changed", "damaged", "gone", "renamed"), "red")
 _SHOWN = 3
 """Ids of runs in a message."""
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Precision(StrEnum):

@@ -41,6 +41,7 @@ def number_option(*names: str, least: float, most: float, help: str, metavar: st
     return typer.Option(*names, help=f"{help} ({least:g} to {most:g})", metavar=metavar, parser=between)
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, path_option(help="Folder or archive that holds the data set.")]
 
 

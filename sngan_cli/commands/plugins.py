@@ -12,7 +12,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import DataDir, path_option
+from sngan_cli.commands.options import AsJson, DataDir, path_option
 
 if TYPE_CHECKING:
     from sngan_cli.catalog import Catalog, Entry, Loaded
@@ -24,7 +24,6 @@ Kind = Annotated[
     typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor."),
 ]
 OUTCOMES = {"kept": "green", "broken": "red", "unchecked": "yellow"}
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

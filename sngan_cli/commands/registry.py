@@ -9,17 +9,13 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import given_path, path_option
+from sngan_cli.commands.options import AsJson, given_path, path_option
+from sngan_cli.commands.taken import tell_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sngan_cli.registry_check import Report
-    from sngan_cli.registry_rebuild import Refused, Taken
 
 app = typer.Typer(help=COMMANDS["registry"], no_args_is_help=True, add_completion=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()
@@ -104,8 +100,8 @@ def rebuild(
     are. A registry that is damaged is moved aside first, and kept. Exits with 1 where a folder was of no use.
     """
     from sngan_cli.errors import UsageError
-    from sngan_cli.registry_rebuild import Refused, Taken, something_to_take, unknown_folders
     from sngan_cli.registry_rebuild import rebuild as take_in
+    from sngan_cli.registry_rebuild import something_to_take, unknown_folders
     from sngan_cli.run_trash import trashed_runs_folder
 
     folder = runs or paths.runs_folder()
@@ -120,11 +116,7 @@ def rebuild(
     with paths.open_store(create=True) as store, console.progress("reading folders") as report:
         done = list(take_in(store, folder, report))
         removed = unknown_folders(store, trashed_runs_folder())
-    taken, refused = [d for d in done if isinstance(d, Taken)], [d for d in done if isinstance(d, Refused)]
-    if as_json:
-        console.print_json({"moved": moved, "taken": [vars(t) for t in taken], "refused": [vars(r) for r in refused]})
-    else:
-        _print_taken(taken, refused)
+    taken, refused = tell_taken(done, as_json=as_json, moved=moved)
     if taken and folder.resolve() != paths.runs_folder().resolve():
         console.note(f"To draw from these runs or go on with them, put their folders into {paths.runs_folder()}.")
     for each in removed:
@@ -170,17 +162,3 @@ def _make_room(*, yes: bool) -> Path | None:
         "folders are elsewhere, and what became of a run since its folder was last described."
     )
     return moved
-
-
-def _print_taken(taken: Sequence[Taken], refused: Sequence[Refused]) -> None:
-    if taken:
-        columns = ("kind", "id", "name", "status", "step", "from")
-        rows = [(t.kind, t.id, t.name or "", t.status or "", str(t.step or ""), t.source) for t in taken]
-        console.print_table(columns, rows, right={"step"}, whole={"kind", "id", "status", "step"}, cut={"name"})
-    elif not refused:
-        console.say("Every run and every trained extractor that lies here is recorded.")
-    for each in taken:
-        for remark in each.remarks:
-            console.warn(f"{each.id}: {remark}.")
-    for each_refused in refused:
-        console.warn(f"{each_refused.folder}: nothing was taken in: {each_refused.why.rstrip('.')}.")

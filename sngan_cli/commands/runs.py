@@ -10,6 +10,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
+from sngan_cli.commands.archive import export, import_
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
 from sngan_cli.commands.options import path_option
@@ -249,5 +250,5 @@ def plot(
     typer.echo(str(output))
 
 
-for command in (doctor, watch, tag, note, name, rm, restore, gc):
-    app.command()(command)
+for command in (doctor, watch, tag, note, name, export, import_, rm, restore, gc):
+    app.command(command.__name__.removesuffix("_"))(command)

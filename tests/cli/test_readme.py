@@ -7,6 +7,7 @@ import shlex
 import shutil
 import textwrap
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,10 @@ def test_every_command_runs(
                 shutil.copytree(tmp_path / "pictures", tmp_path / "my-pictures", dirs_exist_ok=True)
                 here = {"cifar10": "shapes", "inception-v3": "shapes-cnn"}
                 words = [here.get(word, word) for word in words]
-        done = sngan(*words)
+        with monkeypatch.context() as elsewhere:
+            if words[:2] == ["runs", "import"]:
+                elsewhere.setenv("SNGAN_HOME", str(tmp_path / "elsewhere"))
+            done = sngan(*words)
         assert done.code == 0, f"sngan {line}\n{done.err}"
         if words[:2] == ["plugins", "new"]:
             install(Path(done.out.strip()))
@@ -116,6 +120,8 @@ def check_output(path: Path) -> None:
     """A report's folder, a plot or a picture."""
     if path.is_dir():
         assert (path / "report.html").is_file()
+    elif path.suffix == ".zip":
+        assert zipfile.is_zipfile(path)
     elif path.suffix == ".svg":
         assert "<svg" in path.read_text(encoding="utf-8")
     else:

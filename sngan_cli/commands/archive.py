@@ -1,0 +1,69 @@
+"""`sngan runs export | import`: runs as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sngan_cli import console, paths
+from sngan_cli.commands.housekeeping import RunIds
+from sngan_cli.commands.options import AsJson, given_path, path_option
+from sngan_cli.commands.taken import tell_taken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sngan_registry import Run, Store
+
+
+def export(
+    run_ids: RunIds,
+    output: Annotated[Path, path_option("--output", "-o", help="New file to write: .zip.")],
+    checkpoint: Annotated[
+        str, typer.Option(metavar="WHICH", help="Checkpoints that go along: best, last, a step, or all.")
+    ] = "all",
+) -> None:
+    """Write runs, records and files, to one file, for `sngan runs import` elsewhere; prints its path."""
+    from sngan_cli.errors import UsageError
+    from sngan_cli.outputs import check_output
+    from sngan_cli.run_archive import pack
+
+    check_output(output, (".zip",))
+    if output.exists():
+        raise UsageError(f"{output} exists already: name a new file.")
+    with paths.open_store(create=False) as store:
+        runs = list({run.id: run for run in map(store.get, run_ids)}.values())
+        chosen = [(run, _steps(store, run, checkpoint)) for run in runs]
+        with console.progress("packing files") as report:
+            pack(store, chosen, output, report)
+    typer.echo(str(output))
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", parser=given_path, help="What `sngan runs export` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take in the runs of a file that `sngan runs export` wrote, with their ids, scores, curves and files.
+
+    Runs that are there stay as they are. Where the registry has a run, and its files lie on another machine, they are
+    put here. Exits with 1 where a run was not taken in.
+    """
+    from sngan_cli.run_archive import unpack
+
+    with paths.open_store(create=True) as store, console.progress("unpacking files") as report:
+        done = list(unpack(store, file, report))
+    _, refused = tell_taken(done, as_json=as_json)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _steps(store: Store, run: Run, which: str) -> Sequence[int]:
+    """Steps of the checkpoints that are meant."""
+    from sngan_cli.engine.checkpoint_folder import steps_in
+
+    if which == "all":
+        return steps_in(paths.runs_folder() / run.id / "checkpoints")
+    from sngan_cli.trained import verified_checkpoint
+
+    return [verified_checkpoint(store, run, paths.runs_folder(), which).step]

@@ -1,0 +1,146 @@
+"""Runs as one file, to be taken from one registry to another: their folders, which describe themselves, in a zip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from sngan_cli.disk import move
+from sngan_cli.engine.checkpoint_folder import folder_of, steps_in, verify
+from sngan_cli.errors import DataError, NotFoundError, SnganError, UsageError
+from sngan_cli.paths import runs_folder
+from sngan_cli.registry_rebuild import Refused, Taken, take_in
+from sngan_cli.run_folder import STAGING, describe_folder
+from sngan_registry import RunBusyError, RunNotFoundError, RunRemovedError, Status
+from sngan_registry.ids import is_run_id
+
+if TYPE_CHECKING:
+    from sngan_registry import Run, Store
+
+
+def pack(
+    store: Store, runs: Sequence[tuple[Run, Sequence[int]]], target: Path, report: Callable[[int, int], None]
+) -> None:
+    """Write runs, each with the checkpoints of some steps, to a new file.
+
+    Raises `RunBusyError` where one is being trained, `NotFoundError` where its files are not here, and
+    `CheckpointError` where a checkpoint is damaged.
+    """
+    files = [(path, f"{run.id}/{inside}") for run, steps in runs for path, inside in _files(store, run, steps)]
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with ZipFile(partial, "w") as archive:  # weights and pictures are as small as they get
+            for done, (path, inside) in enumerate(files):
+                report(done, len(files))
+                archive.write(path, inside)
+        report(len(files), len(files))
+        partial.replace(target)
+    except OSError as error:
+        raise SnganError(f"{target} cannot be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def unpack(store: Store, source: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
+    """Take in the runs in a file that `pack` wrote, each whole or not at all; those that are there stay as they are.
+
+    Raises `DataError` where the file is none such.
+    """
+    runs = runs_folder()
+    try:
+        with ZipFile(source) as archive:
+            members = _members(archive, source)
+            runs.mkdir(parents=True, exist_ok=True)
+            _check_room(sum(each.file_size for inside in members.values() for each in inside), runs)
+            total, done = sum(map(len, members.values())), 0
+            for run_id, inside in members.items():
+                report(done, total)
+                yield _unpack(store, archive, run_id, inside, runs)
+                done += len(inside)
+            report(total, total)
+    except (BadZipFile, EOFError, NotImplementedError) as error:
+        raise DataError(f"{source} is damaged, or no file that `sngan runs export` wrote: {error}.") from error
+    except OSError as error:
+        raise SnganError(f"{source} cannot be unpacked into {runs}: {error.strerror}.") from error
+
+
+def _files(store: Store, run: Run, steps: Sequence[int]) -> Iterator[tuple[Path, str]]:
+    """The files of a run's folder, and what they are called in it."""
+    if run.status is Status.RUNNING:
+        raise RunBusyError(run.id, run.environment.host, run.environment.pid)
+    folder = runs_folder() / run.id
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"The files of run {run.id} are not here: it was trained on {run.environment.host}; export it there."
+        )
+    digests = {each.step: each.sha256 for each in store.checkpoints(run.id)}
+    wanted = [folder_of(folder / "checkpoints", step) for step in steps]
+    for step, checkpoint in zip(steps, wanted, strict=True):
+        verify(checkpoint, digests.get(step))
+    describe_folder(store, run.id, folder, _fail)
+    left_out = {folder_of(folder / "checkpoints", step) for step in steps_in(folder / "checkpoints")} - {*wanted}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts) and path.parent not in left_out:
+            yield path, inside.as_posix()
+
+
+def _fail(message: str) -> None:
+    raise SnganError(message)
+
+
+def _members(archive: ZipFile, source: Path) -> dict[str, list[ZipInfo]]:
+    """The files of each run in an archive; raises `DataError` for anything else in it."""
+    members: dict[str, list[ZipInfo]] = {}
+    for each in archive.infolist():
+        parts = PurePosixPath(each.filename).parts
+        is_link = stat.S_ISLNK(each.external_attr >> 16)
+        strange = is_link or not {"", ".", ".."}.isdisjoint(each.filename.split("/")) or "\\" in each.filename
+        if strange or len(parts) < 2 or not is_run_id(parts[0]):
+            raise DataError(
+                f"{source} holds {each.filename!r}, which is no file of a run: give what `sngan runs export` wrote."
+            )
+        members.setdefault(parts[0], []).append(each)
+    if not members:
+        raise DataError(f"{source} holds no run.")
+    return members
+
+
+def _check_room(size: int, runs: Path) -> None:
+    free = shutil.disk_usage(runs).free
+    if size > free:
+        raise UsageError(f"The runs take {size:,} bytes, and {free:,} are free in {runs}: make room first.")
+
+
+def _unpack(store: Store, archive: ZipFile, run_id: str, inside: Sequence[ZipInfo], runs: Path) -> Taken | Refused:
+    folder = runs / run_id
+    try:
+        known = store.run(run_id)
+    except RunRemovedError as error:
+        return Refused(folder, str(error))
+    except RunNotFoundError:
+        known = None
+    if folder.exists():
+        why = "its folder is there, and not recorded: try `sngan registry rebuild`"
+        return Refused(folder, "it is there already" if known else why)
+    with tempfile.TemporaryDirectory(prefix=STAGING, dir=runs) as staging:
+        for each in inside:
+            archive.extract(each, staging)
+        unpacked = Path(staging) / run_id
+        taken = _files_alone(known) if known else take_in(store, unpacked)
+        if isinstance(taken, Refused):
+            return replace(taken, folder=folder)
+        move(unpacked, folder)  # where that fails, the record is there: the next try brings the files
+    return taken
+
+
+def _files_alone(run: Run) -> Taken:
+    """Of a registry that several machines share: the run's record is there, and its files were not."""
+    return Taken("run", run.id, run.name, run.status.value, run.step, "files alone")
