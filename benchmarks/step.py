@@ -11,7 +11,7 @@ medians of those within a turn. Contestants and precisions:
 
 - `ours`: the engine's own step, on a GPU as one CUDA graph;
 - `eager`: the same kernel by kernel, on a GPU alone;
-- `compiled`: the same with both networks compiled by torch, on a GPU or where `--only` asks for it;
+- `compiled`: the same with both networks compiled by torch, where `--only` asks for it;
 - `plain`: `plain.py`, the step as one writes it first in PyTorch; bf16 is autocast;
 - `mimicry`: torch-mimicry 0.1.16 (Lee & Town, 2020), where it is installed (`pip install --no-deps
   torch-mimicry==0.1.16`); it has the ResNet alone, conditional at 32 px alone, and no autocast.
