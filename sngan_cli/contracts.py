@@ -93,6 +93,10 @@ class Pictures(ABC):
     def name(self, index: int) -> str:
         """Name one picture in a message, such as its path in the archive."""
 
+    def side(self, index: int) -> int | None:
+        """Shorter side of one picture as it is stored, in pixels; None where nobody knows."""
+        return None
+
     @abstractmethod
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture to uint8 (side, side, 3) RGB and its label (0 where unlabelled).
@@ -262,7 +266,10 @@ class Extractor(Component, ABC):
         """
 
     def label(self, name: str) -> str:
-        """What scores call this extractor beside its weights' hash; `name` is the one that it is registered under."""
+        """What scores call this extractor beside its weights' hash; `name` is the one that it is registered under.
+
+        An option by which features of the same weights differ belongs into it: scores of one label and hash compare.
+        """
         return name
 
 

@@ -114,7 +114,7 @@ class Ruler:
             groups = list(_groups(request, own))
             for group in groups:
                 try_metrics(group.metrics.values(), shown, group.images)
-        extraction = Extraction(loaded, composition.extractor.label(name), device, request.precision)
+        extraction = Extraction.of(composition, loaded, device, request.precision)
         return cls(composition, request, place, audience, extraction, shown, groups, size)
 
     @cached_property

@@ -91,7 +91,9 @@ def _same_way(
         _command(
             run, [block.metric], named, {block.metric: own}, [*drawn, *_extractor(evidence.get("extractor"), run)]
         ),
-        _other_drawing(block, run) or _refusal(run, block.metric, named, own, compared),
+        _other_data(block, each, compared)
+        or _other_drawing(block, run)
+        or _refusal(run, block.metric, named, own, compared),
     )
 
 
@@ -116,11 +118,23 @@ def _fits(block: Measured, named: ScoringProtocol) -> bool:
     return named.name in names_of(block.scores) or evidence.get("real") in (None, min(real or there, there))
 
 
+def _other_data(block: Measured, each: Compared, compared: Iterable[Compared]) -> str | None:
+    """Why a run cannot be compared with the real images of a protocol, as far as the registry knows."""
+    wanted = block.scores[0].evidence.get("real_sha256")
+    if wanted is None:
+        return None
+    seen = {score.evidence["real_sha256"] for score in each.scores if "real_sha256" in score.evidence}
+    alike = any(_data_of(other.run) == _data_of(each.run) for other in compared if other.run.id in block.runs)
+    return None if wanted in seen or (alike and not seen) else "it was trained on other data"
+
+
 def _other_drawing(block: Measured, run: Run) -> str | None:
     """Why images of a run cannot be drawn as those of a protocol were, as far as the registry knows."""
     words, conditional = _words(block), bool(run.config.get("conditional"))
     if "labels" in words and not conditional:
         return f"it is unconditional, and classes were drawn by labels={words['labels']}"
+    if not conditional and block.scores[0].evidence.get("real_chosen") == "evenly":
+        return "it is unconditional, and real images were chosen evenly from classes that have not as many of each"
     if words.get("classes") == "one" and conditional:
         return "it is conditional, and all images were taken for one class"
     if not conditional and any(score.evidence.get("classes") for score in block.scores):
@@ -181,7 +195,7 @@ def _data_images(run: Run, compared: Iterable[Compared]) -> int | None:
 
 
 def _data_of(run: Run) -> tuple[Any, ...]:
-    return tuple(run.config.get(key) for key in ("dataset", "data_dir"))
+    return tuple(run.config.get(key) for key in ("dataset", "data_dir", "size"))
 
 
 def _extractor(wanted: object, run: Run) -> list[str]:

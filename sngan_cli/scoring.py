@@ -12,6 +12,7 @@ from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.config import recipe as read_recipe
+from sngan_cli.contracts import Pictures
 from sngan_cli.engine import evaluation, sampling
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device
@@ -101,8 +102,8 @@ def evaluate_images(
     """Score a folder (or archive) of pictures against a data set, and record the scores under a name, or the path.
 
     `dataset` is its name and options, or None where no metric compares. Pictures are resized to the side of the data
-    set's. Where they lie in one folder a class, each named as one of the data set's classes, metrics that look at
-    classes do so.
+    set's, or else to `size`, which those of one side do without. Where they lie in one folder a class, each named as
+    one of the data set's classes, metrics that look at classes do so.
     """
     if not folder.expanduser().exists():
         raise UsageError(f"--images {folder}: there is no such folder or archive.")
@@ -112,15 +113,18 @@ def evaluate_images(
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)
     if dataset is None and (comparing := [name for group in ruler.groups for name in group.comparing]):
         raise UsageError(f"{', '.join(comparing)} can only be had against real images: give --against DATASET.")
-    data = made = ruler.data
-    if dataset is not None:
-        pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(
-            folder, place.cache / "downloads"
-        )
-        made = prepare(pictures, data.images.shape[1], place.cache / "pictures", progress=audience.decoding)
-        made.tell_of_skipped(audience.warn)
+    pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
+    sides = _sides(pictures)
+    side = _one_side(sides, size, folder) if dataset is None else ruler.data.images.shape[1]
+    made = prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)
+    made.tell_of_skipped(audience.warn)
+    data = made if dataset is None else ruler.data
     labels = _as_in(data, made)
     names = None if labels is None else data.class_names
+    evidence: dict[str, str] = {"pictures": str(folder), "pictures_sha256": made.data_sha256}
+    if sides - {side}:
+        evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
+        audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
     ruler.check_classes(names, f"{folder} has no folders that are named as the data's classes")
     found = []
     for group in ruler.groups:
@@ -136,8 +140,9 @@ def evaluate_images(
             samples=count,
             class_names=names,
             real=ruler.real(group, conditional=names is not None),
-            settings={},
-            evidence={"pictures": str(folder), "pictures_sha256": made.data_sha256},
+            # Where real images are looked at, these say to which side.
+            settings={"side": side} if dataset is None and sides - {side} else {},
+            evidence=evidence,
             progress=ruler.watch(str(folder), count),
             protocol=request.protocol.name,
         )
@@ -153,6 +158,27 @@ def evaluate_images(
         found += scores
     ruler.tell_of_extraction()
     return found
+
+
+def _sides(pictures: Pictures) -> set[int]:
+    """Sides of up to a thousand of the pictures, spread over all."""
+    spread = np.linspace(0, len(pictures) - 1, min(len(pictures), 1000)).astype(int)
+    return {side for side in map(pictures.side, spread) if side is not None}
+
+
+def _one_side(sides: set[int], size: int | None, folder: Path) -> int:
+    """The side that is asked for, or that the pictures have; raises `UsageError` where they have several."""
+    if size is not None:
+        return size
+    if len(sides) > 1:
+        raise UsageError(
+            f"The pictures in {folder} have sides of {_span(sides)} px: say with --size to which one they are brought."
+        )
+    return next(iter(sides), 1)  # where none can be read, which is said when they are decoded
+
+
+def _span(sides: set[int]) -> str:
+    return " to ".join(str(side) for side in sorted({min(sides), max(sides)}))
 
 
 def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:

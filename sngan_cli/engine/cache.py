@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
+from sngan_cli.engine.source import source_sha256
 from sngan_cli.wording import counted
 
 FORMAT = 2
@@ -113,15 +113,8 @@ def _key(pictures: Pictures, side: int) -> str:
     """What the folder of decoded pictures is called."""
     told = f"{FORMAT}\0{side}\0{pictures.identity}"
     if not pictures.identity_covers_code:
-        told += f"\0{_source_sha256(type(pictures))}"
+        told += f"\0{source_sha256(type(pictures))}"
     return hashlib.sha256(told.encode()).hexdigest()[:24]
-
-
-def _source_sha256(supplier: type[Pictures]) -> str:
-    """SHA-256 of the file that a class is written in; empty where there is none, as at a prompt."""
-    with suppress(OSError, TypeError):
-        return hashlib.sha256(Path(inspect.getsourcefile(supplier) or "").read_bytes()).hexdigest()
-    return ""
 
 
 def _sweep(cache: Path) -> None:

@@ -27,6 +27,8 @@ class References:
     data_images: int = 0
     """How many images the data set has."""
     data_sha256: str = ""
+    chosen: Literal["all", "evenly", "at random"] = "all"
+    """How they were chosen: evenly from the classes of data that have not as many of each, or as often as there."""
     statistics: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
@@ -82,23 +84,31 @@ def references(
     """Measure `count` real images (all, where there are fewer) for every metric that compares with some.
 
     `labels` (N,) are those of the data, whose content `data_sha256` names; unless `conditional` all images count as one
-    class. Which images are taken depends on the data alone: `evenly` from all classes, as far as these go, or at random
-    from all. `features_of` gives the features of chosen ones, in order.
+    class. Images that are generated evenly for all classes are compared with real ones that are chosen so, as far as
+    these go; others with a choice at random. Of data that have as many images of each class both are the first.
+    `features_of` gives the features of chosen ones, in order.
     """
     count = min(count, len(labels))
     made = {name: metric.reference(count) for name, metric in metrics.items()}
     started = {name: reference for name, reference in made.items() if reference is not None}
     if not started:
         return References()
-    chosen = _evenly(labels if conditional and evenly else np.zeros_like(labels), count)
+    balanced = len(set(np.unique(labels, return_counts=True)[1])) == 1
+    by_class = balanced or (conditional and evenly)
+    chosen = _evenly(labels if by_class else np.zeros_like(labels), count)
     seen = 0
     for found in features_of(chosen):
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
         seen += len(found.pooled)
         for reference in started.values():
             reference.add(replace(found, labels=y))
+    how: Literal["all", "evenly", "at random"] = "at random"
+    if count == len(labels):
+        how = "all"
+    elif by_class and not balanced:
+        how = "evenly"
     return References(
-        count, len(labels), data_sha256, {name: reference.result() for name, reference in started.items()}
+        count, len(labels), data_sha256, how, {name: reference.result() for name, reference in started.items()}
     )
 
 
@@ -171,8 +181,9 @@ def score(
             own["classes"] = "one"
         if name in real.statistics:
             cast("Comparison", accumulator).against(real.statistics[name])
-            own["real"] = f"{real.images}@{real.data_sha256[:8]}"
+            own["real"] = f"{real.images}@{real.data_sha256[:8]}" + ("/evenly" if real.chosen == "evenly" else "")
             known |= {"real": real.images, "data_images": real.data_images, "real_sha256": real.data_sha256}
+            known["real_chosen"] = real.chosen
         compared = real.images if name in real.statistics else None
         named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
         value, std = accumulator.result()

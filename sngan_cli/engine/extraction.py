@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses, OfOneSide
+from sngan_cli.engine.source import source_sha256
 from sngan_cli.errors import ComponentError, UsageError
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -21,7 +24,8 @@ class Extraction:
 
     In bf16 its convolutions and matrix products run in bfloat16, and the first batch is looked at in float32 as well:
     `difference` is how far the pooled features are from those, as a part of their norm. `resized` says from which side
-    to which images are brought, where the extractor was trained for one side and was shown another.
+    to which images are brought, where the extractor was trained for one side and was shown another. `maker` names what
+    else features depend on: the component's version, code and options.
     """
 
     loaded: LoadedExtractor
@@ -30,6 +34,18 @@ class Extraction:
     precision: Precision = "fp32"
     difference: float | None = None
     resized: str | None = None
+    maker: str = ""
+
+    @classmethod
+    def of(
+        cls, composition: Composition, loaded: LoadedExtractor, device: torch.device, precision: Precision
+    ) -> Extraction:
+        """The extractor of a composition, whose weights are loaded."""
+        made, entry = composition.extractor, composition.entries["extractor"]
+        # Where weights lie does not matter; what they are, their hash says.
+        options = {key: value for key, value in made.model_dump().items() if not isinstance(value, Path)}
+        maker = f"{entry.distribution} {entry.version} {source_sha256(type(made))} {options}"
+        return cls(loaded, made.label(composition.config.extractor.name), device, precision, maker=maker)
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images (N, 3, H, W)."""
@@ -48,8 +64,8 @@ class Extraction:
 
     @property
     def identity(self) -> str:
-        """Names what features are, whoever asks for them: the weights and the arithmetic."""
-        return f"{self.loaded.weights_sha256} {self.precision}"
+        """Names what features are, whoever asks for them: the weights, the arithmetic, and what else they depend on."""
+        return f"{self.loaded.weights_sha256} {self.precision} {self.maker}"
 
     @property
     def label(self) -> str:

@@ -104,10 +104,9 @@ class Training:
         self._folder, self._observe, self._stop = folder, observer, stop
         self._extraction: Extraction | None = None
         if extractor is not None:
-            name = composition.extractor.label(config.extractor.name)
             # G draws and the extractor looks in full precision, but for what a GPU does to every product in tf32.
             precision: Precision = "tf32" if config.precision == "tf32" else "fp32"
-            self._extraction = Extraction(extractor, name, self.world.device, precision)
+            self._extraction = Extraction.of(composition, extractor, self.world.device, precision)
         self._stopping, self._cache = False, cache
         self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"

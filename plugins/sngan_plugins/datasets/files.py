@@ -79,6 +79,12 @@ class FilePictures(Pictures):
         """Decode one picture."""
         return decode(self._files.content(self._paths[index]), side), self._labels[index]
 
+    def side(self, index: int) -> int | None:
+        """Shorter side of one picture, from its header; None where that cannot be read."""
+        with suppress(UnreadablePictureError):
+            return min(size_of(self._files.content(self._paths[index])))
+        return None
+
     def first_side(self) -> int:
         """Shorter side of the first picture whose header can be read; raises `DataError` where none can."""
         reasons = []
