@@ -18,24 +18,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sngan_cli.errors import ComponentError, DataError, UsageError, WeightsUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from torch import Tensor
     from torch.nn import Module
 
 __all__ = [
     "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
-    "DataError", "Dataset", "Extractor", "Features", "Field", "LoadedExtractor", "Loss", "Metric", "NamedClasses",
-    "NetworkShape", "Normalization", "OfOneSide", "Pictures", "Reference", "Remarking", "TrainableExtractor",
-    "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
+    "DataError", "Dataset", "Extractor", "Features", "Field", "Judge", "LoadedExtractor", "Loss", "Metric",
+    "NamedClasses", "NetworkShape", "Normalization", "OfOneSide", "Pictures", "Reference", "Remarking",
+    "TrainableExtractor", "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
 ]  # fmt: skip
 
 CONTRACT = 1
@@ -197,6 +195,13 @@ class WeightConstraint(Protocol):
 # Losses --------------------------------------------------------------------------------------------------------------
 
 
+class Judge(Protocol):
+    """D as a penalty asks it: maps images (N, 3, H, W) to logits (N,), under the labels of N real or generated ones."""
+
+    def __call__(self, images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
+        """Judge images."""
+
+
 class Loss(Component, ABC):
     """What the two networks minimise, as means over the batch."""
 
@@ -208,8 +213,12 @@ class Loss(Component, ABC):
     def generator(self, fake_logits: Tensor) -> Tensor:
         """Loss of G on logits (N,) of generated images; a scalar."""
 
-    def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
-        """Scalar added to D's loss, such as a gradient penalty, or None; `discriminator` maps images to logits."""
+    def penalty(self, discriminator: Judge, real: Tensor, fake: Tensor) -> Tensor | None:
+        """Scalar added to D's loss, such as a gradient penalty, or None, on the real and generated images of an update.
+
+        It may ask D again: `discriminator(images)` judges as many images as there are real ones, under their labels,
+        and `discriminator(images, of="fake")` under those of the generated ones.
+        """
         return None
 
 
@@ -266,11 +275,14 @@ class Extractor(Component, ABC):
         """
 
     def label(self, name: str) -> str:
-        """What scores call this extractor beside its weights' hash; `name` is the one that it is registered under.
+        """What scores call this extractor beside its weights' hash: they compare where both are the same.
 
-        An option by which features of the same weights differ belongs into it: scores of one label and hash compare.
+        That is the `name` that it is registered under, with the options that are not as they are by default, but for
+        paths.
         """
-        return name
+        options = self.model_dump(exclude_defaults=True)
+        given = [f"{key}={value}" for key, value in options.items() if not isinstance(value, Path)]
+        return f"{name}[{','.join(given)}]".replace(" ", "") if given else name
 
 
 class TrainableExtractor(Extractor, ABC):

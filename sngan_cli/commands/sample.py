@@ -86,7 +86,7 @@ def sample(
         sampling.standing_statistics(trained.network, classes, seed=seed, truncation=truncation)
     z = sampling.latents(trained.network, count, seed, "sample", truncation)
     y = sampling.sheet_labels(classes, chosen, count, width)
-    drawn = sampling.images(trained.network, z, y)
+    drawn = sampling.images(trained.network, z, y, seed=seed)
     pictures.save(pictures.grid(sampling.to_arrays(drawn), width, scale), output)
     typer.echo(str(output))
 

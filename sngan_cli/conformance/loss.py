@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -85,7 +87,11 @@ def _penalty(loss: Loss, device: torch.device) -> Tensor | None:
     random = torch.Generator().manual_seed(0)
     real, fake = torch.randn(2, 4, 3, 8, 8, generator=random).to(device).unbind()
     weight = torch.randn(3, 8, 8, generator=random).to(device).requires_grad_()
-    return loss.penalty(lambda images: (images * weight).sum((1, 2, 3)), real, fake)
+
+    def judge(images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
+        return (images * weight).sum((1, 2, 3))
+
+    return loss.penalty(judge, real, fake)
 
 
 PROMISES = (

@@ -15,6 +15,7 @@ from torch import nn
 from sngan_cli.config.protocols import name_of
 from sngan_cli.contracts import Classwise, Comparison, Features, Metric, Remarking
 from sngan_cli.engine import features, sampling
+from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.events import Scored
 
@@ -117,20 +118,16 @@ def generated(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     """Draw `samples` uint8 images (N, 3, H, W) and their labels, batch by batch.
 
-    `frequencies` (K,) are those of the classes in the data, None where the generator is unconditional. No random state
-    outside is touched.
+    `frequencies` (K,) are those of the classes in the data, None where the generator is unconditional.
     """
     z = sampling.latents(generator, samples, drawing.seed, "scores", drawing.truncation)
-    device = next(generator.parameters()).device
-    touched = [device] if device.type == "cuda" else []  # of several GPUs torch would keep the states of all
     y = None
     if frequencies is not None:
         y = sampling.labels(samples, len(frequencies), frequencies if drawing.labels == "data" else None, drawing.seed)
     for start in range(0, samples, sampling.BATCH):
         part = slice(start, start + sampling.BATCH)
         labels = None if y is None else y[part]
-        with torch.random.fork_rng(touched):
-            yield sampling.images(generator, z[part], labels), labels
+        yield sampling.images(generator, z[part], labels, seed=derived_seed(drawing.seed, f"image {start}")), labels
 
 
 def pictures(

@@ -43,7 +43,9 @@ class Extraction:
         """The extractor of a composition, whose weights are loaded."""
         made, entry = composition.extractor, composition.entries["extractor"]
         # Where weights lie does not matter; what they are, their hash says.
-        options = {key: value for key, value in made.model_dump().items() if not isinstance(value, Path)}
+        options = {
+            key: value for key, value in made.model_dump(exclude_defaults=True).items() if not isinstance(value, Path)
+        }
         maker = f"{entry.distribution} {entry.version} {source_sha256(type(made))} {options}"
         return cls(loaded, made.label(composition.config.extractor.name), device, precision, maker=maker)
 

@@ -33,10 +33,10 @@ def paths(
     """
     z1 = sampling.latents(network, rows, seed, "interpolation from")
     if ends is not None and ends[0] != ends[1]:
-        return sampling.to_arrays(sampling.class_paths(network, z1, *ends, steps))
+        return sampling.to_arrays(sampling.class_paths(network, z1, *ends, steps, seed=seed))
     z2 = sampling.latents(network, rows, seed, "interpolation to")
     y = sampling.sheet_labels(classes, None if ends is None else ends[0], rows * steps, steps)
-    return sampling.to_arrays(sampling.images(network, sampling.path(z1, z2, steps, along), y))
+    return sampling.to_arrays(sampling.images(network, sampling.path(z1, z2, steps, along), y, seed=seed))
 
 
 def samples_beside_paths(
@@ -53,6 +53,6 @@ def samples_beside_paths(
     """Lay out samples on the left and `paths` on the right, as the seed's article does."""
     z = sampling.latents(network, rows * steps, seed, "sample")
     y = sampling.sheet_labels(classes, None if ends is None else ends[0], rows * steps, steps)
-    samples = sampling.to_arrays(sampling.images(network, z, y))
+    samples = sampling.to_arrays(sampling.images(network, z, y, seed=seed))
     moving = paths(network, classes, ends, rows=rows, steps=steps, seed=seed, along=along)
     return pictures.side_by_side(pictures.grid(samples, steps, scale), pictures.grid(moving, steps, scale))

@@ -262,7 +262,8 @@ class Training:
         rows, columns = min(classes or 8, 10), 10 if classes else 8
         generator = self.gan.drawing(self.config.weights)
         z = sampling.latents(generator, rows * columns, self.config.seed, "samples")
-        drawn = sampling.images(generator, z, sampling.sheet_labels(classes, None, rows * columns, columns))
+        y = sampling.sheet_labels(classes, None, rows * columns, columns)
+        drawn = sampling.images(generator, z, y, seed=self.config.seed)
         path = self._folder / "samples" / f"step-{step:08d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.save(pictures.grid(sampling.to_arrays(drawn), columns), path)

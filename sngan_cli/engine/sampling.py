@@ -55,34 +55,35 @@ def standing_statistics(
         raise UsageError(
             f"The generator {type(generator).__name__} has no batch norm: standing statistics are for those."
         )
-    device = next(generator.parameters()).device
     z = latents(generator, STANDING * BATCH, seed, "standing statistics", truncation)
     y = None if classes is None else labels(len(z), classes, None, seed)
     for norm in norms:
         norm.reset_running_stats()
         norm.train()
         norm.momentum = None  # the mean of all batches, each as heavy as the others
-    for part, chosen in _batches(z, y):
-        generator(part.to(device), None if chosen is None else chosen.to(device))
+    with _randomness(generator, derived_seed(seed, "noise of standing statistics")) as device:
+        for part, chosen in _batches(z, y):
+            generator(part.to(device), None if chosen is None else chosen.to(device))
     for norm in norms:
         norm.eval()
 
 
 @torch.no_grad()
-def images(generator: nn.Module, z: Tensor, y: Tensor | None) -> Tensor:
+def images(generator: nn.Module, z: Tensor, y: Tensor | None, *, seed: int) -> Tensor:
     """Draw uint8 images (N, 3, H, W) for latents z (N, latent_dim), in batches on the generator's device.
 
-    The generator is put into evaluation mode (batch norms use their running statistics) and back.
+    The generator is put into evaluation mode (batch norms use their running statistics) and back. What it draws at
+    random itself, such as noise inputs, follows from `seed`.
     """
-    device = next(generator.parameters()).device
     was_training = generator.training
     generator.eval()
     try:
-        parts = [
-            # Not compiled, where training is: that would wait for a compiler at every new number of images.
-            _to_levels(generator.forward(part.to(device), None if labels is None else labels.to(device)))
-            for part, labels in _batches(z, y)
-        ]
+        with _randomness(generator, derived_seed(seed, "noise")) as device:
+            parts = [
+                # Not compiled, where training is: that would wait for a compiler at every new number of images.
+                _to_levels(generator.forward(part.to(device), None if labels is None else labels.to(device)))
+                for part, labels in _batches(z, y)
+            ]
     finally:
         generator.train(was_training)
     return torch.cat(parts)
@@ -126,35 +127,54 @@ def path(z1: Tensor, z2: Tensor, steps: int, along: Literal["linear", "spherical
 def between_classes(generator: nn.Module, start: int, end: int, t: float) -> Iterator[None]:
     """Let every class embedding of a generator give its value at fraction `t` of the way from one class to another.
 
-    Raises `UsageError` where the generator has no embedding, so that its classes cannot be mixed.
+    Images are drawn for the class `start` meanwhile: embeddings of anything else, such as positions, are asked for
+    other numbers than that and are let be. Raises `UsageError` where no classes were embedded.
     """
-    embeddings = [module for module in generator.modules() if isinstance(module, nn.Embedding)]
-    if not embeddings:
-        raise UsageError(
-            f"The generator {type(generator).__name__} embeds no classes: nothing lies between two of them."
-        )
+    mixed = False
 
     def mix(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        weight = module.weight
+        nonlocal mixed
+        weight, asked = module.weight, inputs[0]
         assert isinstance(weight, Tensor)
+        if max(start, end) >= len(weight) or not bool((asked == start).all()):
+            return output
+        mixed = True
         return torch.lerp(weight[start], weight[end], t).expand_as(output)
 
+    embeddings = [module for module in generator.modules() if isinstance(module, nn.Embedding)]
     handles = [module.register_forward_hook(mix) for module in embeddings]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+    if not mixed:
+        raise UsageError(
+            f"The generator {type(generator).__name__} embeds no classes: nothing lies between two of them."
+        )
 
 
-def class_paths(generator: nn.Module, z: Tensor, start: int, end: int, steps: int) -> Tensor:
+def class_paths(generator: nn.Module, z: Tensor, start: int, end: int, steps: int, *, seed: int) -> Tensor:
     """Draw uint8 images (rows * steps, 3, H, W): each latent of z (rows, latent_dim) on its way between two classes."""
     y = torch.full((len(z),), start)
     columns = []
     for k in range(steps):
         with between_classes(generator, start, end, k / (steps - 1)):
-            columns.append(images(generator, z, y))
+            columns.append(images(generator, z, y, seed=seed))
     return torch.stack(columns, dim=1).flatten(0, 1)
+
+
+@contextmanager
+def _randomness(generator: nn.Module, seed: int) -> Iterator[torch.device]:
+    """Context in which torch's random numbers follow from `seed`, and after which they go on as before.
+
+    Gives the generator's device.
+    """
+    device = next(generator.parameters()).device
+    touched = [device] if device.type == "cuda" else []  # of several GPUs torch would keep the states of all
+    with torch.random.fork_rng(touched):
+        torch.manual_seed(seed)
+        yield device
 
 
 def _batches(z: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:

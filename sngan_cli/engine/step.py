@@ -6,6 +6,7 @@ Where several processes train together, batches are this process's share of them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +20,23 @@ from sngan_cli.engine.gan import Gan, constraints, frozen
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of the last discriminator update and of the generator update, as scalars on the device."""
+    """Losses of the last discriminator update and of the generator update, as scalars on the device.
+
+    That of D is without its `penalty`, which is None where the loss has none.
+    """
 
     discriminator: Tensor
     generator: Tensor
+    penalty: Tensor | None = None
 
 
 def blind_loss(loss: Loss) -> float:
-    """D's loss where it tells nothing apart: every logit is 0 (2 for the hinge loss, 2 log 2 for cross-entropy)."""
-    zero = torch.zeros(1)
-    return float(loss.discriminator(zero, zero))
+    """D's least loss where it tells nothing apart and every logit is the same: 2 for hinge, 2 log 2 for cross-entropy.
+
+    That logit is 0 for losses that treat real and generated images alike, and 1/2 for the least squares of 0 and 1; it
+    is looked for from -2 to 2 in steps of 1/64.
+    """
+    return min(float(loss.discriminator(logit, logit)) for logit in torch.linspace(-2, 2, 257)[:, None].unbind())
 
 
 def iteration(gan: Gan, real: Batches, config: RunConfig) -> Losses:
@@ -38,30 +46,40 @@ def iteration(gan: Gan, real: Batches, config: RunConfig) -> Losses:
         loss_g, fake, fake_y = update_generator(gan, config.g_batch_size)
         for _ in range(config.n_dis):
             x, y = real.next(config.batch_size, gan.random)
-            loss_d = update_discriminator(gan, x, y, fake[: len(x)], None if fake_y is None else fake_y[: len(x)])
+            loss_d, penalty = update_discriminator(
+                gan, x, y, fake[: len(x)], None if fake_y is None else fake_y[: len(x)]
+            )
     else:
         for _ in range(config.n_dis):
             fake, fake_y = draw(gan, config.batch_size)
-            loss_d = update_discriminator(gan, *real.next(config.batch_size, gan.random), fake, fake_y)
+            x, y = real.next(config.batch_size, gan.random)
+            loss_d, penalty = update_discriminator(gan, x, y, fake, fake_y)
         loss_g, _, _ = update_generator(gan, config.g_batch_size)
     if gan.averaged is not None:
         average(gan.averaged, gan.generator, gan.averaging)
-    return Losses(loss_d, loss_g)
+    return Losses(loss_d, loss_g, penalty)
 
 
-def update_discriminator(gan: Gan, x: Tensor, y: Tensor, fake: Tensor, fake_y: Tensor | None) -> Tensor:
-    """One step of D on real images `x` and generated ones `fake`; returns its loss."""
+def update_discriminator(
+    gan: Gan, x: Tensor, y: Tensor, fake: Tensor, fake_y: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """One step of D on real images `x` and generated ones `fake`; returns its loss, and the penalty if there is one."""
     real_y = None if gan.classes is None else y
+
+    def judge_again(images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
+        logits: Tensor = gan.discriminator(images, {"real": real_y, "fake": fake_y}[of])
+        return logits.float()
+
     advance(gan.discriminator)
     with gan.arithmetic(), parametrize.cached():
         real_logits, fake_logits = judge(gan, x, real_y, fake, fake_y)
         loss = gan.loss.discriminator(real_logits.float(), fake_logits.float())
-        penalty = gan.loss.penalty(lambda images: gan.discriminator(images, real_y), x, fake)
+        penalty = gan.loss.penalty(judge_again, x, fake)
     gan.optimizer_d.zero_grad()
     (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
     gan.world.average_gradients(gan.discriminator)
     gan.optimizer_d.step()
-    return loss.detach()
+    return loss.detach(), None if penalty is None else penalty.detach()
 
 
 def update_generator(gan: Gan, images: int) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -25,12 +25,14 @@ class Watch:
 
     def check(self, losses: Losses, step: int, *, read: bool) -> dict[str, float] | None:
         """Keep watch without waiting for the device; where `read`, return the losses or raise `DivergedError`."""
-        self._finite &= torch.isfinite(losses.discriminator) & torch.isfinite(losses.generator)
+        known = {"loss_d": losses.discriminator, "loss_g": losses.generator, "penalty": losses.penalty}
+        told = {name: loss for name, loss in known.items() if loss is not None}
+        values_of_step = torch.stack([loss.float() for loss in told.values()])
+        self._finite &= torch.isfinite(values_of_step).all()
         if not read:
             return None
-        both = torch.stack([losses.discriminator, losses.generator])
-        self._gan.world.average([both])
-        values = dict(zip(("loss_d", "loss_g"), both.tolist(), strict=True))
+        self._gan.world.average([values_of_step])
+        values = dict(zip(told, values_of_step.tolist(), strict=True))
         if self._gan.world.any(not self._finite):
             said = ", ".join(f"{name} = {value:.4g}" for name, value in values.items())
             raise self._diverged(f"a loss became NaN or infinite by step {step} ({said})")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from sngan_cli.config.protocols import protocols
 from sngan_plugins.datasets.shapes import Shapes
+from sngan_registry import Store
 
 FEW = ("--set", "metrics.is.splits=2", "--device", "cpu")
 
@@ -348,3 +350,52 @@ def test_features_of_other_images_are_not_taken_from_the_cache(sngan: Any, train
     (kept,) = (home / "cache" / "features").iterdir()
     save_file({name: tensor[:7].clone() for name, tensor in load_file(kept).items()}, kept)
     assert sngan(*command).json == first
+
+
+def test_pictures_without_a_data_set_keep_their_side(sngan: Any, tmp_path: Path) -> None:
+    """Side 8 is the extractor's business; several sides, or another one, are the user's."""
+    folder = drawn(tmp_path / "p", 60, labelled=False, side=80)
+    score = ("evaluate", "--images", folder, "--metric", "is", "--extractor", "shapes-cnn", "--protocol", "quick")
+    done = sngan(*score, *FEW, "--json")
+    (found,) = done.json
+    assert (found["protocol"].endswith(" n=60 splits=2"), "resized" in done.err) == (True, False)
+    done = sngan(*score, *FEW, "--json", "--size", 16)
+    (small,) = done.json
+    assert small["protocol"].endswith(" n=60 side=16 splits=2")
+    assert small["evidence"]["pictures resized"] == "80 px to 16 px"
+    assert "warning: The pictures are resized, 80 px to 16 px." in done.err
+    Image.new("RGB", (5, 7)).save(folder / "0.png")
+    refused = sngan(*score, *FEW)
+    assert refused.code == 2
+    assert f"The pictures in {folder} have sides of 5 to 80 px: say with --size" in refused.err
+
+
+def test_pictures_are_resized_to_the_side_of_the_data_and_it_is_said(sngan: Any, tmp_path: Path) -> None:
+    folder = drawn(tmp_path / "p", 40, labelled=False, side=12)
+    done = sngan("evaluate", "--images", folder, "--against", "shapes", "--size", 8, "--set", "dataset.images=40",
+                 "--metric", "fid", "--protocol", "quick", "--json", *FEW[2:])  # fmt: skip
+    (found,) = done.json
+    assert found["evidence"]["pictures resized"] == "12 px to 8 px"
+    assert "The pictures are resized, 12 px to 8 px." in done.err
+    assert " side=" not in found["protocol"]
+
+
+@pytest.mark.parametrize("better", ["quick", "other extractor", "nan"])
+def test_the_best_checkpoint_is_that_of_one_protocol(sngan: Any, trained: str, home: Path, better: str) -> None:
+    with Store.open(home / "registry.db") as store:
+        first, second = sorted((s for s in store.scores(trained) if s.metric == "is"), key=lambda score: score.step)
+        high, low = (first, second) if first.value > second.value else (second, first)
+        later = replace(low, value=1e3, created=None, protocol="other n=1")
+        match better:
+            case "quick":
+                store.add_score(trained, later)
+            case "other extractor":
+                store.add_score(trained, later)
+                store.add_score(trained, replace(later, step=high.step, value=1.0))
+            case "nan":
+                store.add_score(trained, replace(low, value=float("nan")))
+    done = sngan("sample", trained, "--checkpoint", "best", "-n", 4, "-o", home / "best.png")
+    assert done.code == 0, done.err
+    sngan("sample", trained, "--checkpoint", high.step, "-n", 4, "-o", home / "high.png")
+    sngan("sample", trained, "--checkpoint", low.step, "-n", 4, "-o", home / "low.png")
+    assert (home / "best.png").read_bytes() == (home / "high.png").read_bytes() != (home / "low.png").read_bytes()

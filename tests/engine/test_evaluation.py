@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sngan_cli.contracts import Features
+from sngan_cli.catalog import Catalog
+from sngan_cli.composition import compose
+from sngan_cli.config import Layer, recipe
+from sngan_cli.contracts import Extractor, Features
 from sngan_cli.engine import evaluation
 from sngan_cli.engine.evaluation import Drawing, References, _evenly
 from sngan_cli.engine.extraction import Extraction
@@ -93,13 +98,86 @@ def test_labels_are_drawn_evenly_or_as_often_as_in_the_data() -> None:
 def test_drawing_leaves_random_states_and_other_devices_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Noisy(Plain):
         def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
-            return super().forward(z, y) + torch.rand(())
+            return super().forward(z, y) + torch.rand(len(z), 1, 1, 1)
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)  # asking either for its state would fail here
     before = torch.get_rng_state()
     drawn = [images for images, _ in evaluation.generated(Noisy(), 120, None, Drawing())]
     assert [len(images) for images in drawn] == [100, 20]
     assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(7)
+    again = [images for images, _ in evaluation.generated(Noisy(), 120, None, Drawing())]
+    assert all(torch.equal(one, other) for one, other in zip(drawn, again, strict=True))
+
+
+def test_noise_is_another_in_every_batch() -> None:
+    class Noise(Plain):
+        def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
+            return (2 * torch.rand(len(z), 3, 2, 2) - 1) * self.weight
+
+    images = torch.cat([images for images, _ in evaluation.generated(Noise(), 300, None, Drawing())]).float()
+    assert (images[:100] - images[100:200]).abs().mean() == pytest.approx(255 / 3, rel=0.1)
+    assert (images[100:200] - images[200:]).abs().mean() == pytest.approx(255 / 3, rel=0.1)
+
+
+EVEN, UNEVEN = np.array([0, 1] * 20), np.array([0] * 30 + [1] * 10)
+
+
+@pytest.mark.parametrize(
+    ("labels", "conditional", "evenly", "count", "of_one", "how"),
+    [
+        (EVEN, True, True, 12, 6, "at random"),
+        (EVEN, False, True, 12, 6, "at random"),
+        (UNEVEN, True, True, 12, 6, "evenly"),
+        (UNEVEN, True, False, 12, None, "at random"),
+        (UNEVEN, False, True, 12, None, "at random"),
+        (UNEVEN, True, True, 99, 10, "all"),
+    ],
+)
+def test_how_real_images_are_chosen_is_part_of_the_protocol_where_it_matters(
+    labels: np.ndarray, conditional: bool, evenly: bool, count: int, of_one: int | None, how: str
+) -> None:
+    from sngan_plugins.metrics.fid import FrechetInceptionDistance
+
+    taken: list[np.ndarray] = []
+
+    def features_of(chosen: np.ndarray) -> Any:
+        taken.append(chosen)
+        yield Linear()(torch.zeros(len(chosen), 3, 4, 4))
+
+    metrics = {"fid": FrechetInceptionDistance()}
+    real = evaluation.references(
+        metrics, features_of, labels, "ab" * 32, conditional=conditional, count=count, evenly=evenly
+    )
+    assert real.chosen == how
+    assert of_one in (None, (labels[taken[0]] == 1).sum())
+    (found,) = evaluation.score(
+        evaluation.generated(Plain(), 50, None, Drawing()), metrics, Extraction(Linear(), "linear", CPU), step=0,
+        samples=50, class_names=None, real=real, settings={}, evidence={}, progress=lambda _: True,
+    )  # fmt: skip
+    assert found.evidence["real_chosen"] == how
+    assert found.protocol.endswith(f"real={real.images}@abababab" + ("/evenly" if how == "evenly" else ""))
+
+
+def test_features_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
+    class Scaled(Extractor, contract=1):
+        gain: float = 1.0
+        weights: Path | None = None
+
+        def load(self, device: str, cache: Path) -> Any:
+            return Linear()
+
+    composition = compose(
+        [recipe("paper"), Layer("test", {"dataset": "shapes", "arch": "standard"})], Catalog.installed()
+    )
+
+    def extraction(**options: Any) -> Extraction:
+        return Extraction.of(replace(composition, extractor=Scaled(**options)), Linear(), CPU, "fp32")
+
+    usual, other, elsewhere = extraction(), extraction(gain=2.5), extraction(weights=tmp_path)
+    assert usual.identity == elsewhere.identity != other.identity
+    assert (usual.label, other.label) == ("shapes-cnn@cdcdcdcd", "shapes-cnn[gain=2.5]@cdcdcdcd")
+    assert elsewhere.label == usual.label
 
 
 def test_what_is_unusual_makes_a_protocol_of_its_own() -> None:

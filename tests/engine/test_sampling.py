@@ -53,20 +53,55 @@ def test_spherical_paths_between_equal_latents_stand_still() -> None:
 
 def test_images_round_to_the_nearest_level_and_keep_the_mode() -> None:
     generator = Echo().train()
-    drawn = sampling.images(generator, torch.zeros(3, 4), torch.tensor([0, 1, 2]))
+    drawn = sampling.images(generator, torch.zeros(3, 4), torch.tensor([0, 1, 2]), seed=0)
     assert drawn.dtype == torch.uint8
     assert drawn[:, 0, 0, 0].tolist() == [0, 128, 255]
     assert generator.training
 
 
 def test_a_class_path_begins_at_one_class_and_ends_at_the_other() -> None:
-    drawn = sampling.class_paths(Echo(), torch.zeros(2, 4), 0, 2, 5)
+    drawn = sampling.class_paths(Echo(), torch.zeros(2, 4), 0, 2, 5, seed=0)
     assert drawn.view(2, 5, -1)[:, :, 0].tolist() == [[0, 64, 128, 191, 255]] * 2
 
 
 def test_a_generator_without_embeddings_has_nothing_between_classes() -> None:
     with pytest.raises(UsageError, match="embeds no classes"), sampling.between_classes(nn.Linear(1, 1), 0, 1, 0.5):
         pass
+
+
+class Placed(Echo):
+    """Adds noise of its own, and what it has learned of two positions, to its class's colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Embedding(3, 1)
+        with torch.no_grad():
+            self.place.weight.copy_(torch.tensor([[0.0], [-0.5], [0.5]]))
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        places = self.place(torch.tensor([1, 2])).view(1, 1, 1, 2)
+        return super().forward(z, y) / 2 + places + 0.1 * torch.randn(len(z), 3, 2, 2)
+
+
+def test_positions_are_no_classes() -> None:
+    drawn = sampling.class_paths(Placed(), torch.zeros(200, 4), 0, 2, 3, seed=0).view(200, 3, 3, 2, 2).float()
+    left, right = ((drawn[..., k].mean((0, 2, 3)) / 127.5 - 1).tolist() for k in (0, 1))
+    assert left == pytest.approx([-0.95, -0.5, 0.0], abs=0.05)  # what is below black is cut off
+    assert right == pytest.approx([0.0, 0.5, 0.95], abs=0.05)
+
+
+def test_a_generators_own_random_numbers_are_of_the_seed_and_no_others_move() -> None:
+    generator, z, y = Placed(), torch.zeros(2, 4), torch.ones(2, dtype=torch.int64)
+    before = torch.get_rng_state()
+    one, again, other = (sampling.images(generator, z, y, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one[0], one[1])
+    torch.manual_seed(5)
+    assert torch.equal(sampling.images(generator, z, y, seed=3), one)
+    torch.set_rng_state(before)
+    sampling.standing_statistics(generator.eval(), 3, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_class_paths_of_a_real_generator_end_at_its_classes(tiny: Any) -> None:
@@ -79,9 +114,9 @@ def test_class_paths_of_a_real_generator_end_at_its_classes(tiny: Any) -> None:
             if isinstance(module, nn.Embedding):
                 module.weight.normal_()
     z = sampling.latents(generator, 2, 0, "test")
-    way = sampling.class_paths(generator, z, 0, 2, 3).view(2, 3, 3, 8, 8)
+    way = sampling.class_paths(generator, z, 0, 2, 3, seed=0).view(2, 3, 3, 8, 8)
     for k, label in ((0, 0), (2, 2)):
-        assert torch.equal(way[:, k], sampling.images(generator, z, torch.full((2,), label)))
+        assert torch.equal(way[:, k], sampling.images(generator, z, torch.full((2,), label), seed=0))
     assert not torch.equal(way[:, 1], way[:, 0])
 
 

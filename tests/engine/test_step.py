@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
+from sngan_cli.contracts import Judge, Loss
 from sngan_cli.engine import step as step_module
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.distributed import World
@@ -177,3 +178,38 @@ def test_the_images_are_trained_on_in_bf16(tiny: Any, data: Any) -> None:
 @pytest.mark.parametrize(("loss", "value"), [("hinge", 2.0), ("cross-entropy", 2 * math.log(2))])
 def test_the_loss_of_a_d_that_tells_nothing_apart(tiny: Any, loss: str, value: float) -> None:
     assert blind_loss(tiny(loss=loss).loss) == pytest.approx(value)
+
+
+class LeastSquares(Loss, contract=1):
+    """Mao et al., 2017: D is blind where it says 1/2 of everything. Its penalty asks D under both kinds of labels."""
+
+    asked: ClassVar[list[tuple[torch.Tensor, torch.Tensor]]] = []
+
+    def discriminator(self, real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
+        return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
+
+    def generator(self, fake_logits: torch.Tensor) -> torch.Tensor:
+        return (fake_logits - 1).square().mean() / 2
+
+    def penalty(self, discriminator: Judge, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        self.asked.append((discriminator(fake), discriminator(fake, of="fake")))
+        return discriminator(real).square().mean() + 3
+
+
+def test_the_loss_of_a_blind_d_is_the_least_of_equal_logits() -> None:
+    assert blind_loss(LeastSquares()) == 0.25
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_penalty_is_told_and_judges_under_the_labels_that_it_asks_for(tiny: Any, data: Any, precision: str) -> None:
+    composition = tiny(conditional=True, n_dis=1, precision=precision)
+    gan, real = build(composition, data, classes=3)
+    gan.loss = LeastSquares()
+    LeastSquares.asked.clear()
+    losses = iteration(gan, real, composition.config)
+    assert losses.penalty is not None
+    assert losses.penalty > 3
+    assert not losses.penalty.requires_grad
+    ((as_real, as_fake),) = LeastSquares.asked
+    assert as_real.dtype == as_fake.dtype == torch.float32
+    assert not torch.equal(as_real, as_fake)
