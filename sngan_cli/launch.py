@@ -25,7 +25,7 @@ from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder, environment, provenance
 from sngan_cli.stopping import StopSignal
-from sngan_cli.trained import check_installed, verified_checkpoint
+from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
 from sngan_cli.wording import counted
 from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status
 
@@ -95,9 +95,11 @@ def train_on(
     *,
     which: str,
     stop: StopSignal,
+    agree: Callable[[Sequence[int]], None] = lambda later: None,
 ) -> Result:
     """Resume a run from its checkpoint `which` (`last`, `best` or a step), with the few settings that may change.
 
+    `agree` is told of which steps there are later checkpoints, before these are dropped with all that came after it.
     Raises `UsageError` where another setting would change, or nothing is left to do, and `CheckpointError` where the
     checkpoint is damaged.
     """
@@ -130,6 +132,8 @@ def train_on(
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )
+    if later := [step for step in steps_of(place.store, run, place.runs) if step > chosen.step]:
+        agree(later)
     with leading(config.devices, config.device) as world:
         prepared = prepare(composition, place, audience, world)
         progress = checkpoint.read_progress(chosen.folder)
@@ -173,6 +177,10 @@ def _train(
         recorder.add_artifact("config", folder / "config.toml")
         if prepared.unscored is not None:
             recorder.tell("unscored", prepared.unscored)
+        if checkpoint_folder is None:
+            recorder.tell(
+                "data", f"The data are {len(prepared.data.images)} pictures, SHA-256 {prepared.data.data_sha256}."
+            )
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
         recorder.describe()  # a run that is killed before its first checkpoint has a record, too
@@ -212,9 +220,9 @@ def _telling_the_way_on(run_id: str, folder: Path) -> Iterator[None]:
 
 
 def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audience: Audience) -> None:
-    """Say that rates which were to fall to nothing rise again, where the run is made longer."""
+    """Say that rates which fall to nothing go on from elsewhere, where the run is made longer or shorter."""
     before, now = rate_at(recorded, step + 1), rate_at(config, step + 1)
-    if now > before:
+    if now != before:
         audience.warn(
             f"The learning rates fall linearly over all {config.steps} steps: they go on at {now:.0%} of their first "
             f"value, where those of {recorded.steps} steps had come to {before:.0%}."

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sngan_cli import paths
+from sngan_cli import console, paths
 from sngan_cli.commands.options import path_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sngan_cli.composition import Composition
     from sngan_cli.config import Layer
@@ -179,6 +179,12 @@ def train(
             metavar="WHICH", help="Checkpoint to resume from: last (default), best or a step.", rich_help_panel=SOURCES
         ),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="Do not ask before --checkpoint drops what came after it.", rich_help_panel=SOURCES
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configuration and stop.", rich_help_panel=SOURCES)
     ] = False,
@@ -206,7 +212,7 @@ def train(
     if resume is not None:
         if config or like or recipe or dry_run:
             raise UsageError("--resume keeps a run's settings: leave --config, --like, --recipe and --dry-run out.")
-        raise typer.Exit(_resume(resume, checkpoint or "last", overrides, labels))
+        raise typer.Exit(_resume(resume, checkpoint or "last", overrides, labels, yes=yes))
     if checkpoint is not None:
         raise UsageError(f"--checkpoint {checkpoint} says where to go on from: give it together with --resume RUN.")
     if like is not None and (config or recipe):
@@ -220,7 +226,20 @@ def train(
     raise typer.Exit(_train(composition, parent, labels))
 
 
-_NOT_SETTINGS = {"metric", "name", "tag", "note", "recipe", "config", "like", "set_", "resume", "checkpoint", "dry_run"}
+_NOT_SETTINGS = {
+    "metric",
+    "name",
+    "tag",
+    "note",
+    "recipe",
+    "config",
+    "like",
+    "set_",
+    "resume",
+    "checkpoint",
+    "yes",
+    "dry_run",
+}
 
 
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
@@ -321,12 +340,17 @@ def _train(composition: Composition, parent: str | None, labels: Labels) -> int:
     )
 
 
-def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels) -> int:
+def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels, *, yes: bool) -> int:
     from sngan_cli.launch import train_on
+    from sngan_cli.wording import counted
+
+    def agree(later: Sequence[int]) -> None:
+        dropped = f"{counted(len(later), 'later checkpoint')}, with scores, losses and sheets since"
+        console.confirm(f"Drop {dropped}?", f"Dropping {dropped},", yes=yes)
 
     return _watched(
         lambda place, display, stop: train_on(
-            place.store.get(ref), overrides, place, labels, display, which=checkpoint, stop=stop
+            place.store.get(ref), overrides, place, labels, display, which=checkpoint, stop=stop, agree=agree
         )
     )
 

@@ -48,7 +48,7 @@ def test_compiled_networks_train_the_same_and_resume_exactly(sngan: Any, tiny: l
     one, other = ([s["value"] for s in sngan("runs", "show", r, "--json").json["scalars"]] for r in (plain, compiled))
     assert one == pytest.approx(other, rel=1e-3, abs=1e-3)
     assert one != other  # another order of rounding: they were compiled
-    assert sngan("train", "--resume", compiled, "--checkpoint", 2).code == 0
+    assert sngan("train", "--resume", compiled, "--checkpoint", 2, "--yes").code == 0
     assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(compiled).items())
 
 

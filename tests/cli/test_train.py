@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -176,7 +177,7 @@ def test_from_an_earlier_checkpoint_the_later_ones_are_forgotten(
     """`last` is then the one that the run came to since, not the one that was abandoned."""
     calls = itertools.count()
     monkeypatch.setattr(StopSignal, "__call__", lambda _: next(calls) == 0)
-    done = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 100)
+    done = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 100, "--yes")
     assert "interrupted after step 3 of 100" in done.err
     monkeypatch.undo()
     monkeypatch.setenv("SNGAN_HOME", str(home))
@@ -185,6 +186,29 @@ def test_from_an_earlier_checkpoint_the_later_ones_are_forgotten(
     assert [c["step"] for c in shown["checkpoints"] if not c["deleted"]] == [2, 3]
     assert sngan("train", "--resume", trained, "--steps", 5).code == 0
     assert [s["step"] for s in sngan("runs", "show", trained, "--json").json["scores"]] == [2, 4, 5]
+
+
+def test_later_checkpoints_are_not_dropped_unasked(sngan: Any, trained: str, home: Path) -> None:
+    before = sngan("runs", "show", trained, "--json").json
+    refused = sngan("train", "--resume", trained, "--checkpoint", 2)
+    assert refused.code == 2
+    assert "Dropping 1 later checkpoint, with scores, losses and sheets since, needs --yes" in refused.err
+    assert sngan("runs", "show", trained, "--json").json == before
+    assert checkpoint.steps_in(home / "runs" / trained / "checkpoints") == [2, 4]
+
+
+def test_a_run_knows_its_data(sngan: Any, trained: str) -> None:
+    shown = sngan("runs", "show", trained, "--json").json
+    (told,) = [event["message"] for event in shown["events"] if event["kind"] == "data"]
+    digest = json.loads((Path(shown["folder"]) / "checkpoints/step-00000004/state.json").read_text())["data_sha256"]
+    assert told == f"The data are 20 pictures, SHA-256 {digest}."
+
+
+def test_rates_that_fall_at_once_are_warned_of(sngan: Any, trained: str) -> None:
+    assert sngan("train", "--resume", trained, "--steps", 40, "--eval-every", 0).code == 0
+    done = sngan("train", "--resume", trained, "--steps", 6, "--checkpoint", 4, "--yes")
+    assert done.code == 0, done.err
+    assert "they go on at 33% of their first value, where those of 40 steps had come to 90%." in done.err
 
 
 def test_a_checkpoint_that_the_registry_never_heard_of_is_gone_on_from(sngan: Any, trained: str, home: Path) -> None:
@@ -318,7 +342,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(sngan: Any,
     assert done.code == 1
     assert re.search(rf"{re.escape(str(file))} is damaged: its SHA-256 .*Use another: add --checkpoint 2\.", done.err)
     assert sngan("sample", trained, "-o", home / "x.png").code == 1
-    assert sngan("train", "--resume", trained, "--steps", 6, "--checkpoint", 2).code == 0
+    assert sngan("train", "--resume", trained, "--steps", 6, "--checkpoint", 2, "--yes").code == 0
     run = sngan("runs", "show", trained, "--json").json
     assert [s["step"] for s in run["scalars"] if s["name"] == "loss_d"] == [1, 2, 3, 4, 5, 6]
 
