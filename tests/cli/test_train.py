@@ -197,10 +197,11 @@ def test_later_checkpoints_are_not_dropped_unasked(sngan: Any, trained: str, hom
     assert checkpoint.steps_in(home / "runs" / trained / "checkpoints") == [2, 4]
 
 
-def test_a_run_knows_its_data(sngan: Any, trained: str) -> None:
+def test_a_run_knows_its_data(sngan: Any, trained: str, home: Path) -> None:
     shown = sngan("runs", "show", trained, "--json").json
     (told,) = [event["message"] for event in shown["events"] if event["kind"] == "data"]
-    digest = json.loads((Path(shown["folder"]) / "checkpoints/step-00000004/state.json").read_text())["data_sha256"]
+    state = home / "runs" / trained / "checkpoints" / "step-00000004" / "state.json"
+    digest = json.loads(state.read_text())["data_sha256"]
     assert told == f"The data are 20 pictures, SHA-256 {digest}."
 
 
