@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def settle(ours: nn.Module, plain: nn.Module) -> None:
         other._v.copy_(F.normalize(matrix.T @ u, dim=0))
 
 
+def copy_weights(ours: nn.Module, plain: nn.Module) -> None:
+    """Give ours the weights of the plain network, which has biases besides that its batch norms take away again."""
+    mine = list(ours.parameters())
+    idle = re.compile(r".*(conv|shortcut).*\.bias") if "Generator" in type(plain).__name__ else re.compile("none")
+    theirs = [parameter for name, parameter in plain.named_parameters() if not idle.fullmatch(name)]
+    with torch.no_grad():
+        for parameter, same in zip(mine, theirs, strict=True):
+            parameter.copy_(same)
+
+
 def constrained(network: nn.Module) -> list[Any]:
     return [layer for layer in network.modules() if parametrize.is_parametrized(layer, "weight")]
 
@@ -88,9 +99,7 @@ def test_the_plain_step_trains_the_same_losses(
     plain = importlib.import_module("plain").Plain(arch, side, classes, CPU)
     ours, config = build(arch, side, classes)
     for mine, theirs in ((ours.generator, plain.generator), (ours.discriminator, plain.discriminator)):
-        for parameter, same in zip(mine.parameters(), theirs.parameters(), strict=True):
-            with torch.no_grad():
-                parameter.copy_(same)
+        copy_weights(mine, theirs)
         settle(mine, theirs)
     for mine, theirs in ((ours.optimizer_g, plain.optimizer_g), (ours.optimizer_d, plain.optimizer_d)):
         for setting in ("lr", "betas", "eps", "weight_decay", "amsgrad"):

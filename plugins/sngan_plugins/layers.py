@@ -136,10 +136,23 @@ class FeatureNorm(nn.Module):
         self.statistics = statistics
         self.affine = None if classes is None else ClassAffine(channels, classes)
 
+    @property
+    def centres(self) -> bool:
+        """Whether it takes each channel's mean away, and so whatever was added to all of the channel."""
+        each = isinstance(self.statistics, nn.GroupNorm) and self.statistics.num_groups == self.statistics.num_channels
+        return each or isinstance(self.statistics, nn.BatchNorm2d)
+
     def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
         """Normalise, scale and shift."""
         h = self.statistics(h)
         return h if self.affine is None else self.affine(h, y)
+
+
+def drop_idle_bias(norm: nn.Module, *layers: nn.Module) -> None:
+    """Take the biases off convolutions whose results reach nothing but a norm that takes biases away again."""
+    if isinstance(norm, FeatureNorm) and norm.centres:
+        for layer in layers:
+            (layer.conv if isinstance(layer, UpConv | DownConv) else layer).register_parameter("bias", None)
 
 
 class NoNorm(nn.Module):

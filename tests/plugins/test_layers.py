@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sngan_cli.contracts import NetworkShape
+from sngan_plugins.architectures import resnet_postact, resnet_preact, standard
+from sngan_plugins.architectures.resnet_postact import ResnetPostact
+from sngan_plugins.architectures.resnet_preact import ResnetPreact
+from sngan_plugins.architectures.standard import Standard
 from sngan_plugins.layers import (
     ClassAffine,
     DownConv,
@@ -27,7 +33,9 @@ from sngan_plugins.layers import (
     linear,
     scaled,
 )
+from sngan_plugins.normalizations.batch import Batch
 from sngan_plugins.normalizations.instance import Instance
+from sngan_plugins.normalizations.layer import Layer as LayerNorm
 from sngan_plugins.normalizations.none import NoNormalization
 from sngan_plugins.normalizations.spectral import Spectral
 
@@ -198,3 +206,29 @@ def test_linear_by_hand() -> None:
 )
 def test_scaled(channels: int, width: float, expected: int) -> None:
     assert scaled(channels, width) == expected
+
+
+@pytest.mark.parametrize(("norm", "idle"), [(Batch(), True), (Instance(), True), (LayerNorm(), False)])
+@pytest.mark.parametrize("arch", [Standard(width=0.05), ResnetPreact(width=0.05), ResnetPostact(width=0.05)])
+def test_a_bias_is_left_out_where_a_norm_takes_it_away_and_nowhere_else(
+    arch: Any, norm: Any, idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With such biases, whatever they are, networks give the same."""
+    shape = NetworkShape(24, classes=3)
+    torch.manual_seed(0)
+    networks = {"G": arch.generator(shape, norm), "D": arch.discriminator(shape, norm)}
+    for module in (standard, resnet_preact, resnet_postact):
+        monkeypatch.setattr(module, "drop_idle_bias", lambda norm, *layers: None)
+    torch.manual_seed(0)
+    biased = {"G": arch.generator(shape, norm), "D": arch.discriminator(shape, norm)}
+    y = torch.tensor([0, 2, 1, 2])
+    given = {"G": torch.randn(4, 128, dtype=torch.float64), "D": torch.randn(4, 3, 24, 24, dtype=torch.float64)}
+    for name, network in networks.items():
+        other = biased[name].double()
+        missing = other.state_dict().keys() - network.state_dict().keys()
+        assert bool(missing) == idle
+        for key, parameter in other.named_parameters():
+            if key in missing:
+                nn.init.normal_(parameter)
+        # Sums over pixels and logits are in float32.
+        torch.testing.assert_close(network.double()(given[name], y), other(given[name], y), rtol=1e-5, atol=1e-5)

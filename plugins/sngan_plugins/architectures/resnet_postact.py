@@ -18,6 +18,7 @@ from sngan_plugins.layers import (
     as_map,
     conv,
     discriminator_norm,
+    drop_idle_bias,
     generator_norm,
     linear,
     scaled,
@@ -90,6 +91,8 @@ class GeneratorBlock(nn.Module):
         self.norm1 = generator_norm(norm, channels_out, classes)
         self.conv2 = conv(norm, channels_out, channels_out, 3, gain=RESIDUAL_GAIN)
         self.norm2 = generator_norm(norm, channels_out, classes)
+        drop_idle_bias(self.norm1, self.conv1)
+        drop_idle_bias(self.norm2, self.conv2)
         learned = up or channels_in != channels_out
         self.shortcut = first(norm, channels_in, channels_out, 1) if learned else nn.Identity()
 
@@ -135,6 +138,8 @@ class DiscriminatorBlock(nn.Module):
         self.norm1 = discriminator_norm(norm, channels_out)
         self.conv2 = conv(norm, channels_out, channels_out, 3, gain=RESIDUAL_GAIN)
         self.norm2 = discriminator_norm(norm, channels_out)
+        drop_idle_bias(self.norm1, self.conv1)
+        drop_idle_bias(self.norm2, self.conv2)
         learned = down or channels_in != channels_out
         self.shortcut = conv(norm, channels_in, channels_out, 1) if learned else nn.Identity()
 

@@ -18,6 +18,7 @@ from sngan_plugins.layers import (
     as_map,
     conv,
     discriminator_norm,
+    drop_idle_bias,
     generator_norm,
     linear,
     scaled,
@@ -94,8 +95,11 @@ class Generator(nn.Module):
         super().__init__()
         self._first = (channels[0], first, first)
         self.linear = linear(norm, self.latent_dim, channels[0] * first**2)
-        self.blocks = nn.ModuleList(GeneratorBlock(norm, i, o, shape.classes) for i, o in pairwise(channels))
+        blocks = [GeneratorBlock(norm, i, o, shape.classes) for i, o in pairwise(channels)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = generator_norm(norm, channels[-1], shape.classes)
+        for block in blocks:  # what it adds to all of a channel comes to norms alone, through shortcuts as well
+            drop_idle_bias(self.norm, block.conv2, block.shortcut)
         self.to_rgb = conv(norm, channels[-1], 3, 3)
 
     def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -116,6 +120,7 @@ class GeneratorBlock(nn.Module):
         self.norm2 = generator_norm(norm, channels_out, classes)
         self.conv2 = conv(norm, channels_out, channels_out, 3, gain=RESIDUAL_GAIN)
         self.shortcut = UpConv(norm, channels_in, channels_out, 1)
+        drop_idle_bias(self.norm2, self.conv1)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Add the residual to the shortcut."""
@@ -144,11 +149,14 @@ class Discriminator(nn.Module):
         self.stem = None if stem is None else conv(norm, 3, stem, 4, stride=2)
         channels = [stem or 3, *(c for c, _ in blocks)]
         raw = [stem is None, *(False for _ in blocks[1:])]
-        self.blocks = nn.ModuleList(
+        made = [
             DiscriminatorBlock(norm, i, o, down=down, first=first, hidden=i if hidden == "in" and not first else o)
             for (i, o), (_, down), first in zip(pairwise(channels), blocks, raw, strict=True)
-        )
+        ]
+        self.blocks = nn.ModuleList(made)
         self.norm = discriminator_norm(norm, channels[-1])
+        for block in made:
+            drop_idle_bias(self.norm, block.conv2, block.shortcut)
         self.head = ProjectionHead(norm, channels[-1], shape.classes)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
@@ -182,6 +190,7 @@ class DiscriminatorBlock(nn.Module):
         self.conv2 = last(norm, hidden, channels_out, 3, gain=RESIDUAL_GAIN)
         learned = down or channels_in != channels_out
         self.shortcut = last(norm, channels_in, channels_out, 1) if learned else nn.Identity()
+        drop_idle_bias(self.norm2, self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the residual to the shortcut."""

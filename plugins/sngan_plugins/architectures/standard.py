@@ -17,6 +17,7 @@ from sngan_plugins.layers import (
     conv,
     deconv,
     discriminator_norm,
+    drop_idle_bias,
     flattened,
     generator_norm,
     linear,
@@ -67,6 +68,8 @@ class Generator(nn.Module):
         self.linear_norm = generator_norm(norm, channels[0], shape.classes) if linear_norm else None
         self.deconvs = nn.ModuleList(deconv(norm, i, o) for i, o in pairwise(channels))
         self.norms = nn.ModuleList(generator_norm(norm, c, shape.classes) for c in channels[1:])
+        for deconv_, after in zip(self.deconvs, self.norms, strict=True):
+            drop_idle_bias(after, deconv_)
         self.to_rgb = conv(norm, channels[-1], 3, 3)
 
     def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -95,6 +98,8 @@ class Discriminator(nn.Module):
             for (i, o), (_, kernel, stride) in zip(pairwise(channels), layers, strict=True)
         )
         self.norms = nn.ModuleList(discriminator_norm(norm, c) for c in channels[1:])
+        for conv_, after in zip(self.convs, self.norms, strict=True):
+            drop_idle_bias(after, conv_)
         last_side = shape.side // math.prod(stride for _, _, stride in layers)
         self.head = ProjectionHead(norm, channels[-1] * last_side**2, shape.classes)
 
