@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sight:
-    """What the registry knows of a run at one time; `losses` are the last ones, `step` is that of the latest news."""
+    """What the registry knows of a run at one time; `losses` are the last ones, `step` is that of the latest news.
+
+    `is_saved` says whether there is a checkpoint to go on from.
+    """
 
     run: Run
     step: int
     losses: Mapping[str, float]
     scores: Sequence[Score]
     events: Sequence[Event]
+    is_saved: bool
 
 
 def look_at(store: Store, run_id: str) -> Sight:
@@ -43,7 +47,8 @@ def look_at(store: Store, run_id: str) -> Sight:
     step = max(run.step, *(scalar.step for scalar in last), 0)
     losses = {scalar.name: scalar.value for scalar in last}
     scores = sorted(store.scores(run_id), key=lambda score: score.step)
-    return Sight(run, step, losses, scores, store.events(run_id))
+    is_saved = any(checkpoint.deleted is None for checkpoint in store.checkpoints(run_id))
+    return Sight(run, step, losses, scores, store.events(run_id), is_saved)
 
 
 def watch(store: Store, run_id: str, interval: float) -> int:
@@ -166,9 +171,15 @@ def _ending(sight: Sight) -> str:
         case Status.FINISHED:
             return finished(run.id, sight.step, _last_score(sight))
         case Status.INTERRUPTED:
-            return f"interrupted {at}. Go on with: sngan train --resume {run.id}"
+            return f"interrupted {at}. {_way_on(sight)}"
         case Status.LOST:
             process = f"process {run.environment.pid} on {run.environment.host}"
-            return f"lost {at}: {process} gives no sign of life. Go on with: sngan train --resume {run.id}"
+            return f"lost {at}: {process} gives no sign of life. {_way_on(sight)}"
         case _:
             return f"{run.status.value} {at}: {run.reason}"
+
+
+def _way_on(sight: Sight) -> str:
+    if sight.is_saved:
+        return f"Go on with: sngan train --resume {sight.run.id}"
+    return f"There is no checkpoint to go on from. Begin again with: sngan train --like {sight.run.id}"

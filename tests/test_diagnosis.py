@@ -9,6 +9,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,10 @@ def kinds(findings: Sequence[Finding]) -> list[str]:
         ("healthy", ["healthy"]),
         ("reused-fakes", ["healthy"]),
         ("slow-d", ["falling"]),
-        ("pinned-hinge", ["pinned"]),
-        ("pinned-cross-entropy", ["pinned"]),
+        ("beaten", ["beaten", "alike"]),
+        ("even", ["healthy"]),
+        ("pinned-hinge", ["pinned", "alike"]),
+        ("pinned-cross-entropy", ["pinned", "alike"]),
         ("won-hinge", ["won"]),
         ("won-unscored", ["won"]),
         ("won-cross-entropy", ["won", "falling"]),
@@ -99,7 +102,7 @@ def test_every_recorded_run_is_tested() -> None:
 @pytest.mark.parametrize(("name", "blind"), [("pinned-hinge", 2.0), ("pinned-cross-entropy", 2 * math.log(2))])
 def test_a_real_pinned_run(name: str, blind: float) -> None:
     history = recorded(name)
-    (finding,) = diagnose(history)
+    finding, alike = diagnose(history)
     assert history.blind == pytest.approx(blind)
     assert finding.step == 1
     assert finding.figures["loss_d"] == pytest.approx(blind, rel=1e-3)
@@ -109,6 +112,20 @@ def test_a_real_pinned_run(name: str, blind: float) -> None:
     for flag in ("--n-dis 5", "--lr-d 0.002", "--lr-g 0.0005", "--recipe fast"):
         assert f"`{flag}`" in finding.remedy
     assert f"sngan train --like {history.run.id}" in finding.remedy
+    assert (alike.step, alike.figures["last"]) == (2000, pytest.approx(1, abs=1e-3))
+    assert "raw weights) is 1.000 ± 0.000 at step 2000, where 1 is the least there is" in alike.message
+
+
+def test_a_real_d_that_is_outrun() -> None:
+    """G was two hundred times as fast as D, whose loss rose far above that of a D that tells nothing apart."""
+    beaten, alike = diagnose(recorded("beaten"))
+    assert beaten.step == 1
+    assert beaten.figures == {
+        "loss_d": pytest.approx(4.8, abs=0.2), "blind": 2.0, "recovered": None, "last_step": 599
+    }  # fmt: skip
+    assert "(where D tells nothing apart it is 2.000, which is better)" in beaten.message
+    assert "`--lr-d 0.002`" in beaten.remedy
+    assert (alike.step, alike.figures["last"]) == (600, pytest.approx(1, abs=5e-3))
 
 
 def test_a_real_d_that_won() -> None:
@@ -226,9 +243,15 @@ def noisy(mean: float, deviation: float) -> Callable[[int], float]:
     ("loss_d", "expected"),
     [
         (lambda k: 2.0, "pinned"),
-        (noisy(2.0, 0.05), "pinned"),  # single readings are off by more than the 3 %, their means are not
+        (noisy(2.0, 0.05), "pinned"),  # single readings are off by more than the 3 %, their means and most are not
         (lambda k: 2.05, "pinned"),
-        (lambda k: 2.07, "healthy"),
+        (lambda k: 2.07, "beaten"),
+        (lambda k: 4.5, "beaten"),
+        (noisy(4.5, 1.0), "beaten"),
+        (noisy(2.0, 0.3), "healthy"),  # it tells many a batch apart
+        (lambda k: 1.0 if k % 10 else 20.0, "healthy"),  # above in the mean, by few readings
+        (lambda k: 4.5 if k < 40 else 1.5, "healthy"),
+        (lambda k: 1.5 if k < 140 else 2.5, "beaten"),
         (lambda k: 1.95, "pinned"),
         (lambda k: 1.93, "healthy"),
         (lambda k: 2.0 if k < 40 else 1.5, "healthy"),  # every run begins near it
@@ -237,7 +260,26 @@ def noisy(mean: float, deviation: float) -> Callable[[int], float]:
     ],
 )
 def test_d_is_pinned_by_a_mean_near_its_blind_value_for_a_quarter_of_the_run(loss_d: Any, expected: str) -> None:
-    assert kinds(diagnose(history(loss_d))) == [expected]
+    flat = [score(step, 2.0) for step in (10, 200, 400, 1000, 1500, 2000)]
+    assert kinds(diagnose(history(loss_d, scores=flat))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("loss_d", "expected"),
+    [
+        (lambda k: 2.0, "pinned"),
+        (noisy(2.5, 0.1), "beaten"),
+        (noisy(2.0, 0.05), "healthy"),  # of half of its batches it tells something
+        (lambda k: 1.995, "healthy"),
+        (lambda k: 1.9 if k % 5 == 0 else 2.1, "beaten"),
+        (lambda k: 1.9 if k % 3 == 0 else 2.1, "healthy"),
+    ],
+)
+def test_without_scores_a_loss_that_crosses_the_blind_value_is_no_finding(loss_d: Any, expected: str) -> None:
+    (finding,) = diagnose(history(loss_d))
+    assert finding.kind == expected
+    told = "D is hardly ahead of G, and there are too few scores to tell whether G learns all the same."
+    assert (told in finding.message) == (expected == "healthy")
 
 
 def test_it_is_said_since_when_d_is_pinned() -> None:
@@ -264,7 +306,8 @@ def test_d_is_not_pinned_while_scores_rise() -> None:
 
 def test_the_value_of_another_loss_counts() -> None:
     assert kinds(diagnose(history(lambda k: 0.5, blind=0.5))) == ["pinned"]
-    assert kinds(diagnose(history(lambda k: 2.0, blind=0.5))) == ["healthy"]
+    assert kinds(diagnose(history(lambda k: 2.0, blind=0.5))) == ["beaten"]
+    assert kinds(diagnose(history(lambda k: 0.4, blind=0.5))) == ["healthy"]
 
 
 @pytest.mark.parametrize(("blind", "why"), [(None, "cannot be computed here"), (0.0, "is not above 0")])
@@ -391,16 +434,83 @@ def test_the_last_diversity_counts() -> None:
     assert kinds(diagnose(history(scores=[before, diversity(0.8, {"cat": 0.8})]))) == ["healthy"]
 
 
+def test_the_least_inception_score_there_is_after_training_is_a_finding() -> None:
+    (finding,) = diagnose(history(scores=[score(1000, 1.0, 0.01), score(2000, 1.04, 0.01)]))
+    assert (finding.kind, finding.step) == ("alike", 2000)
+    assert "`is` (p, raw weights) is 1.040 ± 0.010 at step 2000, where 1 is the least there is" in finding.message
+    assert "sngan train --like 1abc" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [score(2000, 1.06)],
+        [score(499, 1.0)],  # every G begins so
+        [score(1000, 1.0), score(2000, 1.5)],
+        [score(2000, 1.0, metric="mine")],  # of which nothing is known
+        [score(2000, 1.0, evidence={"generator_weights": "raw", "truncation": 0.01})],
+    ],
+)
+def test_other_scores_near_1_are_no_finding(scores: Sequence[Score]) -> None:
+    assert kinds(diagnose(history(scores=scores))) == ["healthy"]
+
+
+def test_collapse_that_was_measured_is_not_said_twice() -> None:
+    assert kinds(diagnose(history(scores=[score(2000, 1.0), diversity(0.1)]))) == ["collapsed"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "pictures"),
+    [("is", "better"), ("density", "better"), ("recall", "more varied"), ("coverage", "more varied")],
+)
+def test_it_is_said_what_fell(metric: str, pictures: str) -> None:
+    (finding,) = diagnose(history(scores=[score(1000, 5.0, metric=metric), score(2000, 3.0, metric=metric)]))
+    assert finding.message.endswith(f"at step 2000: G drew {pictures} pictures then than it does now.")
+
+
 def test_it_is_said_where_collapse_was_not_looked_for() -> None:
     (note,) = not_looked_for(history())
     assert note.startswith("Collapse of classes was not looked for: `sngan evaluate ")
     assert note.endswith(" --metric diversity --protocol quick` measures it.")
     assert not_looked_for(history(scores=[diversity(0.9, {})])) == []
+    (note,) = not_looked_for(history(on_disk=()))
+    assert note == "Collapse of classes was not looked for: no checkpoint is on disk to measure it by."
 
 
 @pytest.mark.parametrize(("readings", "expected"), [(0, "untold"), (ENOUGH - 1, "untold"), (ENOUGH, "pinned")])
 def test_too_few_readings_tell_nothing(readings: int, expected: str) -> None:
     assert kinds(diagnose(history(lambda k: 2.0, readings=readings))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("status", "steps", "on_disk", "remedy"),
+    [
+        (Status.INTERRUPTED, 5000, (90,), "Train it to its end (`sngan train --resume 1abc`)"),
+        (Status.LOST, 5000, (50,), "Train it to its end (`sngan train --resume 1abc`)"),
+        (Status.FINISHED, 90, (90,), "Train it for 500 steps at least (`sngan train --resume 1abc --steps 500`)"),
+        (Status.INTERRUPTED, 200, (90,), "Train it for 500 steps at least (`sngan train --resume 1abc --steps 500`)"),
+        (Status.LOST, 5000, (), "No checkpoint is on disk to go on from. Begin again (`sngan train --like 1abc`)"),
+        (Status.FAILED, 200, (), "No checkpoint is on disk to go on from. Begin again (`sngan train --like 1abc "
+                                 "--steps 500`)"),
+        (Status.RUNNING, 5000, (50,), "It is not trained to its end yet: wait, or follow it with `sngan runs watch "
+                                      "1abc`."),
+    ],
+)  # fmt: skip
+def test_a_run_of_which_little_is_known_is_told_a_way_on_that_is_open(
+    status: Status, steps: int, on_disk: Sequence[int], remedy: str
+) -> None:
+    run = run_of(CONFIG, status=status, steps=steps, step=0)  # of a run that is killed the last steps are not known
+    (finding,) = diagnose(replace(history(readings=9, on_disk=on_disk), run=run))
+    assert finding.kind == "untold"
+    assert "recorded 9 times up to step 90;" in finding.message
+    assert finding.remedy.startswith(remedy)
+
+
+def test_a_run_whose_losses_were_recorded_seldom_is_trained_beyond_where_it_is() -> None:
+    """Its losses were recorded less often at first, so that it has more steps than so many readings take."""
+    run = run_of({**CONFIG, "log_every": 1}, step=200, steps=200)
+    (finding,) = diagnose(replace(history(readings=20), run=run))
+    assert "`sngan train --resume 1abc --steps 230`" in finding.remedy
 
 
 def test_nan_in_a_curve_is_told_as_divergence_and_is_no_healthy_run() -> None:

@@ -38,7 +38,7 @@ def doctor(
     for k, history in enumerate(histories):
         if k:
             typer.echo()
-        _print(history.run, diagnose(history), not_looked_for(history))
+        _print(history.run, history.step, diagnose(history), not_looked_for(history))
 
 
 def _history(store: Store, run: Run) -> History:
@@ -71,10 +71,10 @@ def _blind(recorded: Any) -> float | None:
 _STYLES = {"healthy": "bold green", "untold": "bold yellow"}
 
 
-def _print(run: Run, findings: Sequence[Finding], notes: Sequence[str]) -> None:
+def _print(run: Run, step: int, findings: Sequence[Finding], notes: Sequence[str]) -> None:
     """Print a heading, and a paragraph for each finding; on a terminal they are coloured, and wrapped to its width."""
     name = f" ({run.name})" if run.name else ""
-    heading = f"run {run.id}{name}: {run.status.value}, step {run.step} of {run.steps}"
+    heading = f"run {run.id}{name}: {run.status.value}, step {step} of {run.steps}"
     if not sys.stdout.isatty():
         lines = [heading]
         for finding in findings:

@@ -56,12 +56,12 @@ def stretch_where(
     return Stretch(curve[a][0], curve[b - 1][0], values[a:b])
 
 
-def blind_stretch(history: History) -> Stretch | None:
-    """Where D's loss stands at its blind value."""
+def beaten_stretch(history: History) -> Stretch | None:
+    """Where the mean of D's loss stands at its blind value or above."""
     curve, blind = history.curve("loss_d"), history.blind
     if blind is None or blind <= 0 or len(curve) < ENOUGH:
         return None
-    return stretch_where(curve, lambda value: value, lambda mean: abs(mean - blind) < PINNED * blind)
+    return stretch_where(curve, lambda value: value, lambda mean: mean > (1 - PINNED) * blind)
 
 
 def scores_within(history: History, stretch: Stretch) -> tuple[bool | None, str]:

@@ -25,6 +25,11 @@ class History:
     blind: float | None
     best_step: int | None = None
 
+    @property
+    def step(self) -> int:
+        """The last step that anything is known of; the run's own may lag behind its losses."""
+        return max([self.run.step, *(scalar.step for scalar in self.scalars)])
+
     def curve(self, name: str) -> list[tuple[int, float]]:
         """Points (step, value) of a scalar by step, the finite ones."""
         return sorted((s.step, s.value) for s in self.scalars if s.name == name and math.isfinite(s.value))

@@ -8,7 +8,7 @@ from statistics import median
 
 from sngan_cli.diagnosis.curves import (
     average,
-    blind_stretch,
+    beaten_stretch,
     loss_g_within,
     running_means,
     scores_within,
@@ -22,10 +22,15 @@ from sngan_cli.diagnosis.thresholds import (
     EXPLODED,
     MOSTLY,
     NAMED,
+    ONE,
+    PINNED,
     SEVERITY,
+    TRAINED,
+    UNSCORED,
+    VARIETY,
     WON,
 )
-from sngan_cli.diagnosis.words import called, calm, number, strengthen, value_of, weaken
+from sngan_cli.diagnosis.words import called, calm, like, number, strengthen, value_of, weaken
 from sngan_cli.errors import is_divergence
 from sngan_registry import Status
 
@@ -35,8 +40,10 @@ def diagnose(history: History) -> list[Finding]:
     exploded = _exploded(history)
     if exploded is not None:
         return [_diverged(history) or exploded]
-    rules = (_diverged, _pinned, _won, _collapsed)
+    rules = (_diverged, _beaten, _won, _collapsed)
     found = [finding for rule in rules if (finding := rule(history)) is not None]
+    if not any(finding.kind == "collapsed" for finding in found):
+        found += _alike(history)
     found += _falling(history)
     if found:
         return sorted(found, key=lambda f: SEVERITY.index("recovered" if f.is_over else f.kind))
@@ -48,11 +55,13 @@ def not_looked_for(history: History) -> list[str]:
     notes = []
     if history.blind is None or history.blind <= 0:
         why = "cannot be computed here" if history.blind is None else "is not above 0 where D tells nothing apart"
-        notes.append(f"Whether D was pinned or won was not looked for: the loss {history.told('loss')!r} {why}.")
+        notes.append(f"Whether D was beaten or won was not looked for: the loss {history.told('loss')!r} {why}.")
     if not any(score.metric == "diversity" for score in history.scores):
         whose = "Collapse of classes" if history.told("conditional") else "Collapse"
-        measure = f"`sngan evaluate {history.run.id} --metric diversity --protocol quick`"
-        notes.append(f"{whose} was not looked for: {measure} measures it.")
+        why = "no checkpoint is on disk to measure it by"
+        if steps_on_disk(history):
+            why = f"`sngan evaluate {history.run.id} --metric diversity --protocol quick` measures it"
+        notes.append(f"{whose} was not looked for: {why}.")
     return notes
 
 
@@ -91,22 +100,26 @@ def _exploded(history: History) -> Finding | None:
     )
 
 
-def _pinned(history: History) -> Finding | None:
-    stretch = blind_stretch(history)
-    if stretch is None:
+def _beaten(history: History) -> Finding | None:
+    stretch, blind = beaten_stretch(history), history.blind
+    if stretch is None or blind is None:
         return None
     learned, proof = scores_within(history, stretch)
-    if learned:
+    floor = (1 - (UNSCORED if learned is None else PINNED)) * blind
+    if learned or average([value > floor for value in stretch.values]) < MOSTLY:
         return None
     last, mean = history.curve("loss_d")[-1][0], average(stretch.values)
     is_over = stretch.until < last
     figures = {
-        "loss_d": mean, "blind": history.blind, "recovered": stretch.until if is_over else None, "last_step": last,
+        "loss_d": mean, "blind": blind, "recovered": stretch.until if is_over else None, "last_step": last,
     }  # fmt: skip
-    stood = f"at {number(mean)} (where D tells nothing apart it is {number(history.blind or 0)}){proof}"
+    is_above = mean >= (1 + PINNED) * blind
+    kind = "beaten" if is_above else "pinned"
+    worse = ", which is better" if is_above else ""
+    stood = f"at {number(mean)} (where D tells nothing apart it is {number(blind)}{worse}){proof}"
     if is_over:
         return Finding(
-            "pinned",
+            kind,
             stretch.since,
             f"From step {stretch.since} to step {stretch.until} D's loss stood {stood}. G was too strong for D, but D "
             "has recovered since.",
@@ -114,7 +127,7 @@ def _pinned(history: History) -> Finding | None:
             figures,
         )
     return Finding(
-        "pinned",
+        kind,
         stretch.since,
         f"Since step {stretch.since}, and still at step {last}, D's loss has stood {stood}. G is too strong for D: D's "
         "updates teach it nothing, and such a D teaches G nothing.",
@@ -182,6 +195,29 @@ def _collapsed(history: History) -> Finding | None:
     )
 
 
+def _alike(history: History) -> list[Finding]:
+    found = []
+    for scores in history.qualities():
+        last = scores[-1]
+        is_whole = last.evidence.get("truncation", "none") == "none"  # truncated latents are alike themselves
+        if last.metric != "is" or last.step < TRAINED or last.value >= ONE or not is_whole:
+            continue
+        found.append(
+            Finding(
+                "alike",
+                last.step,
+                f"{called(last)} is {value_of(last)} at step {last.step}, where 1 is the least there is: to the "
+                "classifier all pictures of G are alike.",
+                "The sheets of samples in the run's folder show whether G draws a few pictures over and over, or "
+                f"nothing of the data. Train anew with more images a batch or other rates: {like(history)} with larger "
+                "`--batch-size` and `--g-batch-size`, or with other `--lr-d` and `--lr-g`.",
+                {"metric": last.metric, "protocol": last.protocol, "last": last.value,
+                 "weights": last.evidence.get("generator_weights")},
+            )
+        )  # fmt: skip
+    return found
+
+
 def _falling(history: History) -> list[Finding]:
     found = []
     for scores in history.qualities():
@@ -189,6 +225,7 @@ def _falling(history: History) -> list[Finding]:
         if not is_better(peak, last):
             continue
         checkpoint, remedy = checkpoint_to_use(history, scores)
+        better = "more varied" if last.metric in VARIETY else "better"
         figures = {
             "metric": last.metric, "protocol": last.protocol, "weights": last.evidence.get("generator_weights"),
             "peak": peak.value, "last": last.value, "last_step": last.step, "checkpoint": checkpoint,
@@ -198,7 +235,7 @@ def _falling(history: History) -> list[Finding]:
                 "falling",
                 peak.step,
                 f"{called(last)} was best at step {peak.step}, {value_of(peak)}, and has come to {value_of(last)} at "
-                f"step {last.step}: G drew better pictures then than it does now.",
+                f"step {last.step}: G drew {better} pictures then than it does now.",
                 remedy,
                 figures,
             )
@@ -207,19 +244,41 @@ def _falling(history: History) -> list[Finding]:
 
 
 def _untold(history: History) -> Finding | None:
-    readings, step = len(history.curve("loss_d")), history.run.step
+    readings = len(history.curve("loss_d"))
     if readings >= ENOUGH:
         return None
-    every = history.run.config.get("log_every") or 1
     times = "once" if readings == 1 else f"{readings} times"
     return Finding(
         "untold",
-        step,
-        f"Too little is known to say anything: D's loss was recorded {times} up to step {step}; it takes {ENOUGH}.",
-        f"Train it for {ENOUGH * every} steps at least (`sngan train --resume {history.run.id} --steps "
-        f"{max(step, ENOUGH * every)}`), or have losses recorded more often: `--set log_every=1`.",
+        history.step,
+        f"Too little is known to say anything: D's loss was recorded {times} up to step {history.step}; it takes "
+        f"{ENOUGH}.",
+        _way_on(history),
         {"readings": readings},
     )
+
+
+def _way_on(history: History) -> str:
+    """How a run comes to enough readings."""
+    run, readings = history.run, len(history.curve("loss_d"))
+    if run.status in (Status.QUEUED, Status.RUNNING):
+        return f"It is not trained to its end yet: wait, or follow it with `sngan runs watch {run.id}`."
+    every = run.config.get("log_every") or 1
+    enough = max(ENOUGH * every, history.step + (ENOUGH - readings) * every)
+    often = "have losses recorded more often: `--set log_every=1`"
+    longer = [f"--steps {enough}"] if run.steps < enough else []
+    if not steps_on_disk(history):
+        return f"No checkpoint is on disk to go on from. Begin again ({like(history, *longer)}), or {often}."
+    command = f"`{' '.join(['sngan train --resume', run.id, *longer])}`"
+    how_long = f"for {enough} steps at least" if longer else "to its end"
+    return f"Train it {how_long} ({command}), or {often}."
+
+
+_WHETHER_G_LEARNS = {
+    True: "but scores rose meanwhile",
+    False: "but tells many a batch apart",
+    None: "and there are too few scores to tell whether G learns all the same",
+}
 
 
 def _healthy(history: History) -> Finding:
@@ -227,8 +286,10 @@ def _healthy(history: History) -> Finding:
     low, high = min(means), max(means)
     blind = "" if history.blind is None else f"; where it tells nothing apart it is {number(history.blind)}"
     said = [f"Nothing ill was found. D's loss stayed between {number(low)} and {number(high)} (running mean{blind})."]
-    if blind_stretch(history) is not None:
-        said.append("D is hardly ahead of G, but scores rose meanwhile.")
+    stretch = beaten_stretch(history)
+    if stretch is not None:
+        learned, _ = scores_within(history, stretch)
+        said.append(f"D is hardly ahead of G, {_WHETHER_G_LEARNS[learned]}.")
     told = []
     for scores in history.qualities():
         last, peak = scores[-1], best_of(scores)
@@ -241,4 +302,4 @@ def _healthy(history: History) -> Finding:
     if not told:
         said.append("No score was recorded, so the losses alone speak for it.")
     figures = {"loss_d_low": low, "loss_d_high": high, "blind": history.blind, "scores": told}
-    return Finding("healthy", history.run.step, " ".join(said), figures=figures)
+    return Finding("healthy", history.step, " ".join(said), figures=figures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SEVERITY = ("diverged", "pinned", "won", "collapsed", "falling", "recovered", "untold", "healthy")
+SEVERITY = ("diverged", "beaten", "pinned", "won", "collapsed", "alike", "falling", "recovered", "untold", "healthy")
 """Kinds of findings, the worst first: what ends a run, then what keeps it from learning, then what shows in its scores.
 
 `recovered` is the rank of what is over; such a finding keeps its kind.
@@ -14,14 +14,18 @@ WINDOW = 20
 """Losses are smoothed by a running mean over this part (one n-th) of the readings, as one batch tells little."""
 LONG = 4
 """A loss must stand somewhere for this part (one n-th) of the run: every run begins near its blind value."""
-PINNED = 0.03
-"""D's mean loss stands at its blind value within this fraction of it.
+PINNED, UNSCORED = 0.03, 0.001
+"""D does no better than blind where its loss is above its blind value, or below by less than this fraction of it.
 
-With n_dis 1 healthy runs are a tenth below it, or more. Those with a slow D come as near as 1 %, and G learns all the
-same: what tells them from the ill ones, which are within 0.1 %, is that their scores rise.
+In the mean, and by most readings. With n_dis 1 healthy runs are a tenth below it, or more. Those with a slow D come as
+near as 1 %, and G learns all the same: what tells them from the ill ones is that their scores rise. Where there are no
+scores the smaller fraction counts: ill ones, which stand at their blind value or at 2 to 4 times it, have no reading
+below that, and those that come near it in the mean have 2 to 5 in 10.
 """
-WON, MOSTLY = 0.05, 0.75
-"""D has won where this fraction of its blind value is above most readings (so many of them) of its loss.
+MOSTLY = 0.75
+"""Most readings are so many of them."""
+WON = 0.05
+"""D has won where this fraction of its blind value is above most readings of its loss.
 
 Most, not their mean: a D that has won still errs on single batches, and dearly without spectral norm. Healthy runs do
 not come below a fifth.
@@ -39,5 +43,14 @@ ALIKE = 0.25
 By `shapes-cnn`, classes of healthy runs were at 0.9 or above; a G that draws one picture only was at 0.02, and one
 whose Inception Score had fallen to 1.06 at 0.25.
 """
+ONE = 1.05
+"""An Inception Score below this is that of pictures which are all alike to the classifier: 1 is the least there is.
+
+Runs whose D was outrun, or pinned for long, came to 1.00; others, at rates far too low too, had 1.06 or more.
+"""
+TRAINED = 500
+"""Steps before which alike pictures are no finding: every G begins with them."""
+VARIETY = ("recall", "coverage", "diversity")
+"""Metrics that rise with how varied pictures are, be each of them good or bad."""
 NAMED = 10
 """Classes that a message names at most."""

@@ -11,17 +11,20 @@ from sngan_cli.events import Noticed
 
 
 class Watch:
-    """Looks after the losses: that they are finite, and that the discriminator tells real from generated images."""
+    """Looks after the losses: that they are finite, and that the discriminator tells real from generated images.
+
+    That cannot be told by a loss which is not above 0 where D tells nothing apart, such as Wasserstein's.
+    """
 
     PATIENCE = 50
-    """Readings in a row after which a pinned discriminator is reported."""
+    """Readings in a row after which a beaten discriminator is reported."""
 
     def __init__(self, gan: Gan) -> None:
         self._gan = gan
         self._blind = blind_loss(gan.loss)
         self._finite = torch.ones((), dtype=torch.bool, device=gan.device)
         self._good_until = 0
-        self._pinned = 0
+        self._beaten = 0
 
     def check(self, losses: Losses, step: int, *, read: bool) -> dict[str, float] | None:
         """Keep watch without waiting for the device; where `read`, return the losses or raise `DivergedError`."""
@@ -48,20 +51,20 @@ class Watch:
             raise self._diverged(f"a loss or weight became NaN or infinite by step {step}")
 
     def notices(self, step: int, values: dict[str, float] | None) -> list[Noticed]:
-        """Say once, each time it sets in, that D has stopped telling real from generated images."""
+        """Say once, each time it sets in, that D does no better than one that tells nothing apart."""
         if values is None:
             return []
-        pinned = abs(values["loss_d"] - self._blind) < 1e-3 * abs(self._blind)
-        self._pinned = self._pinned + 1 if pinned else 0
-        if self._pinned != self.PATIENCE:
+        beaten = 0 < self._blind * (1 - 1e-3) < values["loss_d"]
+        self._beaten = self._beaten + 1 if beaten else 0
+        if self._beaten != self.PATIENCE:
             return []
         return [
             Noticed(
                 step,
-                "pinned",
-                f"The discriminator has stopped telling real from generated images: its loss has stood at "
-                f"{self._blind:.3f} for {self.PATIENCE} readings. Try a larger --n-dis or --lr-d, or a smaller --lr-g; "
-                "`sngan runs doctor` says more.",
+                "beaten",
+                f"The discriminator does not tell real from generated images: for {self.PATIENCE} readings its loss "
+                f"has been no better than {self._blind:.3f}, where it tells nothing apart ({values['loss_d']:.3f} at "
+                "the last). Try a larger --n-dis or --lr-d, or a smaller --lr-g; `sngan runs doctor` says more.",
             )
         ]
 

@@ -38,11 +38,12 @@ def test_a_run_is_told_in_plain_words(sngan: Any, home: Path) -> None:
     run = restore(home, "pinned-cross-entropy")
     done = sngan("runs", "doctor", run)
     assert (done.code, done.err) == (0, "")
-    heading, _, message, remedy, _, note = done.out.splitlines()
+    heading, _, message, remedy, _, alike, _, _, note = done.out.splitlines()
     assert heading == f"run {run} (pinned-cross-entropy): finished, step 2000 of 2000"
     assert message.startswith("pinned: Since step 1, and still at step 2000, D's loss has stood at 1.386")
     assert f"`sngan train --like {run}` with `--n-dis 5`" in remedy
-    assert note.startswith("Collapse was not looked for")
+    assert alike.startswith("alike: `is` ")
+    assert note == "Collapse was not looked for: no checkpoint is on disk to measure it by."
     assert "\x1b" not in done.out
 
 
@@ -71,6 +72,19 @@ def test_a_run_just_trained(sngan: Any, trained: str) -> None:
     done = sngan("runs", "doctor", "@last")
     assert done.code == 0
     assert "untold: Too little is known to say anything: D's loss was recorded 4 times up to step 4" in done.out
+
+
+def test_a_run_that_is_being_trained_is_told_by_its_last_losses(sngan: Any, home: Path) -> None:
+    """Its own step is that of the last heartbeat, which its losses are ahead of."""
+    run = restore(home, "short")
+    with Store.open(home / "registry.db") as store:
+        store.claim(run, ENVIRONMENT)
+        store.rewind(run, 0)
+        store.add_scalars(run, [Scalar(name="loss_d", step=step, value=2.0) for step in (1, 10, 20)])
+    heading, _, message, remedy, *_ = sngan("runs", "doctor", run).out.splitlines()
+    assert heading == f"run {run} (short): running, step 20 of 100"
+    assert "D's loss was recorded 3 times up to step 20; it takes 50" in message
+    assert remedy == f"It is not trained to its end yet: wait, or follow it with `sngan runs watch {run}`."
 
 
 def test_a_loss_that_is_not_installed_here_is_said(sngan: Any, home: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sngan_cli import run_watching
-from sngan_registry import Environment, Event, NewRun, Scalar, Score, Status, Store
+from sngan_registry import Checkpoint, Environment, Event, NewRun, Scalar, Score, Status, Store
 
 HERE = Environment(
     sngan="0", python="3", torch="2", cuda=None, device="cpu", host=socket.gethostname(), pid=os.getpid(),
@@ -48,6 +48,10 @@ def losses(store: Store, run_id: str, step: int, d: float, g: float) -> None:
 def score(store: Store, run_id: str, step: int, value: float, metric: str = "is") -> None:
     store.add_score(run_id, Score(metric=metric, step=step, value=value, std=0.5, higher_is_better=metric == "is",
                                   protocol="n=10", evidence={}))  # fmt: skip
+
+
+def save(store: Store, run_id: str, step: int) -> None:
+    store.add_checkpoint(run_id, Checkpoint(step=step, path=f"checkpoints/{step}", size=1, sha256="0" * 64))
 
 
 @pytest.fixture
@@ -117,7 +121,13 @@ def test_a_line_each_time_that_something_changes(
             5,
             "failed after step 40 of 100: Training diverged: loss_d",
         ),
-        (Status.INTERRUPTED, None, 75, "interrupted after step 40 of 100. Go on with: sngan train --resume {id}"),
+        (
+            Status.INTERRUPTED,
+            None,
+            75,
+            "interrupted after step 40 of 100. There is no checkpoint to go on from. Begin again with: sngan train "
+            "--like {id}",
+        ),
     ],
 )
 def test_the_exit_code_is_that_of_the_training(
@@ -131,15 +141,35 @@ def test_the_exit_code_is_that_of_the_training(
     assert done.out.count("\n") == 1
 
 
-def test_a_run_that_is_lost_has_failed(sngan: Any, store: Store, run_id: str, meanwhile: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("saved", "removed", "way"),
+    [
+        ([], [], "There is no checkpoint to go on from. Begin again with: sngan train --like {id}"),
+        ([10], [10], "There is no checkpoint to go on from. Begin again with: sngan train --like {id}"),
+        ([10, 20], [10], "Go on with: sngan train --resume {id}"),
+    ],
+)
+def test_a_run_that_is_lost_has_failed(
+    sngan: Any,
+    store: Store,
+    run_id: str,
+    meanwhile: Callable[..., None],
+    saved: list[int],
+    removed: list[int],
+    way: str,
+) -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
     store.claim(run_id, replace(HERE, pid=process.pid))
+    for step in saved:
+        save(store, run_id, step)
+    for step in removed:
+        store.drop_checkpoint(run_id, step)
     meanwhile(process.communicate)
     done = sngan("runs", "watch", run_id[:-1])
     assert done.code == 1
     assert done.out.splitlines()[1:] == [
-        f"lost after step 0 of 100: process {process.pid} on {HERE.host} gives no sign of life. Go on with: "
-        f"sngan train --resume {run_id}"
+        f"lost after step {max(saved, default=0)} of 100: process {process.pid} on {HERE.host} gives no sign of life. "
+        f"{way.format(id=run_id)}"
     ]
 
 
@@ -186,6 +216,7 @@ def test_on_a_terminal_one_line_is_kept_up_to_date(store: Store, run_id: str, mo
     assert "it running" in shown
     score(store, run_id, 20, 2.5)
     read_until(terminal, "step 20: is = 2.500 ± 0.500 (n=10)")
+    save(store, run_id, 40)
     store.close(run_id, Status.INTERRUPTED, step=40)
     read_until(terminal, f"interrupted after step 40 of 100. Go on with: sngan train --resume {run_id}")
     os.close(terminal)

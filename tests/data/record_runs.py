@@ -34,6 +34,10 @@ DEMO = (  # those of docs/demo.py
     "--batch-size 32 --g-batch-size 32 --ema 0.998 --set weights=averaged --eval-samples 1000 --checkpoint-every 0 "
     "--device cpu "
 )
+NARROW = (
+    "--dataset shapes --size 8 --set arch.width=0.125 --set eval_samples=100 --n-dis 1 --batch-size 16 "
+    "--g-batch-size 16 --eval-every 0 --set log_every=1 --steps 600 --device cpu"
+)
 BEATEN = "--n-dis 1 --lr-g 2e-3 --lr-d 1e-5 --steps 2000 --eval-every 250"
 MEMORY = (  # a D without bounds that knows its 50 pictures by heart
     "--norm none --n-dis 5 --lr-g 2e-4 --lr-d 2e-3 --beta1 0.5 --set dataset.images=50 --steps 2000 --eval-every 250"
@@ -44,6 +48,8 @@ COMMANDS = {
     "pinned-hinge": f"{SMALL} {BEATEN}",
     "pinned-cross-entropy": f"{SMALL} {BEATEN} --loss cross-entropy",
     "slow-d": f"{DEMO} --lr-g 2e-3 --lr-d 2e-4 --steps 1500 --eval-every 250",
+    "beaten": f"{NARROW} --lr-d 1e-5 --lr-g 2e-3",
+    "even": f"{NARROW} --recipe fast --lr 1e-3",
     "won-hinge": f"{SMALL} {MEMORY}",
     "won-unscored": f"{SMALL} {MEMORY.replace('--eval-every 250', '--eval-every 0')}",
     "won-cross-entropy": f"{SMALL} {MEMORY} --loss cross-entropy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sngan_cli.engine import checkpoint
+from sngan_cli.engine import checkpoint, watch
+from sngan_cli.engine.distributed import World
+from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
 from sngan_cli.errors import ComponentError, DivergedError
@@ -131,9 +134,31 @@ def test_a_pinned_discriminator_is_said_once(tiny: Any, data: Any, tmp_path: Pat
                 parameter.zero_()
     training.run()
     (noticed,) = listener.of(Noticed)
-    assert (noticed.step, noticed.kind) == (50, "pinned")
-    assert "its loss has stood at 2.000" in noticed.message
+    assert (noticed.step, noticed.kind) == (50, "beaten")
+    assert "for 50 readings its loss has been no better than 2.000" in noticed.message
+    assert "(2.000 at the last)" in noticed.message
     assert "`sngan runs doctor`" in noticed.message
+
+
+@pytest.mark.parametrize(
+    ("loss_d", "blind", "noticed"),
+    [
+        (lambda k: 4.5, 2.0, [50]),  # D does worse than blind
+        (lambda k: 2.5 if k % 49 else 1.9, 2.0, []),  # it tells one batch in 49 apart
+        (lambda k: 1.0 if k == 60 else 2.5, 2.0, [50, 110]),  # once each time that it sets in
+        (lambda k: 1.99, 2.0, []),
+        (lambda k: 1.4, 2 * math.log(2), [50]),
+        (lambda k: 0.5, 0.0, []),  # a loss that has no such value above 0
+        (lambda k: 0.5, -1.0, []),
+    ],
+)
+def test_a_loss_of_d_that_is_no_better_than_blind_is_noticed(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, loss_d: Any, blind: float, noticed: list[int]
+) -> None:
+    monkeypatch.setattr(watch, "blind_loss", lambda loss: blind)
+    keeper = watch.Watch(Gan.build(tiny(), None, World(torch.device("cpu"))))
+    said = [notice for k in range(1, 121) for notice in keeper.notices(k, {"loss_d": loss_d(k), "loss_g": 0.0})]
+    assert [notice.step for notice in said] == noticed
 
 
 def test_a_stop_during_a_score_gives_the_score_up_and_saves(
