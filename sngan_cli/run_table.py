@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sngan_cli.events import Scored
-    from sngan_registry import Measurement, RunSummary, Score
+    from sngan_registry import Measurement, Run, RunSummary, Score
 
 
 OF_PROTOCOLS = ("protocol", "protocol.name")
@@ -189,6 +189,30 @@ def text_of(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(text_of, value))
     return str(value)
+
+
+def duration_of(run: Run) -> float | None:
+    """Seconds from when a run was first trained to when it last was; None where it never was.
+
+    A run that is being trained has lasted until now, a lost one until its last sign of life.
+    """
+    from datetime import UTC, datetime
+
+    from sngan_registry import Status
+
+    if run.started is None:
+        return None
+    end = run.ended or (run.heartbeat if run.status is Status.LOST else datetime.now(UTC))
+    return None if end is None else (end - run.started).total_seconds()
+
+
+def in_hours(seconds: float) -> str:
+    """A duration in its two largest units, such as 2h 05m."""
+    whole = round(seconds)
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= length:
+            return f"{whole // length}{unit} {whole % length // part:02d}{smaller}"
+    return f"{whole}s"
 
 
 def age(moment: datetime) -> str:

@@ -89,22 +89,22 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show everything that is known of a run: settings, components, scores with their evidence, checkpoints, events."""
-    from sngan_cli.run_details import print_run
+    from sngan_cli.run_details import Recorded, print_run
 
     with paths.open_store(create=False) as store:
         run = store.get(run_id)
-        everything: dict[str, list[dict[str, Any]]] = {
-            "components": [asdict(c) for c in store.components(run.id)],
-            "scores": [asdict(s) for s in store.scores(run.id)],
-            "checkpoints": [asdict(c) for c in store.checkpoints(run.id)],
-            "artifacts": [asdict(a) for a in store.artifacts(run.id)],
-            "events": [asdict(e) for e in store.events(run.id)],
-            "scalars": [asdict(s) for s in store.scalars(run.id)],
-        }
+        recorded = Recorded(
+            components=store.components(run.id),
+            scores=store.scores(run.id),
+            checkpoints=store.checkpoints(run.id),
+            artifacts=store.artifacts(run.id),
+            events=store.events(run.id),
+            scalars=store.scalars(run.id),
+        )
     if as_json:
-        console.print_json({**asdict(run), **everything})
+        console.print_json({**asdict(run), **asdict(recorded)})
     else:
-        print_run(run, everything)
+        print_run(run, recorded)
 
 
 def _conditions(where: Iterable[str] | None) -> dict[str, str]:
