@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sngan_cli import console, paths
 from sngan_cli.comparison import best_step, metrics_of
 from sngan_cli.errors import is_divergence
-from sngan_cli.run_table import duration_of, in_hours, protocol_in_words, text_of, weights_of
+from sngan_cli.run_table import in_hours, in_local_time, protocol_in_words, text_of, weights_of
 from sngan_cli.wording import counted
-from sngan_registry import Status, best_of
+from sngan_registry import Status, best_of, duration_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from sngan_registry import Artifact, Checkpoint, Component, Event, Run, Scalar, Score
 
@@ -56,7 +55,10 @@ def print_run(run: Run, recorded: Recorded) -> None:
     print_section("artifacts", _artifacts(recorded.artifacts))
     print_section(
         "events",
-        [(_time(e.created), (f"step {e.step}: " if e.step is not None else "") + e.message) for e in recorded.events],
+        [
+            (in_local_time(e.created), (f"step {e.step}: " if e.step is not None else "") + e.message)
+            for e in recorded.events
+        ],
     )
 
 
@@ -99,7 +101,7 @@ def _summary(run: Run, recorded: Recorded) -> list[tuple[str, str | None]]:
         ("parent", run.parent),
         ("tags", ", ".join(run.tags)),
         ("note", run.note),
-        ("created", _time(run.created)),
+        ("created", in_local_time(run.created)),
         ("command", environment.command),
         ("host", f"{environment.host}, {environment.device}"),
         ("versions", f"sngan {environment.sngan}, torch {environment.torch}, python {environment.python}"
@@ -112,7 +114,7 @@ def _summary(run: Run, recorded: Recorded) -> list[tuple[str, str | None]]:
 def _reason(run: Run) -> str | None:
     if run.status is Status.LOST and not run.reason:
         process = f"process {run.environment.pid} on {run.environment.host}"
-        return f"{process} gives no sign of life" + (f" since {_time(run.heartbeat)}" if run.heartbeat else "")
+        return f"{process} gives no sign of life" + (f" since {in_local_time(run.heartbeat)}" if run.heartbeat else "")
     return run.reason
 
 
@@ -134,7 +136,11 @@ def _duration(run: Run, events: Iterable[Event]) -> str | None:
     if seconds is None or run.started is None:
         return None
     end = run.ended or (run.heartbeat if run.status is Status.LOST else None)
-    until = f"from {_time(run.started)} to {_time(end)}" if end else f"so far, since {_time(run.started)}"
+    until = (
+        f"from {in_local_time(run.started)} to {in_local_time(end)}"
+        if end
+        else f"so far, since {in_local_time(run.started)}"
+    )
     resumed = sum(event.kind == "resumed" for event in events)
     breaks = f", breaks included: resumed {counted(resumed, 'time')}" if resumed else ""
     return f"{in_hours(seconds)}, {until}{breaks}"
@@ -304,7 +310,3 @@ def _options(options: Mapping[str, Any]) -> str:
 def _last_scalars(scalars: Sequence[Scalar]) -> list[tuple[str, str]]:
     last = {scalar.name: scalar for scalar in scalars}
     return [(name, f"{scalar.value:.4f} at step {scalar.step}") for name, scalar in last.items()]
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

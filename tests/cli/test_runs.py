@@ -159,6 +159,7 @@ def test_filters(sngan: Any, store: Store) -> None:
         (["--columns", "id,datset"], 2, "There is no column 'datset'. Did you mean 'dataset'"),
         (["--status", "asleep"], 2, "asleep"),
         (["--limit", "0"], 2, "--limit"),
+        (["--json", "--csv"], 2, "--json and --csv cannot be printed at once"),
     ],
 )
 def test_bad_questions(sngan: Any, store: Store, arguments: list[str], code: int, message: str) -> None:
@@ -206,6 +207,71 @@ def test_scores_that_are_no_numbers_are_null_in_json(sngan: Any, store: Store) -
     assert sngan("runs", "show", "x", "--json").json["scores"][0]["value"] is None
 
 
+def test_folders_to_take_in_are_spoken_of_where_nothing_is_recorded(sngan: Any, store: Store, home: Path) -> None:
+    (home / "runs" / "1").mkdir(parents=True)
+    (home / "runs" / "1" / "run.json").touch()
+    for arguments in ([], ["--tag", "z"]):
+        assert "`sngan registry rebuild` takes them in" in sngan("runs", "list", *arguments).err
+    add_run(store)
+    assert sngan("runs", "list", "--where", "dataset=nosuch").err == "No run matches.\n"
+
+
+def test_metrics_are_those_of_the_runs_that_are_shown(sngan: Any, store: Store) -> None:
+    for k, first in enumerate(("kid", "fid", "fid")):
+        run = add_run(store, metrics={first: {}, "is": {}}, is_score=1.0)
+        add_series(store, run, first, [2.0])
+        if k == 0:
+            add_series(store, run, "coverage", [0.5])
+    heads = [sngan("runs", "list", "-n", n).out.split("\n")[0].split()[8:-1] for n in (1, 2, 3)]
+    assert heads == [["fid", "is"], ["fid", "is"], ["fid", "kid", "coverage", "is"]]
+    assert "kid" not in sngan("runs", "list", "-n", 1).err
+    none = sngan("runs", "list", "-n", 1, "--columns", "id,kid")
+    assert (none.code, none.out.split("\n")[0].split()) == (0, ["id", "kid"])
+
+
+def test_protocols_are_marked_among_the_runs_that_are_shown(sngan: Any, store: Store) -> None:
+    for _ in range(2):
+        add_run(store, is_score=1.0)
+    add_run(store, is_score=2.0, protocol="b n=99")
+    assert "2.000*" in sngan("runs", "list").out
+    alone = sngan("runs", "list", "-n", 1)
+    assert "2.000 " in alone.out
+    assert alone.err == "is: best of the run, by b n=99\n"
+
+
+def test_a_file_has_times_and_a_screen_has_ages(sngan: Any, store: Store) -> None:
+    run = store.run(add_run(store))
+    (row,) = csv.DictReader(io.StringIO(sngan("runs", "list", "--csv").out))
+    assert row["created"] == run.created.isoformat(timespec="seconds")
+    assert "age" not in row
+    assert sngan("runs", "list").out.split("\n")[0].split()[-1] == "age"
+
+
+def test_columns_of_the_training(sngan: Any, store: Store) -> None:
+    run = store.run(add_run(store, device="auto"))
+    assert run.started
+    assert run.ended
+    columns = ["created", "started", "ended", "duration", "device", "host", "torch", "command"]
+    done = sngan("runs", "list", "--csv", "--columns", ",".join(columns))
+    (row,) = csv.DictReader(io.StringIO(done.out))
+    times = [moment.isoformat(timespec="seconds") for moment in (run.created, run.started, run.ended)]
+    duration = str((run.ended - run.started).total_seconds())
+    assert list(row.values()) == [*times, duration, "cpu", "elsewhere", "2.15", "sngan train --dataset shapes"]
+    local = f"{run.ended.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert sngan("runs", "list", "--columns", "ended,duration").out.split("\n")[1] == f"{local}{'0s':>10}"
+    assert all(sngan("runs", "list", "--sort", column).code == 0 for column in columns)
+
+
+@pytest.mark.parametrize("option", ["--columns", "--sort"])
+def test_of_many_columns_the_usual_ones_are_named(sngan: Any, store: Store, option: str) -> None:
+    add_run(store, **{f"setting{k}": k for k in range(50)})
+    said = sngan("runs", "list", option, "xyzzy").err
+    assert "and all settings that `sngan runs show` prints" in said
+    assert "duration" in said
+    assert "setting7" not in said
+    assert "Did you mean 'setting" in sngan("runs", "list", option, "setting").err
+
+
 @pytest.mark.parametrize("filters", [[], ["--tag", "z"]])
 def test_columns_are_taken_at_their_word_where_there_are_no_runs(sngan: Any, store: Store, filters: list[str]) -> None:
     if filters:
@@ -250,7 +316,7 @@ def test_on_a_terminal_too_narrow_for_the_scores_no_id_is_cut(store: Store, monk
     os.close(program_end)
     shown = os.read(terminal, 100_000).decode()
     os.close(terminal)
-    assert re.search(rf"{run}  a name  shapes .*finished +0\.500", shown)
+    assert re.search(rf"{run}  a name  shapes .*finished +1\.000 +0\.500", shown)
 
 
 def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:
