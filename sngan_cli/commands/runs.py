@@ -250,19 +250,23 @@ def plot(
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
     output: Annotated[Path, path_option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
     what: Annotated[
-        str, typer.Option(metavar="NAME", help="A metric such as is, losses (of D and G), or one curve such as loss_d.")
-    ] = "is",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A metric such as fid (default: the runs' first), losses (of D and G), or one curve such as loss_d.",
+        ),
+    ] = None,
 ) -> None:
     """Draw scores or losses of runs over their steps, laid over one another; prints the plot's path."""
     from sngan_cli.outputs import check_output
-    from sngan_cli.plots import FORMATS, Curves
+    from sngan_cli.plots import FORMATS, Curves, first_curve
     from sngan_cli.plots import plot as draw
 
     check_output(output, FORMATS)
     with paths.open_store(create=False) as store:
         runs = dict.fromkeys(store.get(ref).id for ref in run_ids)
         curves = [Curves(store.run(id_), store.scalars(id_), store.scores(id_)) for id_ in runs]
-    draw(curves, what, output)
+    draw(curves, what or first_curve(curves), output)
     typer.echo(str(output))
 
 
