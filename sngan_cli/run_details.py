@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sngan_cli import console, paths
 from sngan_cli.comparison import best_step, metrics_of
 from sngan_cli.errors import is_divergence
-from sngan_cli.run_table import in_hours, in_local_time, protocol_in_words, text_of, weights_of
+from sngan_cli.run_table import fitting, in_hours, in_local_time, protocol_in_words, text_of, weights_of
 from sngan_cli.wording import counted
 from sngan_registry import Status, best_of, duration_of
 
@@ -216,25 +216,14 @@ def _print_by_step(series: Series) -> None:
     """Print all values, a line for each step, in as many tables as it takes for lines to fit."""
     if all(len(own) == 1 for own in series.values()):
         return
-    columns = {label: {score.step: _cells(score)[0] for score in own} for label, own in series.items()}
-    steps = sorted({step for column in columns.values() for step in column})
-    lead = max(len("step"), len(str(steps[-1])))
-    tables: list[list[str]] = [[]]
-    room = 0
-    for label, column in columns.items():
-        width = 2 + max(map(len, (label, *column.values())))
-        if tables[-1] and width > room:
-            tables.append([])
-        room = (room if tables[-1] else console.stdout().width - lead) - width
-        tables[-1].append(label)
+    cells = {label: {score.step: _cells(score)[0] for score in own} for label, own in series.items()}
+    steps = sorted({step for own in cells.values() for step in own})
+    columns = [(label, *(own.get(step, "") for step in steps)) for label, own in cells.items()]
     console.say("scores by step", "bold")
-    for labels in tables:
-        rows = [
-            (str(step), *(columns[label].get(step, "") for label in labels))
-            for step in steps
-            if any(step in columns[label] for label in labels)
-        ]
-        console.print_table(("step", *labels), rows, right={"step", *labels}, whole={"step", *labels})
+    for group in fitting(columns, lead=max(len("step"), len(str(steps[-1])))):
+        heads = ("step", *(label for label, *_ in group))
+        lines = zip(map(str, steps), *(values for _, *values in group), strict=True)
+        console.print_table(heads, [line for line in lines if any(line[1:])], right=heads, whole=heads)
         console.say("")
 
 

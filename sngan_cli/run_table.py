@@ -200,6 +200,20 @@ def text_of(value: object) -> str:
     return str(value)
 
 
+def fitting(columns: Iterable[Sequence[str]], lead: int) -> list[list[Sequence[str]]]:
+    """Columns, each a name and its cells, in groups that fit on a terminal's line behind `lead` letters each."""
+    groups: list[list[Sequence[str]]] = []
+    room = 0
+    for column in columns:
+        width = 1 + max(map(len, column))
+        if not groups or width > room:
+            groups.append([])
+            room = console.stdout().width - lead
+        groups[-1].append(column)
+        room -= width
+    return groups
+
+
 def proposed(word: str, known: Iterable[str], usual: Sequence[str]) -> str:
     """Say which known columns are near a word, or the usual ones where none is; starts with a space."""
     from difflib import get_close_matches
