@@ -135,15 +135,11 @@ def _duration(run: Run, events: Iterable[Event]) -> str | None:
     seconds = duration_of(run)
     if seconds is None or run.started is None:
         return None
-    end = run.ended or (run.heartbeat if run.status is Status.LOST else None)
-    until = (
-        f"from {in_local_time(run.started)} to {in_local_time(end)}"
-        if end
-        else f"so far, since {in_local_time(run.started)}"
-    )
+    begin, end = in_local_time(run.started), run.ended or (run.heartbeat if run.status is Status.LOST else None)
+    lasted = in_hours(seconds)
+    said = f"{lasted}, from {begin} to {in_local_time(end)}" if end else f"{lasted} so far, since {begin}"
     resumed = sum(event.kind == "resumed" for event in events)
-    breaks = f", breaks included: resumed {counted(resumed, 'time')}" if resumed else ""
-    return f"{in_hours(seconds)}, {until}{breaks}"
+    return said + (f", breaks included: resumed {counted(resumed, 'time')}" if resumed else "")
 
 
 def _best_and_last(run: Run, recorded: Recorded) -> str | None:
@@ -206,7 +202,7 @@ def _print_best_and_last(series: Series) -> None:
     ]  # fmt: skip
     numbers = set(columns[2:])
     console.say("scores (↑ greater is better, ↓ less is)", "bold")
-    console.print_table(columns, rows, right=numbers, whole=columns)
+    console.print_table(columns, rows, right=numbers, whole={*numbers, "score"})
     for label, own in series.items():
         console.say(f"{label}: by {protocol_in_words(own[0].protocol, own)}", "dim")
     console.say("")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sngan_cli.run_table import in_hours
-from sngan_registry import Artifact, Checkpoint, Component, Environment, NewRun, Score, Status, Store
+from sngan_registry import Artifact, Checkpoint, Component, Environment, Event, NewRun, Score, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1,
@@ -427,6 +427,20 @@ def test_show_says_how_to_go_on_with_a_run_that_stopped(
         ["status", f"{status.value}: {reason}" if reason else status.value], [key, way.format(run)],
         ["step", "5 of 100"],
     ]  # fmt: skip
+
+
+def test_show_says_how_long_a_run_was_trained(sngan: Any, store: Store) -> None:
+    run = store.create_run(NewRun(config={}, components=(), environment=ENVIRONMENT, seed=0, steps=100)).id
+    title = f"run {run}"
+    assert "duration" not in [row[0] for row in section(sngan("runs", "show", run).out, title)]
+    store.claim(run, ENVIRONMENT)
+    started = f"{store.run(run).started.astimezone():%Y-%m-%d %H:%M:%S}"  # type: ignore[union-attr]
+    (said,) = [row[1] for row in section(sngan("runs", "show", run).out, title) if row[0] == "duration"]
+    assert re.fullmatch(rf"\d+s so far, since {started}", said)
+    store.add_event(run, Event(kind="resumed", message="Resumed from the checkpoint of step 5.", step=5))
+    store.close(run, Status.FINISHED, step=100)
+    (said,) = [row[1] for row in section(sngan("runs", "show", run).out, title) if row[0] == "duration"]
+    assert re.fullmatch(rf"\d+s, from {started} to [\d: -]+, breaks included: resumed 1 time", said)
 
 
 def test_show_says_of_a_lost_run_whose_process_is_gone(
