@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,20 @@ def metrics_of(runs: Iterable[Run], scores: Iterable[Score]) -> list[str]:
     scored = {score.metric for score in scores}
     named = dict.fromkeys(metric for run in runs for metric in run.config.get("metrics", {}))
     return [metric for metric in (*named, *sorted(scored - set(named))) if metric in scored]
+
+
+def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:
+    """The one of `steps` that has the best score by the run's first metric; None if none is scored.
+
+    Only scores of one protocol are compared: the one by which most of these steps were measured, of several the first.
+    """
+    first = next(iter(run.config.get("metrics", {})), None)
+    by_protocol: dict[str, list[Score]] = {}
+    for score in sorted(scores, key=lambda score: score.created.timestamp() if score.created else 0):
+        if score.metric == first and score.step in steps:
+            by_protocol.setdefault(score.protocol, []).append(score)
+    most = max(by_protocol.values(), key=lambda own: len({score.step for score in own}), default=())
+    return best_of(most).step if most else None
 
 
 def measured(compared: Sequence[Compared], metric: str) -> list[Measured]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from sngan_cli.comparison import differing_settings
+from sngan_cli.comparison import differing_settings, metrics_of
 from sngan_cli.errors import NotFoundError, SnganError
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Scalar, Score
 
 FORMATS = (".png", ".svg", ".pdf")
 LOSSES = ("loss_d", "loss_g")
+_DASHES = ("-", "--", "-.", ":")
+"""Lines of the protocols, where there are several."""
 _LINE = 110
 """Letters in a line of the legend."""
+_BOOKKEEPING = frozenset({
+    "eval_every", "eval_samples", "scored_by", "checkpoint_every", "keep_every", "log_every", "device", "data_dir",
+})  # fmt: skip
+"""Settings that change what is kept of a run, or where it is trained, and not what comes of it."""
 _NOISY = 200
 """Points from which on a curve of losses is drawn faintly, with its running mean over it."""
 
@@ -48,8 +56,8 @@ class Curves:
 def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str] | None = None) -> None:
     """Draw `what` (a metric, a scalar, or `losses`) of all runs to a .png, .svg or .pdf.
 
-    Runs are labelled by what differs between them, or by `labels` (by run id; those with the same one share a colour),
-    scores of a protocol of their own by that protocol, too. Raises `NotFoundError` for a run that has no such curve.
+    Runs are labelled as `labels_of` has it, or by `labels` (by run id; those with the same one share a colour), scores
+    of a protocol of their own by that protocol, too. Raises `NotFoundError` for a run that has no such curve.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -60,7 +68,8 @@ def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str
             raise NotFoundError(_nothing_to_draw(curves, what))
     labels = labels or labels_of([curves.run for curves in runs])
     colours = {label: f"C{k % 10}" for k, label in enumerate(dict.fromkeys(labels[curves.run.id] for curves in runs))}
-    protocols = {protocol for curves in runs for name in names for protocol in curves.named(name)}
+    protocols = dict.fromkeys(protocol for curves in runs for name in names for protocol in curves.named(name))
+    dashes = dict(zip(protocols, cycle(_DASHES), strict=False))
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="generator updates", ylabel=_title(what))
     told = set[str]()
@@ -70,7 +79,8 @@ def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str
                 label = labels[curves.run.id] + (f"  [{protocol}]" if len(protocols) > 1 else "")
                 shown = None if label in told else fill(label, _LINE)
                 told.add(label)
-                _draw(axes, points, shown, color=colours[labels[curves.run.id]], style=style)
+                dash = dashes[protocol] if len(protocols) > 1 else style
+                _draw(axes, points, shown, color=colours[labels[curves.run.id]], style=dash)
     if len(protocols) > 1:
         axes.set_title("measured by several protocols: compare within one only", fontsize="small")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
@@ -83,16 +93,27 @@ def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str
 
 
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:
-    """Name each run by the settings in which it differs from the others, else by its name or id."""
+    """Call each run by its name (and its id, where others have that name) or id, and say how it differs from others."""
+    named = Counter(run.name for run in runs)
+    own = {run.id: f"{run.name} ({run.id})" if run.name and named[run.name] > 1 else run.name or run.id for run in runs}
     # Other options come with a component, which says enough.
-    differing = {key: values for key, values in differing_settings(runs).items() if len(values) == len(runs)}
-    labels = {
-        run.id: ", ".join(f"{key} {text_of(values[run.id])}" for key, values in differing.items()) for run in runs
+    differing = {
+        key: values
+        for key, values in differing_settings(runs).items()
+        if len(values) == len(runs) and key not in _BOOKKEEPING
     }
-    if len(set(labels.values())) == len(runs) > 1:
-        return labels
-    own = {run.id: run.name or run.id for run in runs}
-    return {run_id: f"{own[run_id]}: {label}" if label else own[run_id] for run_id, label in labels.items()}
+    said = {run.id: ", ".join(f"{key} {text_of(values[run.id])}" for key, values in differing.items()) for run in runs}
+    return {run_id: f"{own[run_id]}: {label}" if label else own[run_id] for run_id, label in said.items()}
+
+
+def first_curve(runs: Sequence[Curves]) -> str:
+    """What is plotted of runs where nothing is named: the first metric that all have scores of, else the first's.
+
+    Of runs without scores it is their losses.
+    """
+    metrics = metrics_of((curves.run for curves in runs), (score for curves in runs for score in curves.scores))
+    shared = [metric for metric in metrics if all(curves.named(metric) for curves in runs)]
+    return next(iter((*shared, *metrics)), "losses")
 
 
 def _draw(axes: Any, points: Sequence[tuple[int, float]], label: str | None, *, color: str, style: str) -> None:

@@ -13,11 +13,13 @@ from sngan_cli.comparison import (
     differing_versions,
 )
 from sngan_cli.proposals import Proposal, proposals_by_standard, proposals_to_measure, proposals_to_share
-from sngan_cli.run_table import STYLES, protocol_in_words, text_of
+from sngan_cli.run_table import STYLES, fitting, protocol_in_words, text_of
 from sngan_registry import Run, Score
 
 _CLASSES = 10
 """Classes that are shown of a score at most."""
+_NAME = 20
+"""Letters of a run's name that a line for each run has room for at least."""
 _LEADS = "▸ "
 
 
@@ -59,7 +61,11 @@ def _print_settings(compared: Sequence[Compared]) -> None:
     ]
     differing = [*differing_settings(runs).items(), *differing_versions(compared).items()]
     rows += [[key, *(text_of(values.get(run.id)) for run in runs)] for key, values in differing]
-    console.print_table(("run", *(run.id for run in runs)), rows, styles=STYLES)
+    heads = ["run", *(run.id for run in runs)]
+    if len(fitting(zip(heads, *rows, strict=True), lead=-1)) == 1:
+        console.print_table(heads, rows, styles=STYLES)
+    else:
+        _print_run_by_run(heads[1:], rows)
     if not differing:
         console.say("They differ in no setting.")
     for each in compared:
@@ -67,6 +73,19 @@ def _print_settings(compared: Sequence[Compared]) -> None:
             console.say(f"{_called(each.run)} {each.run.status.value}: {each.run.reason}")
         if not each.checkpoints:
             console.say(f"{_called(each.run)} has no checkpoint that could be measured.")
+
+
+def _print_run_by_run(ids: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a line for each run instead of a column, in as many tables as it takes for lines to fit."""
+    (_, *names), *columns = rows
+    lead = max(map(len, ids)) + 1 + min(_NAME, max(map(len, ("name", *names))))
+    for k, group in enumerate(fitting(columns, lead)):
+        keys = [key for key, *_ in group]
+        lines = list(zip(ids, names, *(values for _, *values in group), strict=True))
+        if k:
+            console.say("")
+        whole = {"run", *(keys if len(keys) > 1 else ())}  # one that is too long by itself folds
+        console.print_table(("run", "name", *keys), lines, styles=STYLES, whole=whole, cut={"name"})
 
 
 def _print_scores(block: Measured, compared: Sequence[Compared], proposals: Sequence[Proposal]) -> None:
@@ -104,8 +123,11 @@ def _print_classes(block: Measured) -> None:
     if classes:
         several = len(block.runs) < len(block.entries)
         heads = [f"{entry.run_id} {entry.weights}" if several else entry.run_id for entry in block.entries]
-        rows = [[name, *(f"{value:.3f}" for value in values)] for name, values in classes.items()]
-        console.print_table(("class", *heads), rows, right=set(heads))
+        cells = [[head, *(f"{values[k]:.3f}" for values in classes.values())] for k, head in enumerate(heads)]
+        for group in fitting(cells, lead=max(map(len, ("class", *classes)))):
+            shown = [head for head, *_ in group]
+            lines = list(zip(classes, *(values for _, *values in group), strict=True))
+            console.print_table(("class", *shown), lines, right=shown, whole=shown)
         if count > len(classes):
             console.say(f"The {len(classes)} of {count} classes that differ most; --json has all.", "dim")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sngan_cli import console
+from sngan_cli.wording import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +24,15 @@ class RunTable:
     """Runs as rows of text."""
 
     DEFAULT = ("id", "name", "dataset", "arch", "loss", "cond", "step", "status")
-    NUMBERS = frozenset({"step", "steps", "seed"})
+    NUMBERS = frozenset({"step", "steps", "seed", "duration"})
+    TIMES = frozenset({"created", "started", "ended"})
+    OF_TRAINING = ("created", "started", "ended", "duration", "device", "host", "torch", "command")
+    """Columns that are in no table unless they are asked for."""
 
     def __init__(
         self, summaries: Sequence[RunSummary], protocols: Mapping[str, Sequence[str]], columns: str | None
     ) -> None:
-        """`protocols` has those of each metric: scores of the first go unmarked."""
+        """`protocols` has those of each metric, none where no run here has a score: scores of the first go unmarked."""
         self._summaries, self._protocols = summaries, protocols
         self.columns = self._choose(columns)
 
@@ -37,10 +41,10 @@ class RunTable:
         return [self._row(summary, plain) for summary in self._summaries]
 
     def in_full(self) -> RunTable:
-        """The same table with columns that say by which protocol and of which weights a score is: for a file."""
+        """The same table for a file: with times, and with columns that say of which protocol and weights a score is."""
         wide = [
             c
-            for column in self.columns
+            for column in ("created" if column == "age" else column for column in self.columns)
             for c in (column, *(f"{column}.{what}" for what in OF_SCORES if column in self._metrics))
         ]
         return RunTable(self._summaries, self._protocols, ",".join(wide))
@@ -53,7 +57,7 @@ class RunTable:
             self.rows(),
             styles=STYLES,
             right=right,
-            whole={*right, "id", "status", "age"},
+            whole={*right, *self.TIMES, "id", "status", "age"},
             cut={"name", "dataset", "arch", "loss", "cond"},
         )
         self.explain()
@@ -89,20 +93,20 @@ class RunTable:
         return {*self._protocols, "is"}
 
     def _choose(self, columns: str | None) -> tuple[str, ...]:
-        from sngan_cli.errors import UsageError, no_such
+        from sngan_cli.errors import UsageError
         from sngan_registry import facts_of
 
         if columns is None:
-            return (*self.DEFAULT, *(self._protocols or ("is",)), "age")
+            return (*self.DEFAULT, *([metric for metric, found in self._protocols.items() if found] or ("is",)), "age")
         chosen = tuple(column.strip() for column in columns.split(",") if column.strip())
-        usual = {*self.DEFAULT, *self._metrics, "age"}
-        usual |= {f"{metric}.{what}" for metric in self._metrics for what in OF_SCORES}
+        usual = (*self.DEFAULT, *sorted(self._metrics), "age", *self.OF_TRAINING)
+        known = {*usual, *(f"{metric}.{what}" for metric in self._metrics for what in OF_SCORES)}
         for column in chosen:
             # Without runs nobody knows which settings there are.
-            if column in usual or not self._summaries or any(column in facts_of(s) for s in self._summaries):
+            if column in known or not self._summaries or any(column in facts_of(s) for s in self._summaries):
                 continue
-            known = usual.union(*map(facts_of, self._summaries))
-            raise UsageError(no_such("column", column, known))
+            known = known.union(*map(facts_of, self._summaries))
+            raise UsageError(f"There is no column {shortened(column)!r}.{proposed(column, known, usual)}")
         if not chosen:
             raise UsageError(f"--columns {columns!r} names none, such as --columns {','.join(self.DEFAULT)}.")
         return chosen
@@ -112,7 +116,7 @@ class RunTable:
         return [self._cell(summary, names, column, plain) for column in self.columns]
 
     def _cell(self, summary: RunSummary, names: Mapping[str, str], column: str, plain: bool) -> str:
-        from sngan_registry import facts_of
+        from sngan_registry import duration_of, facts_of
 
         run = summary.run
         metric, _, what = column.partition(".")
@@ -125,6 +129,11 @@ class RunTable:
                 values = [getattr(run, column)]
             case "step":
                 values = [run.step if plain or run.step == run.steps else f"{run.step}/{run.steps}"]
+            case "created" | "started" | "ended" if not plain:
+                values = [in_local_time(getattr(run, column))]
+            case "duration" if not plain:
+                seconds = duration_of(run)
+                values = [None if seconds is None else in_hours(seconds)]
             case "age":
                 values = [age(run.created)]
             case "cond":
@@ -189,6 +198,45 @@ def text_of(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(text_of, value))
     return str(value)
+
+
+def fitting(columns: Iterable[Sequence[str]], lead: int) -> list[list[Sequence[str]]]:
+    """Columns, each a name and its cells, in groups that fit on a terminal's line behind `lead` letters each."""
+    groups: list[list[Sequence[str]]] = []
+    room = 0
+    for column in columns:
+        width = 1 + max(map(len, column))
+        if not groups or width > room:
+            groups.append([])
+            room = console.stdout().width - lead
+        groups[-1].append(column)
+        room -= width
+    return groups
+
+
+def proposed(word: str, known: Iterable[str], usual: Sequence[str]) -> str:
+    """Say which known columns are near a word, or the usual ones where none is; starts with a space."""
+    from difflib import get_close_matches
+
+    from sngan_cli.errors import did_you_mean
+
+    if get_close_matches(word, list(known), cutoff=0.5):
+        return did_you_mean(word, known)
+    return f" There are {', '.join(usual)}, and all settings that `sngan runs show` prints."
+
+
+def in_local_time(moment: datetime | None) -> str | None:
+    """A time as the user's clock has it; None where there is none."""
+    return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def in_hours(seconds: float) -> str:
+    """A duration in its two largest units, such as 2h 05m."""
+    whole = round(seconds)
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= length:
+            return f"{whole // length}{unit} {whole % length // part:02d}{smaller}"
+    return f"{whole}s"
 
 
 def age(moment: datetime) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sngan_cli.errors import NotFoundError, SnganError
-from sngan_cli.plots import Curves, labels_of, plot
+from sngan_cli.plots import Curves, first_curve, labels_of, plot
 from sngan_registry import Environment, NewRun, Run, Scalar, Score, Store
 
 ENVIRONMENT = Environment(
@@ -50,22 +50,56 @@ def drawn(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_runs_are_labelled_by_what_differs_between_them(runs: list[Run]) -> None:
+def test_runs_are_labelled_by_their_name_and_what_differs_between_them(runs: list[Run]) -> None:
     first, second, twin = runs
     assert labels_of([first, second]) == {
-        first.id: "loss hinge, arch_g.width 1.0", second.id: "loss cross-entropy, arch_g.width 0.5",
+        first.id: f"{first.id}: loss hinge, arch_g.width 1.0", second.id: "other: loss cross-entropy, arch_g.width 0.5",
     }  # fmt: skip
     assert labels_of([first, twin]) == {first.id: first.id, twin.id: "twin"}
-    assert labels_of([first, second, twin])[twin.id] == "twin: loss hinge, arch_g.width 1.0"
     assert labels_of([second]) == {second.id: "other"}
+    namesake = replace(second, name="twin")
+    assert list(labels_of([namesake, twin]).values()) == [
+        f"twin ({namesake.id}): loss cross-entropy, arch_g.width 0.5",
+        f"twin ({twin.id}): loss hinge, arch_g.width 1.0",
+    ]
+
+
+def test_how_a_run_is_kept_is_no_part_of_its_label(runs: list[Run]) -> None:
+    kept = (
+        "eval_every",
+        "eval_samples",
+        "checkpoint_every",
+        "keep_every",
+        "log_every",
+        "device",
+        "data_dir",
+        "scored_by",
+    )
+    one, other = (
+        replace(run, config={**dict.fromkeys(kept, k), "steps": k}) for k, run in enumerate(runs[1:], 1)
+    )  # fmt: skip
+    assert labels_of([one, other]) == {one.id: "other: steps 1", other.id: "twin: steps 2"}
+
+
+def test_the_first_metric_that_all_runs_have_is_drawn_by_default(runs: list[Run]) -> None:
+    def scored(*metrics: str) -> Curves:
+        run = replace(runs[0], config={"metrics": {"fid": {}, "kid": {}, "is": {}}})
+        return Curves(run, [], [replace(score(1, 2.0), metric=metric) for metric in metrics])
+
+    assert first_curve([scored("is", "kid", "fid")]) == "fid"
+    assert first_curve([scored("is", "kid", "fid"), scored("is", "kid")]) == "kid"
+    assert first_curve([scored("is"), scored("fid")]) == "fid"
+    assert first_curve([scored()]) == "losses"
 
 
 def test_a_setting_that_both_networks_share_is_said_once(runs: list[Run]) -> None:
     first, second = (
         replace(run, config={"arch_g": {"name": name, "width": 1}, "arch_d": {"name": name, "width": width}})
-        for run, name, width in ((runs[0], "standard", 1), (runs[1], "resnet-preact", 1))
+        for run, name, width in ((runs[0], "standard", 1), (replace(runs[0], id="y"), "resnet-preact", 1))
     )
-    assert labels_of([first, second]) == {first.id: "arch standard", second.id: "arch resnet-preact"}
+    assert labels_of([first, second]) == {
+        first.id: f"{first.id}: arch standard", second.id: f"{second.id}: arch resnet-preact",
+    }  # fmt: skip
 
 
 def test_points_are_those_of_the_registry(runs: list[Run]) -> None:
@@ -105,9 +139,10 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_scores_of_several_protocols_are_marked(runs: list[Run], figures: list[Any]) -> None:
     plot([curves(runs[0]), curves(runs[1], protocol="q")], "is", Path("x.svg"))
     assert set(lines_of(figures[0])) == {
-        "loss hinge, arch_g.width 1.0  [p]",
-        "loss cross-entropy, arch_g.width 0.5  [q]",
+        f"{runs[0].id}: loss hinge, arch_g.width 1.0  [p]",
+        "other: loss cross-entropy, arch_g.width 0.5  [q]",
     }
+    assert [line.get_linestyle() for line in figures[0].axes[0].lines] == ["-", "--"]
     assert "several protocols" in figures[0].axes[0].get_title()
     plot([curves(runs[0])], "is", Path("x.svg"))
     assert figures[1].axes[0].get_title() == ""
@@ -148,7 +183,7 @@ def test_where_one_run_mixes_architectures_both_networks_are_named(runs: list[Ru
         for k, (run, (g, d)) in enumerate(zip(runs, pairs, strict=True))
     ]
     assert list(labels_of(mixed).values()) == [
-        "arch_g resnet-preact, arch_d resnet-preact, lr_d 0.0001",
-        "arch_g resnet-preact, arch_d standard, lr_d 0.0002",
-        "arch_g standard, arch_d standard, lr_d 0.00030000000000000003",
+        f"{runs[0].id}: arch_g resnet-preact, arch_d resnet-preact, lr_d 0.0001",
+        "other: arch_g resnet-preact, arch_d standard, lr_d 0.0002",
+        "twin: arch_g standard, arch_d standard, lr_d 0.00030000000000000003",
     ]

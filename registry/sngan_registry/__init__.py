@@ -25,6 +25,7 @@ from sngan_registry.queries import (
     Sorted,
     best_first,
     best_of,
+    duration_of,
     facts_of,
     filter_summaries,
     most_used_first,
@@ -58,7 +59,7 @@ __all__ = [
     "ExtractorRecord", "Measurement", "MovedError", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
     "RunBusyError", "RunChangedError", "RunFiles", "RunNotFoundError", "RunNotRemovedError", "RunRemovedError",
     "RunScore", "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
-    "best_first", "best_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
+    "best_first", "best_of", "duration_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
 ]  # fmt: skip
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import groupby
 from typing import Any, TypeVar
 
 from sngan_registry.errors import QueryError
-from sngan_registry.records import PROTOCOL_NAME, Measurement, RunSummary, Score
+from sngan_registry.records import PROTOCOL_NAME, Measurement, Run, RunSummary, Score, Status
 
 Comparable = TypeVar("Comparable", bound=Measurement)
 
@@ -31,10 +31,10 @@ def facts_of(summary: RunSummary) -> Facts:
     """Everything that runs can be filtered and sorted by, and that a table can show.
 
     A key is a component's role (`loss`, `arch_g`), one of its options (`loss.margin`), a plain setting of the
-    configuration (`n_dis`), or what the registry knows of the run itself (`status`, `tag`, ...). `arch`, its options
-    and `lr` have a value where both networks agree.
+    configuration (`n_dis`), or what the registry knows of the run itself (`status`, `tag`, ...): `device` is the one
+    that it was trained on, `duration` in seconds. `arch`, its options and `lr` have a value where both networks agree.
     """
-    run = summary.run
+    run, environment = summary.run, summary.run.environment
     facts: dict[str, list[Any]] = {
         key: list(value) if isinstance(value, list) else [value]
         for key, value in run.config.items()
@@ -52,10 +52,22 @@ def facts_of(summary: RunSummary) -> Facts:
             facts[both] = [value for value in facts[of_g] if value in facts.get(of_d, ())]
     own = {
         "id": run.id, "name": run.name, "status": run.status.value, "step": run.step, "steps": run.steps,
-        "seed": run.seed, "created": run.created.isoformat(timespec="seconds"), "parent": run.parent,
-        "host": run.environment.host, "reason": run.reason, "note": run.note,
+        "seed": run.seed, "created": _iso(run.created), "started": _iso(run.started), "ended": _iso(run.ended),
+        "duration": duration_of(run), "parent": run.parent, "host": environment.host, "device": environment.device,
+        "torch": environment.torch, "command": environment.command, "reason": run.reason, "note": run.note,
     }  # fmt: skip
     return facts | {key: [value] for key, value in own.items()} | {"tag": list(run.tags)}
+
+
+def duration_of(run: Run) -> float | None:
+    """Seconds from when a run was first trained to when it last was; None where it never was.
+
+    A run that is being trained has lasted until now, a lost one until its last sign of life.
+    """
+    if run.started is None:
+        return None
+    end = run.ended or (run.heartbeat if run.status is Status.LOST else datetime.now(UTC))
+    return None if end is None else (end - run.started).total_seconds()
 
 
 def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) -> list[RunSummary]:
@@ -124,6 +136,10 @@ def best_of(scores: Iterable[Score]) -> Score:
 def best_first(scores: Iterable[Comparable]) -> list[Comparable]:
     """Comparable scores, the best first and NaN behind all; of equal ones the order stays."""
     return sorted(scores, key=lambda score: _badness(score, False))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")
 
 
 def _rank(values: Sequence[Any]) -> tuple[tuple[bool, Any], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import AsJson, DataDir, component_options, number_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sngan_cli.extractor_records import Standing
     from sngan_registry import ExtractorRecord
@@ -143,6 +144,7 @@ def show(
     from sngan_cli.commands.plugins import show as show_plugin
     from sngan_cli.errors import ComponentError, NotFoundError, no_such
     from sngan_cli.extractor_records import verified
+    from sngan_cli.run_details import print_section
 
     installed = Catalog.installed().names("extractor")
     if name in installed:
@@ -161,10 +163,9 @@ def show(
     if as_json:
         console.print_json({**values, "removed": removed, "remark": standing.remark})
         return
-    for key, value in values.items():
-        console.stdout().print(f"{key}: {_text(value)}", markup=False, soft_wrap=True)
+    _print_values(name, values)
     for place in removed:
-        console.stdout().print(f"removed: {_text(place)}", markup=False, soft_wrap=True)
+        print_section("removed", _lines(place or {}))
     _tell(standing.state, standing.remark)
 
 
@@ -309,9 +310,32 @@ def _tell(state: str | None, remark: str | None) -> None:
         (console.warn if state in RED else console.note)(remark)
 
 
+def _print_values(name: str, values: Mapping[str, Any]) -> None:
+    """Print what is known of a trained extractor: itself, then where and with what it was made, and its record."""
+    from sngan_cli.run_details import print_section
+
+    components = {key: _component(values[key]) for key in ("extractor", "dataset")}
+    own = {key: value for key, value in values.items() if key != "name"}
+    print_section(f"extractor {name}", _lines({"state": own["state"], **own, **components}))
+    for key in ("environment", "recorded"):
+        print_section(key, _lines(values[key] or {}))
+
+
+def _lines(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key.replace("_", " "), _text(value)) for key, value in values.items() if not isinstance(value, dict)]
+
+
+def _component(table: Mapping[str, Any]) -> str:
+    """A component by name, and its options."""
+    options = (f"{key}={_text(value)}" for key, value in table.items() if key != "name" and value is not None)
+    return "  ".join(filter(None, (table["name"], " ".join(options))))
+
+
 def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return "".join(f"\n  {key}: {_text(inner)}" for key, inner in value.items() if inner is not None)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    from sngan_cli.run_table import text_of
+
+    if isinstance(value, tuple | list):
+        return ", ".join(map(text_of, value))
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return f"{value:.6g}" if isinstance(value, float) else text_of(value)

@@ -55,14 +55,17 @@ def list_runs(
     Scores are sorted within one protocol (extractor, weights, images, splits): runs that were measured by another one
     follow behind, marked with a star.
     """
+    from sngan_cli.errors import UsageError
     from sngan_cli.run_table import RunTable
     from sngan_registry import Status
 
+    if as_json and as_csv:
+        raise UsageError("--json and --csv cannot be printed at once: give one of them.")
     wanted = None if status is None else Status(status)
     with paths.open_store(create=False) as store:
         found = store.summaries(status=wanted, tags=tag or (), where=_conditions(where))
-    shown, protocols = _ordered(found, sort, reverse)
-    shown = shown[:limit]
+        nothing_recorded = not (found or store.summaries())
+    shown, protocols = _ordered(found, sort, reverse, limit)
     if as_json:
         console.print_json([_record(summary) for summary in shown])
         return
@@ -74,9 +77,10 @@ def list_runs(
         table.explain(plain=True)
         return
     if not shown:
-        filtered = store.revision is not None and (where or status or tag)
-        start = f"{paths.nothing_in(store, 'runs')}: start one with `sngan train --dataset shapes`."
-        console.note("No run matches." if filtered else start)
+        if not nothing_recorded:
+            console.note("No run matches.")
+            return
+        console.note(f"{paths.nothing_in(store, 'runs')}: start one with `sngan train --dataset shapes`.")
         if any(paths.runs_folder().glob("*/run.json")):
             console.note(f"There are folders of runs in {paths.runs_folder()}: `sngan registry rebuild` takes them in.")
         return
@@ -89,22 +93,22 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show everything that is known of a run: settings, components, scores with their evidence, checkpoints, events."""
-    from sngan_cli.run_details import print_run
+    from sngan_cli.run_details import Recorded, print_run
 
     with paths.open_store(create=False) as store:
         run = store.get(run_id)
-        everything: dict[str, list[dict[str, Any]]] = {
-            "components": [asdict(c) for c in store.components(run.id)],
-            "scores": [asdict(s) for s in store.scores(run.id)],
-            "checkpoints": [asdict(c) for c in store.checkpoints(run.id)],
-            "artifacts": [asdict(a) for a in store.artifacts(run.id)],
-            "events": [asdict(e) for e in store.events(run.id)],
-            "scalars": [asdict(s) for s in store.scalars(run.id)],
-        }
+        recorded = Recorded(
+            components=store.components(run.id),
+            scores=store.scores(run.id),
+            checkpoints=store.checkpoints(run.id),
+            artifacts=store.artifacts(run.id),
+            events=store.events(run.id),
+            scalars=store.scalars(run.id),
+        )
     if as_json:
-        console.print_json({**asdict(run), **everything})
+        console.print_json({**asdict(run), **asdict(recorded)})
     else:
-        print_run(run, everything)
+        print_run(run, recorded)
 
 
 def _conditions(where: Iterable[str] | None) -> dict[str, str]:
@@ -122,26 +126,38 @@ def _conditions(where: Iterable[str] | None) -> dict[str, str]:
 
 
 def _ordered(
-    found: Sequence[RunSummary], sort: str | None, reverse: bool
-) -> tuple[Sequence[RunSummary], dict[str, tuple[str, ...]]]:
-    """The runs in order, and the protocols of each metric: that whose scores go unmarked first."""
-    from sngan_cli.errors import UsageError, did_you_mean
-    from sngan_cli.run_table import OF_PROTOCOLS
+    found: Sequence[RunSummary], sort: str | None, reverse: bool, limit: int | None
+) -> tuple[Sequence[RunSummary], dict[str, list[str]]]:
+    """The first runs in order, and their protocols of each metric: that whose scores go unmarked first.
+
+    A metric that none of these runs has a score by has none. Those that most of them are chosen by come first.
+    """
+    from collections import Counter
+
+    from sngan_cli.errors import UsageError
+    from sngan_cli.run_table import OF_PROTOCOLS, RunTable, proposed
     from sngan_cli.wording import shortened
     from sngan_registry import facts_of, sort_summaries
 
     sort = {"age": "created", "cond": "conditional"}.get(sort, sort) if sort else sort
-    metrics = dict.fromkeys(score.metric for summary in found for score in summary.best)
-    protocols = {metric: sort_summaries(found, metric).protocols for metric in metrics}
-    if sort is None:
-        return (found[::-1] if reverse else found), protocols
-    metric, _, what = sort.partition(".")
+    metrics = {score.metric for summary in found for score in summary.best}
+    metric, _, what = (sort or "").partition(".")
     if metric in {*metrics, "is"} and what in OF_PROTOCOLS:
         sort = metric  # runs that are sorted by score have one protocol after the other
-    if found and sort not in {*metrics, "is"} and not any(sort in facts_of(summary) for summary in found):
-        known = {*metrics, "is"}.union(*(facts_of(summary) for summary in found))
-        raise UsageError(f"Runs cannot be sorted by {shortened(sort)!r}.{did_you_mean(sort, known)}")
-    return sort_summaries(found, sort, reverse=reverse).summaries, protocols
+    if sort and found and sort not in {*metrics, "is"} and not any(sort in facts_of(summary) for summary in found):
+        usual = (*sorted(metrics), *RunTable.DEFAULT, "age", *RunTable.OF_TRAINING)
+        known = {*metrics, "is"}.union(*map(facts_of, found))
+        raise UsageError(f"Runs cannot be sorted by {shortened(sort)!r}.{proposed(sort, known, usual)}")
+    if sort:
+        shown = sort_summaries(found, sort, reverse=reverse).summaries[:limit]
+    else:
+        shown = tuple(found[::-1] if reverse else found)[:limit]
+    first = Counter(next(iter(summary.run.config.get("metrics", {})), "") for summary in shown)
+    protocols = {}
+    for metric in sorted(metrics, key=lambda metric: (-first[metric], metric)):
+        there = {score.protocol for summary in shown for score in summary.best if score.metric == metric}
+        protocols[metric] = [p for p in sort_summaries(found, metric).protocols if p in there]
+    return shown, protocols
 
 
 def _record(summary: RunSummary) -> dict[str, Any]:
@@ -234,19 +250,23 @@ def plot(
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
     output: Annotated[Path, path_option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
     what: Annotated[
-        str, typer.Option(metavar="NAME", help="A metric such as is, losses (of D and G), or one curve such as loss_d.")
-    ] = "is",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A metric such as fid (default: the runs' first), losses (of D and G), or one curve such as loss_d.",
+        ),
+    ] = None,
 ) -> None:
     """Draw scores or losses of runs over their steps, laid over one another; prints the plot's path."""
     from sngan_cli.outputs import check_output
-    from sngan_cli.plots import FORMATS, Curves
+    from sngan_cli.plots import FORMATS, Curves, first_curve
     from sngan_cli.plots import plot as draw
 
     check_output(output, FORMATS)
     with paths.open_store(create=False) as store:
         runs = dict.fromkeys(store.get(ref).id for ref in run_ids)
         curves = [Curves(store.run(id_), store.scalars(id_), store.scores(id_)) for id_ in runs]
-    draw(curves, what, output)
+    draw(curves, what or first_curve(curves), output)
     typer.echo(str(output))
 
 

@@ -405,20 +405,43 @@ def test_json_has_complete_records(sngan: Any, store: Store) -> None:
     assert measured["commands"] == [f"sngan evaluate {other} --metric is --protocol quick"]
 
 
+def on_terminal(width: int, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
+    """The lines of a command on a terminal so wide."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal, program_end = os.openpty()
+    command = [sys.executable, "-m", "sngan_cli", *arguments]
+    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
+    os.close(program_end)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+
+
+def test_many_runs_have_a_line_each_and_no_id_or_value_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = [f"class{k}" for k in range(3)]
+    ids = [
+        add_run(store, f"name {k}", score(5.0, classes=dict.fromkeys(classes, k / 10)), loss={"name": f"hinge-{k}"},
+                checkpoint_every=1000 + k, data_dir=f"/a/long/path/to/pictures/{k}", recipe=f"recipe-{k}")
+        for k in range(7)
+    ]  # fmt: skip
+    lines = on_terminal(80, monkeypatch, "runs", "compare", *ids)
+    assert max(map(len, lines)) <= 80
+    for k, id_ in enumerate(ids):
+        own = " ".join(line for line in lines if line.startswith(f"{id_} name {k} "))
+        for value in (f"hinge-{k}", f"{1000 + k}", f"/a/long/path/to/pictures/{k}", f"recipe-{k}", "finished"):
+            assert value in own.split(), value
+    heads = " ".join(line for line in lines if line.startswith(("run ", "class "))).split()
+    assert [word for word in heads if word in ids] == ids  # over the columns of the classes
+    assert {"checkpoint_every", "data_dir", "recipe", "loss"} <= set(heads)
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_tables_fit_a_terminal(store: Store, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     for k in range(4):
         add_run(store, f"a long name {k} " * 3, score(5.0 + k), score(4.0, step=100_000), ema=k / 10)
     ids = [summary.run.id for summary in store.summaries()]
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("NO_COLOR", "1")
-    terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", "runs", "compare", *ids]
-    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
-    os.close(program_end)
-    shown = os.read(terminal, 100_000).decode()
-    os.close(terminal)
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    lines = on_terminal(width, monkeypatch, "runs", "compare", *ids)
     assert max(map(len, lines)) <= width
     assert all(any(id_ in line and "4.0000 ± 0.2500" in line for line in lines) for id_ in ids)
 

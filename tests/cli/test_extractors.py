@@ -186,9 +186,17 @@ def test_list_and_show(sngan: Any, mine: Path) -> None:
     assert line.split() == ["mine", "trained", "shapes", "8", "10", f"{own['accuracy']:.4f}", own["weights_sha256"][:8],
                             "here"]  # fmt: skip
     text = sngan("extractors", "show", "mine").out
-    assert f"accuracy: {own['accuracy']:.6g}\n" in text
-    assert f"seconds: {shown['seconds']:.6g}\n" in text
-    assert "  images: 120" in text
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    assert rows[:2] == [["extractor mine"], ["state", "here"]]
+    for row in (
+        ["accuracy", f"{own['accuracy']:.6g}"], ["seconds", f"{shown['seconds']:.6g}"], ["flip", "yes"],
+        ["extractor", "classifier", "width=4"], ["dataset", "shapes", "images=120 tilt=25 seed=0"],
+        ["class names", ", ".join(shown["class_names"])], ["environment"], ["command", shown["environment"]["command"]],
+        ["recorded"],
+    ):  # fmt: skip
+        assert row in rows
+    assert not {"data dir", "removed"} & {row[0] for row in rows}
+    assert not any(line.endswith((" ", ":")) for line in text.splitlines())
     missing = sngan("extractors", "show", "mime")
     assert (missing.code, missing.err) == (3, "error: There is no extractor 'mime'. Did you mean 'mine'?\n")
 

@@ -10,12 +10,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sngan_registry import Checkpoint, Component, Environment, NewRun, Score, Status, Store
+from sngan_cli.run_table import in_hours
+from sngan_registry import Artifact, Checkpoint, Component, Environment, Event, NewRun, Score, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1,
@@ -157,6 +159,7 @@ def test_filters(sngan: Any, store: Store) -> None:
         (["--columns", "id,datset"], 2, "There is no column 'datset'. Did you mean 'dataset'"),
         (["--status", "asleep"], 2, "asleep"),
         (["--limit", "0"], 2, "--limit"),
+        (["--json", "--csv"], 2, "--json and --csv cannot be printed at once"),
     ],
 )
 def test_bad_questions(sngan: Any, store: Store, arguments: list[str], code: int, message: str) -> None:
@@ -204,6 +207,71 @@ def test_scores_that_are_no_numbers_are_null_in_json(sngan: Any, store: Store) -
     assert sngan("runs", "show", "x", "--json").json["scores"][0]["value"] is None
 
 
+def test_folders_to_take_in_are_spoken_of_where_nothing_is_recorded(sngan: Any, store: Store, home: Path) -> None:
+    (home / "runs" / "1").mkdir(parents=True)
+    (home / "runs" / "1" / "run.json").touch()
+    for arguments in ([], ["--tag", "z"]):
+        assert "`sngan registry rebuild` takes them in" in sngan("runs", "list", *arguments).err
+    add_run(store)
+    assert sngan("runs", "list", "--where", "dataset=nosuch").err == "No run matches.\n"
+
+
+def test_metrics_are_those_of_the_runs_that_are_shown(sngan: Any, store: Store) -> None:
+    for k, first in enumerate(("kid", "fid", "fid")):
+        run = add_run(store, metrics={first: {}, "is": {}}, is_score=1.0)
+        add_series(store, run, first, [2.0])
+        if k == 0:
+            add_series(store, run, "coverage", [0.5])
+    heads = [sngan("runs", "list", "-n", n).out.split("\n")[0].split()[8:-1] for n in (1, 2, 3)]
+    assert heads == [["fid", "is"], ["fid", "is"], ["fid", "kid", "coverage", "is"]]
+    assert "kid" not in sngan("runs", "list", "-n", 1).err
+    none = sngan("runs", "list", "-n", 1, "--columns", "id,kid")
+    assert (none.code, none.out.split("\n")[0].split()) == (0, ["id", "kid"])
+
+
+def test_protocols_are_marked_among_the_runs_that_are_shown(sngan: Any, store: Store) -> None:
+    for _ in range(2):
+        add_run(store, is_score=1.0)
+    add_run(store, is_score=2.0, protocol="b n=99")
+    assert "2.000*" in sngan("runs", "list").out
+    alone = sngan("runs", "list", "-n", 1)
+    assert "2.000 " in alone.out
+    assert alone.err == "is: best of the run, by b n=99\n"
+
+
+def test_a_file_has_times_and_a_screen_has_ages(sngan: Any, store: Store) -> None:
+    run = store.run(add_run(store))
+    (row,) = csv.DictReader(io.StringIO(sngan("runs", "list", "--csv").out))
+    assert row["created"] == run.created.isoformat(timespec="seconds")
+    assert "age" not in row
+    assert sngan("runs", "list").out.split("\n")[0].split()[-1] == "age"
+
+
+def test_columns_of_the_training(sngan: Any, store: Store) -> None:
+    run = store.run(add_run(store, device="auto"))
+    assert run.started
+    assert run.ended
+    columns = ["created", "started", "ended", "duration", "device", "host", "torch", "command"]
+    done = sngan("runs", "list", "--csv", "--columns", ",".join(columns))
+    (row,) = csv.DictReader(io.StringIO(done.out))
+    times = [moment.isoformat(timespec="seconds") for moment in (run.created, run.started, run.ended)]
+    duration = str((run.ended - run.started).total_seconds())
+    assert list(row.values()) == [*times, duration, "cpu", "elsewhere", "2.15", "sngan train --dataset shapes"]
+    local = f"{run.ended.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert sngan("runs", "list", "--columns", "ended,duration").out.split("\n")[1] == f"{local}{'0s':>10}"
+    assert all(sngan("runs", "list", "--sort", column).code == 0 for column in columns)
+
+
+@pytest.mark.parametrize("option", ["--columns", "--sort"])
+def test_of_many_columns_the_usual_ones_are_named(sngan: Any, store: Store, option: str) -> None:
+    add_run(store, **{f"setting{k}": k for k in range(50)})
+    said = sngan("runs", "list", option, "xyzzy").err
+    assert "and all settings that `sngan runs show` prints" in said
+    assert "duration" in said
+    assert "setting7" not in said
+    assert "Did you mean 'setting" in sngan("runs", "list", option, "setting").err
+
+
 @pytest.mark.parametrize("filters", [[], ["--tag", "z"]])
 def test_columns_are_taken_at_their_word_where_there_are_no_runs(sngan: Any, store: Store, filters: list[str]) -> None:
     if filters:
@@ -248,7 +316,7 @@ def test_on_a_terminal_too_narrow_for_the_scores_no_id_is_cut(store: Store, monk
     os.close(program_end)
     shown = os.read(terminal, 100_000).decode()
     os.close(terminal)
-    assert re.search(rf"{run}  a name  shapes .*finished +0\.500", shown)
+    assert re.search(rf"{run}  a name  shapes .*finished +1\.000 +0\.500", shown)
 
 
 def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:
@@ -264,6 +332,165 @@ def test_show_prints_the_evidence_of_a_score(sngan: Any, store: Store) -> None:
     shown = sngan("runs", "show", "it").out
     for wanted in ("2.5000 ± 0.2500", "a n=10", "f" * 64, "shapes-cnn", "abc123", "step 50", "deleted", "n_dis"):
         assert wanted in shown, wanted
+
+
+def add_series(store: Store, run: str, metric: str, values: list[float], **evidence: Any) -> None:
+    """Scores of steps 10, 20, ...; evidence that is a list has an entry for each."""
+    for k, value in enumerate(values):
+        own = {key: each[k] if isinstance(each, list) else each for key, each in evidence.items()}
+        store.add_score(
+            run, Score(metric=metric, step=10 * (k + 1), value=value, std=None, higher_is_better=metric == "is",
+                       protocol="a n=10", evidence={"weights_sha256": "f" * 64, "generator_weights": "raw", **own}),
+        )  # fmt: skip
+
+
+def section(shown: str, title: str) -> list[list[str]]:
+    """The lines under a title, each in its cells."""
+    (found,) = [part for part in shown.split("\n\n") if part.splitlines()[:1] == [title]]
+    return [re.split(r"\s{2,}", line.strip()) for line in found.splitlines()[1:]]
+
+
+def test_show_prints_what_scores_share_once(sngan: Any, store: Store) -> None:
+    run = add_run(store, metrics={"fid": {}, "is": {}})
+    add_series(store, run, "fid", [30.0, 20.0, 25.0], torch=["2.1", "2.1", "2.2"], images=10)
+    add_series(store, run, "is", [1.0, 2.0, 3.0], images=10, classes={"cat": 0.5})
+    shown = sngan("runs", "show", run).out
+    assert section(shown, "scores (↑ greater is better, ↓ less is)") == [
+        ["score", "weights", "best", "at step", "last", "at step"],
+        ["fid ↓", "raw", "20.0000", "20", "25.0000", "30"],
+        ["is ↑", "raw", "3.0000", "30", "3.0000", "30"],
+        ["fid: by a n=10"], ["is: by a n=10"],
+    ]  # fmt: skip
+    assert section(shown, "scores by step") == [
+        ["step", "fid", "is"], ["10", "30.0000", "1.0000"], ["20", "20.0000", "2.0000"], ["30", "25.0000", "3.0000"],
+    ]  # fmt: skip
+    assert section(shown, "evidence of all scores") == [
+        ["weights sha256", "f" * 64], ["generator weights", "raw"], ["images", "10"],
+    ]  # fmt: skip
+    assert section(shown, "evidence of fid") == [
+        ["protocol", "a n=10"], ["torch", "steps 10 to 20: 2.1"], ["step 30: 2.2"],
+    ]  # fmt: skip
+    assert section(shown, "evidence of is") == [["protocol", "a n=10"], ["classes", "cat 0.500"]]
+
+
+def test_show_tells_scores_of_one_metric_apart(sngan: Any, store: Store) -> None:
+    run = add_run(store, is_score=2.0, weights_of_g="raw")
+    add_series(store, run, "is", [1.0])
+    store.add_score(
+        run, Score(metric="is", step=100, value=3.0, std=None, higher_is_better=True, protocol="a n=10",
+                   evidence={"generator_weights": "averaged"}),
+    )  # fmt: skip
+    shown = sngan("runs", "show", run).out
+    assert section(shown, "scores by step") == [
+        ["step", "is #1", "is #2"], ["10", "1.0000"], ["100", "2.0000 ± 0.2500", "3.0000"],
+    ]  # fmt: skip
+    assert section(shown, "evidence of is #2") == [["protocol", "a n=10"], ["generator weights", "averaged"]]
+
+
+def test_show_sums_up_checkpoints_and_sheets(sngan: Any, store: Store) -> None:
+    run = add_run(store, metrics={"fid": {}})
+    add_series(store, run, "fid", [30.0, 20.0, 10.0, 25.0])
+    for step in (10, 20, 30, 40):
+        store.add_checkpoint(run, Checkpoint(step=step, path=f"checkpoints/{step}", size=2**20, sha256="a" * 64))
+        store.add_artifact(run, Artifact(kind="samples", path=f"samples/{step}.png", size=1, sha256="b" * 64))
+    for step in (10, 30):
+        store.drop_checkpoint(run, step)
+    shown = sngan("runs", "show", run).out
+    assert ["checkpoints", "best is of step 20, last of step 40"] in section(shown, f"run {run}")
+    assert section(shown, "checkpoints") == [
+        ["step 20", "checkpoints/20", "1.0 MiB", "sha256 aaaaaaaaaaaa"],
+        ["step 40", "checkpoints/40", "1.0 MiB", "sha256 aaaaaaaaaaaa"],
+        ["deleted", "2, of steps 10 to 30"],
+    ]
+    assert section(shown, "artifacts") == [["samples", "4 files, samples/10.png to samples/40.png"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "checkpoint", "key", "way"),
+    [
+        (Status.INTERRUPTED, None, True, "go on", "sngan train --resume {}"),
+        (Status.INTERRUPTED, None, False, "begin again", "sngan train --like {}"),
+        (Status.FAILED, "The disk is full.", True, "go on", "sngan train --resume {}"),
+        (Status.FAILED, "Training diverged: a loss became NaN.", True, "ask why", "sngan runs doctor {}"),
+    ],
+)
+def test_show_says_how_to_go_on_with_a_run_that_stopped(
+    sngan: Any, store: Store, status: Status, reason: str | None, checkpoint: bool, key: str, way: str
+) -> None:
+    run = store.create_run(NewRun(config={}, components=(), environment=ENVIRONMENT, seed=0, steps=100)).id
+    store.claim(run, ENVIRONMENT)
+    if checkpoint:
+        store.add_checkpoint(run, Checkpoint(step=5, path="checkpoints/5", size=1, sha256="a" * 64))
+    store.close(run, status, step=5, reason=reason)
+    summary = section(sngan("runs", "show", run).out, f"run {run}")
+    assert summary[:3] == [
+        ["status", f"{status.value}: {reason}" if reason else status.value], [key, way.format(run)],
+        ["step", "5 of 100"],
+    ]  # fmt: skip
+
+
+def test_show_says_how_long_a_run_was_trained(sngan: Any, store: Store) -> None:
+    run = store.create_run(NewRun(config={}, components=(), environment=ENVIRONMENT, seed=0, steps=100)).id
+    title = f"run {run}"
+    assert "duration" not in [row[0] for row in section(sngan("runs", "show", run).out, title)]
+    store.claim(run, ENVIRONMENT)
+    started = f"{store.run(run).started.astimezone():%Y-%m-%d %H:%M:%S}"  # type: ignore[union-attr]
+    (said,) = [row[1] for row in section(sngan("runs", "show", run).out, title) if row[0] == "duration"]
+    assert re.fullmatch(rf"\d+s so far, since {started}", said)
+    store.add_event(run, Event(kind="resumed", message="Resumed from the checkpoint of step 5.", step=5))
+    store.close(run, Status.FINISHED, step=100)
+    (said,) = [row[1] for row in section(sngan("runs", "show", run).out, title) if row[0] == "duration"]
+    assert re.fullmatch(rf"\d+s, from {started} to [\d: -]+, breaks included: resumed 1 time", said)
+
+
+def test_show_says_of_a_lost_run_whose_process_is_gone(
+    sngan: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = store.create_run(NewRun(config={}, components=(), environment=ENVIRONMENT, seed=0, steps=100)).id
+    store.claim(run, ENVIRONMENT)
+    monkeypatch.setattr("sngan_registry.reads.LOST_AFTER", timedelta(0))
+    summary = section(sngan("runs", "show", run).out, f"run {run}")
+    assert summary[0][1].startswith("lost: process 1 on elsewhere gives no sign of life since 2")
+    assert summary[1] == ["begin again", f"sngan train --like {run}"]
+
+
+def test_show_has_its_lines_fit_a_narrow_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = ("coverage", "density", "diversity", "fid", "intra-fid", "kid", "precision", "recall")
+    run = add_run(store)
+    for metric in metrics:
+        add_series(store, run, metric, [100.0, 50.0])
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal, program_end = os.openpty()
+    command = [sys.executable, "-m", "sngan_cli", "runs", "show", run]
+    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
+    os.close(program_end)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(terminal, 100_000).decode())
+    os.close(terminal)
+    assert max(map(len, shown.splitlines())) <= 60
+    heads = [line.split()[1:] for line in shown.splitlines() if line.startswith("step ")]
+    assert len(heads) == 2
+    assert tuple(name for head in heads for name in head) == metrics
+
+
+def test_the_best_checkpoint_is_the_one_that_best_means(store: Store) -> None:
+    from sngan_cli import comparison, trained
+
+    run = store.run(add_run(store, metrics={"fid": {}, "is": {}}))
+    add_series(store, run.id, "fid", [30.0, 10.0, 20.0])
+    add_series(store, run.id, "is", [3.0, 1.0, 1.0])
+    scores = store.scores(run.id)
+    for steps, best in (((10, 20, 30), 20), ((10, 30), 30), ((40,), None)):
+        assert comparison.best_step(run, scores, steps) == best
+        assert trained.best_step(run, scores, steps) == best
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (3599, "59m 59s"), (7500, "2h 05m"), (90_000, "1d 01h")],
+)
+def test_durations_in_words(seconds: float, said: str) -> None:
+    assert in_hours(seconds) == said
 
 
 @pytest.mark.parametrize("ref", ["", "zzzz", "@first"])

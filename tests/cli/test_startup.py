@@ -49,6 +49,7 @@ def new_run() -> NewRun:
         (["registry", "check"], {"torch", "PIL", "alembic", "sngan_plugins"}),
         (["registry", "rebuild"], {"torch", "PIL", "alembic", "sngan_plugins"}),
         (["runs", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
+        (["runs", "show", "one"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["runs", "compare", "one", "other"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["scores", "list"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins", "rich.table"}),
         (["extractors", "list"], {"torch", "PIL", "alembic", "sngan_plugins", "rich.table"}),

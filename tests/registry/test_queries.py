@@ -17,6 +17,7 @@ from sngan_registry import (
     Score,
     Status,
     best_of,
+    duration_of,
     facts_of,
     filter_summaries,
     most_used_first,
@@ -137,7 +138,7 @@ def test_where(environment: Environment, where: dict[str, str], found: str) -> N
         ("archwidth", "did you mean arch.width"),
         (
             "",
-            "known are arch, arch.width, arch_d, arch_d.width, arch_g, arch_g.width, conditional, created, data_dir, ",
+            "known are arch, arch.width, arch_d, arch_d.width, arch_g, arch_g.width, command, conditional, created, ",
         ),
     ],
 )
@@ -267,3 +268,23 @@ def test_a_metric_that_no_run_has_changes_nothing(environment: Environment) -> N
     runs = [summary(environment, name) for name in "cab"]
     assert ids(sort_summaries(runs, "is").summaries) == "c a b"
     assert sort_summaries(runs, "is").protocols == ()
+
+
+def test_how_long_a_run_was_trained(environment: Environment) -> None:
+    def trained(status: Status, **times: datetime | None) -> float | None:
+        return duration_of(summary(environment, "a", status=status, **times).run)
+
+    minute, hour = NOON + timedelta(minutes=1), NOON + timedelta(hours=1)
+    assert trained(Status.QUEUED) is None
+    assert trained(Status.FINISHED, started=NOON, heartbeat=minute, ended=hour) == 3600
+    assert trained(Status.LOST, started=NOON, heartbeat=minute) == 60
+    now = datetime.now(UTC)
+    assert trained(Status.RUNNING, started=now - timedelta(hours=2), heartbeat=now) == pytest.approx(7200, abs=60)
+
+
+def test_runs_are_sorted_by_their_duration(environment: Environment) -> None:
+    runs = [
+        summary(environment, name, started=NOON, ended=NOON + timedelta(seconds=seconds))
+        for name, seconds in (("a", 100), ("b", 20), ("c", 3))
+    ]
+    assert ids(sort_summaries(runs, "duration").summaries) == "c b a"
