@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rich.progress import DownloadColumn
-
-from sngan_cli import console, extractor_records, paths, trained_extractors
-from sngan_cli.bars import Bars
+from sngan_cli import extractor_records, paths, trained_extractors
+from sngan_cli.bars import Bars, progress
 from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
@@ -66,7 +64,7 @@ def check(*, hashes: bool) -> Report:
 
     Changes nothing, not even the schema of an older database.
     """
-    with console.progress("reading the registry") as report:
+    with progress("reading the registry") as report:
         examined = examine(paths.registry_place(), report)
     remedy = _ANEW if sqlite_file(registry_url(paths.registry_place())) else _ON_A_SERVER
     findings = [
@@ -91,7 +89,7 @@ def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]
     gone = [run for run in runs if run not in here and (run.checkpoints or run.artifacts)]
     at_home = [run for run in gone if run.host == socket.gethostname()]
     findings += map(_of_gone, at_home)
-    with Bars(DownloadColumn()) as bars:
+    with Bars("MiB") as bars:
         meter = _Meter(partial(bars.show, "comparing SHA-256"), _size(here, standings))
         digest = partial(sha256_of, report=meter.add) if hashes else None
         faulty = {run.run_id: found for run, folder in here.items() if (found := [*_of_run(run, folder, digest)])}
@@ -126,15 +124,15 @@ def _size(runs: Iterable[RunFiles], standings: Iterable[Standing]) -> int:
 
 
 class _Meter:
-    """Counts bytes for a bar."""
+    """Counts bytes for a bar, which shows MiB."""
 
-    def __init__(self, show: Callable[[int, int], None], total: int) -> None:
+    def __init__(self, show: Callable[[float, float], None], total: int) -> None:
         self._show, self._total, self._done = show, total, 0
 
     def add(self, amount: int) -> None:
         """Count some more."""
         self._done += amount
-        self._show(min(self._done, self._total), self._total)
+        self._show(min(self._done, self._total) / 2**20, self._total / 2**20)
 
 
 def _folder_of(run: RunFiles) -> Path | None:

@@ -70,7 +70,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                 real=real,
                 settings=drawing.settings(conditional=conditional),
                 evidence={**drawing.evidence(conditional=conditional), "checkpoint": _how_chosen(which)},
-                progress=ruler.watch(f"step {trained.step}", group.images),
+                progress=ruler.watch(f"scoring step {trained.step}", group.images),
                 protocol=request.protocol.name,
             )
             for scored in scores:
@@ -138,7 +138,7 @@ def evaluate_images(
             real=ruler.real(group, conditional=names is not None),
             settings={},
             evidence={"pictures": str(folder), "pictures_sha256": made.data_sha256},
-            progress=ruler.watch(str(folder), count),
+            progress=ruler.watch(f"scoring {folder}", count),
             protocol=request.protocol.name,
         )
         for scored in scores:

@@ -20,6 +20,11 @@ def shortened(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def joined(*parts: str) -> str:
+    """Parts of a line of progress, without those that are empty."""
+    return "  ".join(filter(None, parts))
+
+
 def losses_in_words(losses: Mapping[str, float]) -> str:
     """The losses of both networks, nothing where one of them is not known."""
     if not {"loss_d", "loss_g"} <= losses.keys():

@@ -181,15 +181,16 @@ def report(
     Conditions, scores beside the published ones, curves, and samples beside interpolations of every case. The runs are
     those of the experiment as it stands, or those made with the overrides that are given here again.
     """
+    from sngan_cli.bars import progress
     from sngan_cli.experiments.experiment import load
     from sngan_cli.experiments.report import write
     from sngan_cli.experiments.results import collect, other_series
 
     experiment = load(name)
     folder = output or Path(f"{experiment.name}-report")
-    with paths.open_store(create=False) as store, console.progress("drawing figures") as progress:
+    with paths.open_store(create=False) as store, progress("drawing figures") as report_figures:
         results = collect(experiment, _overrides(steps, dataset, data_dir, set_), store)
-        written = write(experiment, results, store, paths.runs_folder(), folder, progress=progress)
+        written = write(experiment, results, store, paths.runs_folder(), folder, progress=report_figures)
         others = other_series(experiment, results, store)
     for command in others:
         console.note(

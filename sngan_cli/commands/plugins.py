@@ -80,6 +80,7 @@ def check(
     """Check that a component keeps the promises of its contract, beyond types; exit code 1 where it breaks one."""
     import tempfile
 
+    from sngan_cli.bars import progress
     from sngan_cli.catalog import Catalog
     from sngan_cli.config import parse_assignments
     from sngan_cli.conformance import check as try_
@@ -96,11 +97,11 @@ def check(
         options |= options.pop(entries[0].kind)
     made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
     total, rows = sum(len(promises_of(component)) for _, component in made), []
-    with tempfile.TemporaryDirectory() as scratch, console.progress("checking promises") as progress:
+    with tempfile.TemporaryDirectory() as scratch, progress("checking promises") as report:
         for entry, component in made:
             for found in try_(component, Path(scratch), data_dir, cache=paths.cache_folder()):
                 rows.append({"kind": entry.kind, "name": entry.name, **vars(found)})
-                progress(len(rows), total)
+                report(len(rows), total)
     if as_json:
         console.print_json(rows)
     else:

@@ -99,6 +99,7 @@ def rebuild(
     Runs are taken in as their folders describe them, with ids, scores and curves; those that are there stay as they
     are. A registry that is damaged is moved aside first, and kept. Exits with 1 where a folder was of no use.
     """
+    from sngan_cli.bars import progress
     from sngan_cli.errors import UsageError
     from sngan_cli.registry_rebuild import rebuild as take_in
     from sngan_cli.registry_rebuild import something_to_take, unknown_folders
@@ -113,7 +114,7 @@ def rebuild(
         if as_json:
             console.print_json({"moved": None, "taken": [], "refused": []})
         return
-    with paths.open_store(create=True) as store, console.progress("reading folders") as report:
+    with paths.open_store(create=True) as store, progress("reading folders") as report:
         done = list(take_in(store, folder, report))
         removed = unknown_folders(store, trashed_runs_folder())
     taken, refused = tell_taken(done, as_json=as_json, moved=moved)
