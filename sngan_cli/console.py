@@ -85,7 +85,13 @@ def confirm(question: str, action: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{action} needs --yes where nobody can be asked.")
-    typer.confirm(question, abort=True, err=True)
+    try:
+        if typer.confirm(question, err=True):
+            return
+    except typer.Abort:  # the input has ended, in the line of the question
+        note("")
+    note("Nothing was done.")
+    raise typer.Exit(1)
 
 
 def print_json(value: object) -> None:

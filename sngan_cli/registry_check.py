@@ -16,6 +16,7 @@ from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import unknown_folders
 from sngan_cli.run_folder import CONFIG, RECORD
 from sngan_cli.run_trash import trashed_runs_folder
+from sngan_cli.wording import sized
 from sngan_registry import RunFiles, Store
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
@@ -25,7 +26,7 @@ Digest = Callable[[Path], str] | None
 """Takes the SHA-256 of a file; without one, files are looked at by their size."""
 
 _FROM_A_COPY = "put it back from a copy"
-_ANEW = "restore a backup, or make it anew: `sngan registry rebuild`"
+ANEW = "restore a backup, or make it anew: `sngan registry rebuild`"
 _ON_A_SERVER = "restore a backup with the database's own tools"
 
 
@@ -66,7 +67,7 @@ def check(*, hashes: bool) -> Report:
     """
     with progress("reading the registry") as report:
         examined = examine(paths.registry_place(), report)
-    remedy = _ANEW if sqlite_file(registry_url(paths.registry_place())) else _ON_A_SERVER
+    remedy = ANEW if sqlite_file(registry_url(paths.registry_place())) else _ON_A_SERVER
     findings = [
         Finding(f"database: {each.what}", each.where or paths.registry_name(), remedy) for each in examined.faults
     ]
@@ -189,6 +190,6 @@ def _backups() -> Iterator[Finding]:
     for pattern in ("before-", "backup-", "damaged-"):
         for copy in sorted(path.parent.glob(f"{path.name}.{pattern}*")):
             if not copy.name.endswith(("-journal", "-wal", "-shm")):
-                size = copy.stat().st_size / 2**20
-                what = f"{'damaged registry' if pattern == 'damaged-' else 'backup'} of {size:.1f} MiB"
+                size = sized(copy.stat().st_size)
+                what = f"{'damaged registry' if pattern == 'damaged-' else 'backup'} of {size}"
                 yield Finding(what, str(copy), "delete it once you need it no longer", is_fault=False)

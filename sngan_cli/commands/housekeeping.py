@@ -158,16 +158,13 @@ def _print_place(run: Run, place: object | None, otherwise: str) -> None:
 
 
 def _print_waste(found: Survey) -> None:
-    from rich.filesize import decimal
-
     from sngan_cli.run_table import age
+    from sngan_cli.wording import sized
 
     if not found.waste:
         console.note("There is nothing to delete.")
         return
-    rows: Sequence[Sequence[str]] = [
-        (w.kind, w.name, w.called or "", age(w.since), decimal(w.size)) for w in found.waste
-    ]
+    rows: Sequence[Sequence[str]] = [(w.kind, w.name, w.called or "", age(w.since), sized(w.size)) for w in found.waste]
     console.print_table(
         ("kind", "what", "name", "age", "size"), rows, right={"age", "size"}, whole={"kind", "what", "age", "size"},
         cut={"name"},
@@ -175,9 +172,9 @@ def _print_waste(found: Survey) -> None:
 
 
 def _room(size: int) -> str:
-    from rich.filesize import decimal
+    from sngan_cli.wording import sized
 
-    return f"{decimal(size)} ({size:,} bytes)" if size >= 1000 else decimal(size)
+    return f"{sized(size)} ({size:,} bytes)" if size >= 1024 else sized(size)
 
 
 def _tell_what_stays(found: Survey) -> None:

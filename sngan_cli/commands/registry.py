@@ -126,6 +126,7 @@ def rebuild(
 
 
 def _print_report(report: Report, *, hashes: bool) -> None:
+    from sngan_cli.registry_check import ANEW
     from sngan_cli.wording import counted
 
     red = {each.what: "red" for each in report.faults}
@@ -141,6 +142,8 @@ def _print_report(report: Report, *, hashes: bool) -> None:
         console.note("Files were not looked at: the database comes first.")
     elif report.schema is None and not report.faults:
         console.say(f"There is no registry {report.registry} yet: what is recorded first makes it.")
+    elif report.schema is None:
+        console.note(f"{counted(len(report.faults), 'fault')}. There is no registry {report.registry}: {ANEW}.")
     elif report.faults:
         console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers) or 'no files'}; {by}.")
     else:
