@@ -47,8 +47,10 @@ def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     console.print_table(("name", "pictures", "description"), [tuple(row.values()) for row in rows], whole={"name"})
 
 
-DataSet = Annotated[str, typer.Argument(help="Name of a data set.")]
-Size = Annotated[int | None, typer.Option(min=1, max=4096, help="Side in pixels (default: the data set's own).")]
+DataSet = Annotated[str, typer.Argument(metavar="NAME", help="Name of a data set.")]
+Size = Annotated[
+    int | None, typer.Option(min=1, max=4096, metavar="PIXELS", help="Side in pixels (default: the data set's own).")
+]
 Options = Annotated[
     list[str] | None, typer.Option("--set", metavar="dataset.KEY=VALUE", help="An option of the data set.")
 ]
@@ -85,8 +87,8 @@ def preview(
     output: Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")],
     data_dir: DataDir = None,
     size: Size = None,
-    images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
+    images: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of pictures.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the choice of pictures.")] = 0,
     set_: Options = None,
 ) -> None:
     """Draw pictures of a data set as training sees them, one class a row; prints the picture's path."""

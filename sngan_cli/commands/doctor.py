@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings and their figures as JSON.")] = False,
 ) -> None:
     """Say what is wrong with runs, and what to do: a beaten D, one that has won, collapse, falling scores, divergence.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help=COMMANDS["experiments"], no_args_is_help=True, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Experiment by name, or the path of a TOML file of yours.")]
-Steps = Annotated[int | None, typer.Option(min=0, help="Generator updates, in place of the experiment's.")]
-DataSet = Annotated[str | None, typer.Option(help="Data set, in place of the experiment's.")]
+Steps = Annotated[int | None, typer.Option(min=0, metavar="N", help="Generator updates, in place of the experiment's.")]
+DataSet = Annotated[str | None, typer.Option(metavar="NAME", help="Data set, in place of the experiment's.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting of all cases, such as arch.width=0.125."),
@@ -33,7 +33,7 @@ Set = Annotated[
 @app.command("list")
 def list_experiments(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", parser=given_path, help="Folder with experiments of yours.")
+        Path | None, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder with experiments of yours.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -111,7 +111,8 @@ def run(
         list[str] | None, typer.Option(metavar="K", help="Train this case only; repeatable (default: all).")
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Seed of every case; repeatable (default: the experiment's).")
+        list[int] | None,
+        typer.Option(min=0, metavar="N", help="Seed of every case; repeatable (default: the experiment's)."),
     ] = None,
     steps: Steps = None,
     dataset: DataSet = None,

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from sngan_registry import Run
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
-RunIds = Annotated[
-    list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, @last or @best.")
-]
+RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -90,7 +88,7 @@ def rm(run_ids: RunIds, yes: Yes = False) -> None:
 
 def restore(
     run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes) or names of removed runs.")
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes) or names of removed runs.")
     ],
 ) -> None:
     """Get runs back from the trash, just as they were; prints where their files lie."""

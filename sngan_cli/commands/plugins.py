@@ -21,7 +21,7 @@ app = typer.Typer(help=COMMANDS["plugins"], no_args_is_help=True, add_completion
 
 Kind = Annotated[
     str | None,
-    typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor."),
+    typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor."),
 ]
 OUTCOMES = {"kept": "green", "broken": "red", "unchecked": "yellow"}
 
@@ -47,7 +47,9 @@ def list_plugins(kind: Kind = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a component.")], kind: Kind = None, as_json: AsJson = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a component.")],
+    kind: Kind = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a component: what it is, where it comes from, and its options."""
     from sngan_cli.catalog import Catalog
@@ -69,7 +71,7 @@ def show(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="Name of a component, or of a package of some.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a component, or of a package of some.")],
     kind: Kind = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an option of the component.")
@@ -116,9 +118,10 @@ def check(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the component, such as least-squares.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component, such as least-squares.")],
     kind: Annotated[
-        str, typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor.")
+        str,
+        typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor."),
     ],
     into: Annotated[
         Path | None, path_option(help="Folder to write the package's own into (default: the current one).")
