@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given
 from sngan_cli.console import Messages, silence
+from sngan_cli.help_screens import built
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 from sngan_cli.waiting import sleep_soon
 
@@ -39,7 +40,7 @@ class Program(TyperGroup):
         """A command by its name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        return _in_paragraphs(typer.main.get_command(import_module(f"sngan_cli.commands.{cmd_name}").app))
+        return built(import_module(f"sngan_cli.commands.{cmd_name}").app)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """List the commands in the program's help."""
@@ -53,14 +54,6 @@ class Program(TyperGroup):
         except typer.BadParameter as error:
             _put_plainly(error)
             raise
-
-
-def _in_paragraphs(command: Any) -> Any:
-    """A command, each paragraph of its help a line, as the terminal is to break it and not the source."""
-    command.help = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
-    for each in getattr(command, "commands", {}).values():
-        _in_paragraphs(each)
-    return command
 
 
 def _put_plainly(error: typer.BadParameter) -> None:
@@ -81,7 +74,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its frames break the lines of errors; the help of a command has its own
+    rich_markup_mode=None,  # its frames break the lines of errors
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 

@@ -104,7 +104,7 @@ def metrics_of(runs: Iterable[Run], scores: Iterable[Score]) -> list[str]:
 
 
 def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:
-    """The one of `steps` that has the best score by the run's first metric; None if none is scored.
+    """The one of `steps` that `--checkpoint best` means: the best by the run's first metric; None if none is scored.
 
     Only scores of one protocol are compared: the one by which most of these steps were measured, of several the first.
     """

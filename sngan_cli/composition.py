@@ -50,10 +50,9 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         default = cast("contracts.Dataset", made["dataset"]).extractor if role == "extractor" else None
         name = _chosen_name(layers, role) or default
         if name is None:
-            raise UsageError(
-                f"No {kind} is named: give one with --{role.replace('_', '-')}, such as "
-                f"--{role.replace('_', '-')} {catalog.names(kind)[0]}."
-            )
+            flag = f"--{role.replace('_', '-')}"
+            example = "shapes" if role == "dataset" else catalog.names(kind)[0]  # shapes need no download
+            raise UsageError(f"No {kind} is named: give one with {flag}, such as {flag} {example}.")
         options = _options(layers, role, name, catalog)
         if role == "extractor":
             name, found = trained_extractors.resolve(name, catalog)

@@ -7,8 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
@@ -86,7 +85,13 @@ def confirm(question: str, action: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{action} needs --yes where nobody can be asked.")
-    typer.confirm(question, abort=True, err=True)
+    try:
+        if typer.confirm(question, err=True):
+            return
+    except typer.Abort:  # the input has ended, in the line of the question
+        note("")
+    note("Nothing was done.")
+    raise typer.Exit(1)
 
 
 def print_json(value: object) -> None:
@@ -155,18 +160,6 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-
-
-@contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal while something long is done: call what this gives with (done, total)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bars = Progress(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal)
-    with bars:
-        task = bars.add_task(description, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def silence(stream: TextIO) -> None:

@@ -16,7 +16,7 @@ from sngan_cli.engine.loop import Result
 from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
 from sngan_cli.rate import Rate
 from sngan_cli.run_table import score_in_words
-from sngan_cli.wording import counted, finished, losses_in_words
+from sngan_cli.wording import counted, finished, joined, losses_in_words
 
 
 class Display(Bars):
@@ -86,7 +86,7 @@ class Display(Bars):
         console.stdout().file.write(f"{run_id}\n")
         console.stdout().file.flush()
         self._bars.start()
-        self._task = self._bars.add_task("training", total=self._total, completed=step, said="")
+        self._task = self._bars.add_task("training", total=self._total, completed=step, rate="")
         self._rate.pause()
 
     def finish(self, result: Result) -> None:
@@ -101,8 +101,9 @@ class Display(Bars):
             self.say(finished(self._run_id, result.step, self._score))
 
     def _show_step(self, step: int) -> None:
-        said = "  ".join(part for part in (self._losses, self._score, self._rate.text()) if part)
+        said, rate = joined(self._losses, self._score), self._rate.text()
         if self._task is not None:
-            self._bars.update(self._task, completed=step, said=said)
+            self._bars.update(self._task, completed=step, said=said, rate=rate)
         if not self._live and time.monotonic() - self._spoken > QUIET:
-            self.say(f"step {step}/{self._total}  {said}{self._rate.left(self._images * (self._total - step))}")
+            left = self._rate.left(self._images * (self._total - step))
+            self.say(joined(f"step {step}/{self._total}", said, rate, left))

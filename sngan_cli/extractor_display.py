@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rich.progress import TaskID, TextColumn
+from rich.progress import TaskID
 
 from sngan_cli import console
 from sngan_cli.bars import QUIET, Bars
@@ -18,7 +18,7 @@ class ExtractorDisplay(Bars):
     """Watches the training for the user: pass, loss, accuracy on held-out pictures and the time left."""
 
     def __init__(self) -> None:
-        super().__init__(TextColumn("{task.percentage:3.0f}%"))
+        super().__init__()
         self._training: TaskID | None = None
         self._epochs = 0
         self._accuracy = ""
@@ -28,7 +28,7 @@ class ExtractorDisplay(Bars):
         """Say what begins."""
         console.note(message)
         self._epochs = epochs
-        self._training = self._bars.add_task("training", total=None, said="")
+        self._training = self._bars.add_task("training", total=None)
         self._began = self._spoken = time.monotonic()
 
     def trained(self, progress: Trained) -> None:

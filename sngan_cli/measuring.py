@@ -148,7 +148,7 @@ class Ruler:
         return self.references[key]
 
     def _features(self, chosen: np.ndarray) -> Iterator[Features]:
-        watch, cache = self.watch("real images", len(chosen)), self.place.cache / "features"
+        watch, cache = self.watch("measuring real images", len(chosen)), self.place.cache / "features"
         return features.of_real(self.extraction, self.data, chosen, cache=cache, progress=watch)
 
     def frequencies(self, names: Sequence[str] | None) -> list[float] | None:

@@ -31,11 +31,11 @@ class Rate:
         return "" if self._per_second is None else f"{self._per_second:.0f} images/s"
 
     def left(self, images: int) -> str:
-        """The time that so many images will take, in words behind two spaces; nothing while the rate is not known."""
+        """The time that so many images will take, in words; nothing while the rate is not known."""
         if not self._per_second:
             return ""
         minutes, seconds = divmod(round(images / self._per_second), 60)
-        return f"  {minutes // 60:d}:{minutes % 60:02d}:{seconds:02d} left"
+        return f"{minutes // 60:d}:{minutes % 60:02d}:{seconds:02d} left"
 
     @property
     def _per_second(self) -> float | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sngan_cli import console, paths
+from sngan_cli import paths
+from sngan_cli.bars import progress
 from sngan_cli.errors import UsageError
 from sngan_registry.backup import back_up, move_aside, unused
 from sngan_registry.database import registry_url, sqlite_file
@@ -30,7 +31,7 @@ def back_up_registry(target: Path | None) -> Path:
         raise UsageError(f"{target} exists already: name a new file.")
     if not target.parent.is_dir():
         raise UsageError(f"The folder {target.parent} does not exist: make it first.")
-    with console.progress("copying the registry") as report:
+    with progress("copying the registry") as report:
         return back_up(path, target, report)
 
 
@@ -39,7 +40,7 @@ def damage() -> str | None:
 
     Raises `UsageError` where something is, and the database is no file that `make_room` can move.
     """
-    with console.progress("reading the registry") as report:
+    with progress("reading the registry") as report:
         faults = examine(paths.registry_place(), report).faults
     if not faults:
         return None

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rich.progress import DownloadColumn
-
-from sngan_cli import console, extractor_records, paths, trained_extractors
-from sngan_cli.bars import Bars
+from sngan_cli import extractor_records, paths, trained_extractors
+from sngan_cli.bars import Bars, progress
 from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import unknown_folders
 from sngan_cli.run_folder import CONFIG, RECORD
 from sngan_cli.run_trash import trashed_runs_folder
+from sngan_cli.wording import sized
 from sngan_registry import RunFiles, Store
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
@@ -27,7 +26,7 @@ Digest = Callable[[Path], str] | None
 """Takes the SHA-256 of a file; without one, files are looked at by their size."""
 
 _FROM_A_COPY = "put it back from a copy"
-_ANEW = "restore a backup, or make it anew: `sngan registry rebuild`"
+ANEW = "restore a backup, or make it anew: `sngan registry rebuild`"
 _ON_A_SERVER = "restore a backup with the database's own tools"
 
 
@@ -66,9 +65,9 @@ def check(*, hashes: bool) -> Report:
 
     Changes nothing, not even the schema of an older database.
     """
-    with console.progress("reading the registry") as report:
+    with progress("reading the registry") as report:
         examined = examine(paths.registry_place(), report)
-    remedy = _ANEW if sqlite_file(registry_url(paths.registry_place())) else _ON_A_SERVER
+    remedy = ANEW if sqlite_file(registry_url(paths.registry_place())) else _ON_A_SERVER
     findings = [
         Finding(f"database: {each.what}", each.where or paths.registry_name(), remedy) for each in examined.faults
     ]
@@ -91,7 +90,7 @@ def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]
     gone = [run for run in runs if run not in here and (run.checkpoints or run.artifacts)]
     at_home = [run for run in gone if run.host == socket.gethostname()]
     findings += map(_of_gone, at_home)
-    with Bars(DownloadColumn()) as bars:
+    with Bars("MiB") as bars:
         meter = _Meter(partial(bars.show, "comparing SHA-256"), _size(here, standings))
         digest = partial(sha256_of, report=meter.add) if hashes else None
         faulty = {run.run_id: found for run, folder in here.items() if (found := [*_of_run(run, folder, digest)])}
@@ -126,15 +125,15 @@ def _size(runs: Iterable[RunFiles], standings: Iterable[Standing]) -> int:
 
 
 class _Meter:
-    """Counts bytes for a bar."""
+    """Counts bytes for a bar, which shows MiB."""
 
-    def __init__(self, show: Callable[[int, int], None], total: int) -> None:
+    def __init__(self, show: Callable[[float, float], None], total: int) -> None:
         self._show, self._total, self._done = show, total, 0
 
     def add(self, amount: int) -> None:
         """Count some more."""
         self._done += amount
-        self._show(min(self._done, self._total), self._total)
+        self._show(min(self._done, self._total) / 2**20, self._total / 2**20)
 
 
 def _folder_of(run: RunFiles) -> Path | None:
@@ -191,6 +190,6 @@ def _backups() -> Iterator[Finding]:
     for pattern in ("before-", "backup-", "damaged-"):
         for copy in sorted(path.parent.glob(f"{path.name}.{pattern}*")):
             if not copy.name.endswith(("-journal", "-wal", "-shm")):
-                size = copy.stat().st_size / 2**20
-                what = f"{'damaged registry' if pattern == 'damaged-' else 'backup'} of {size:.1f} MiB"
+                size = sized(copy.stat().st_size)
+                what = f"{'damaged registry' if pattern == 'damaged-' else 'backup'} of {size}"
                 yield Finding(what, str(copy), "delete it once you need it no longer", is_fault=False)

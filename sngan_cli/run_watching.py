@@ -15,7 +15,7 @@ from sngan_cli.errors import DivergedError, SnganError, is_divergence
 from sngan_cli.rate import Rate
 from sngan_cli.run_table import score_in_words
 from sngan_cli.stopping import EXIT_CODES
-from sngan_cli.wording import finished, losses_in_words
+from sngan_cli.wording import finished, joined, losses_in_words
 from sngan_registry import Status
 
 if TYPE_CHECKING:
@@ -91,14 +91,11 @@ class Watcher(Bars):
         before = self._before
         self._tell_news(sight)
         self._count(before, sight)
-        images = _images(sight.run)
-        said = "  ".join(
-            part for part in (losses_in_words(sight.losses), _last_score(sight), self._rate.text()) if part
-        )
-        self._update_bar(sight, said)
+        said, rate = joined(losses_in_words(sight.losses), _last_score(sight)), self._rate.text()
+        self._update_bar(sight, said, rate)
         if not self._beside_bar and (before is None or _line_of(before) != _line_of(sight)):
-            left = self._rate.left(images * (sight.run.steps - sight.step))
-            self._say(f"{sight.run.status.value}  step {sight.step}/{sight.run.steps}  {said}{left}".rstrip())
+            left = self._rate.left(_images(sight.run) * (sight.run.steps - sight.step))
+            self._say(joined(sight.run.status.value, f"step {sight.step}/{sight.run.steps}", said, rate, left))
 
     def finish(self, sight: Sight) -> None:
         """Say what happened last, how the run ended, and what to do next."""
@@ -126,12 +123,12 @@ class Watcher(Bars):
         elif before is None or steps:
             self._rate.count(_images(sight.run) * steps)
 
-    def _update_bar(self, sight: Sight, said: str) -> None:
+    def _update_bar(self, sight: Sight, said: str, rate: str) -> None:
         run = sight.run
         title = f"{run.name or run.id} {run.status.value}"
         if self._task is None:
-            self._task = self._bars.add_task(title, total=run.steps, completed=sight.step, said=said)
-        self._bars.update(self._task, description=title, total=run.steps, completed=sight.step, said=said)
+            self._task = self._bars.add_task(title, total=run.steps, completed=sight.step)
+        self._bars.update(self._task, description=title, total=run.steps, completed=sight.step, said=said, rate=rate)
 
     def _say(self, line: str) -> None:
         """Write a line: on a terminal above the bar, else as a result, at once."""

@@ -71,7 +71,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                 real=real,
                 settings=drawing.settings(conditional=conditional),
                 evidence={**drawing.evidence(conditional=conditional), "checkpoint": _how_chosen(which)},
-                progress=ruler.watch(f"step {trained.step}", group.images),
+                progress=ruler.watch(f"scoring step {trained.step}", group.images),
                 protocol=request.protocol.name,
             )
             for scored in scores:
@@ -143,7 +143,7 @@ def evaluate_images(
             # Where real images are looked at, these say to which side.
             settings={"side": side} if dataset is None and sides - {side} else {},
             evidence=evidence,
-            progress=ruler.watch(str(folder), count),
+            progress=ruler.watch(f"scoring {folder}", count),
             protocol=request.protocol.name,
         )
         for scored in scores:

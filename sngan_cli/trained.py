@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sngan_cli.catalog import Catalog, blaming
+from sngan_cli.comparison import best_step
 from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
-from sngan_registry import Checkpoint, Component, Run, Score, Store, best_of
+from sngan_registry import Checkpoint, Component, Run, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable
 
     from torch import nn
 
@@ -147,24 +148,3 @@ def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Chec
         return by_step[int(which)]
     steps = ", ".join(map(str, sorted(by_step)))
     raise NotFoundError(f"Run {run.id} has no checkpoint {which!r}: choose last, best or one of the steps {steps}.")
-
-
-def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:
-    """The one of `steps` that `--checkpoint best` means: the best by the run's first metric; None if none is scored.
-
-    Only scores of one protocol are compared: the one by which most of these steps were measured, of several the first.
-    """
-    first = next(iter(run.config["metrics"]), None)
-    by_protocol: dict[str, list[Score]] = {}
-    for score in scores:
-        if score.metric == first and score.step in steps:
-            by_protocol.setdefault(score.protocol, []).append(score)
-    if not by_protocol:
-        return None
-    in_order = sorted(by_protocol.values(), key=_begun)
-    return best_of(max(in_order, key=lambda measured: len({score.step for score in measured}))).step
-
-
-def _begun(scores: Iterable[Score]) -> float:
-    """When the first of some scores was measured."""
-    return min((score.created.timestamp() for score in scores if score.created), default=0)

@@ -15,9 +15,20 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def sized(size: int) -> str:
+    """A number of bytes in words: `512 bytes`, `1.5 KiB`, `104.0 MiB`."""
+    power = min(max(size.bit_length() - 1, 0) // 10, 4)
+    return f"{size / 1024**power:.1f} {'_KMGT'[power]}iB" if power else counted(size, "byte")
+
+
 def shortened(text: str, most: int = 60) -> str:
     """A text as it is, or where it is longer than `most` letters its beginning with an ellipsis."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def joined(*parts: str) -> str:
+    """Parts of a line of progress, without those that are empty."""
+    return "  ".join(filter(None, parts))
 
 
 def losses_in_words(losses: Mapping[str, float]) -> str:

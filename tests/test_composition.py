@@ -63,7 +63,7 @@ def test_the_data_set_chooses_the_extractor_unless_the_user_does() -> None:
 
 
 def test_no_data_set_says_how_to_name_one() -> None:
-    with pytest.raises(UsageError, match=r"No dataset is named: give one with --dataset, such as --dataset animeface"):
+    with pytest.raises(UsageError, match=r"No dataset is named: give one with --dataset, such as --dataset shapes"):
         compose([recipe("paper")], Catalog.installed())
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from sngan_cli.catalog import Catalog
+from sngan_cli.comparison import best_step
 from sngan_cli.contracts import Loss
 from sngan_cli.diagnosis import ENOUGH, Finding, History, diagnose, not_looked_for
 from sngan_cli.engine.step import blind_loss
-from sngan_cli.trained import best_step
 from sngan_registry import Checkpoint, Environment, Run, Scalar, Score, Status
 
 RECORDED = Path(__file__).parent / "data" / "runs"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sngan_cli import console, paths
+from sngan_cli import paths
 from sngan_cli.commands.housekeeping import RunIds
 from sngan_cli.commands.options import AsJson, given_path, path_option
 from sngan_cli.commands.taken import tell_taken
@@ -26,6 +26,7 @@ def export(
     ] = "all",
 ) -> None:
     """Write runs, records and files, to one file, for `sngan runs import` elsewhere; prints its path."""
+    from sngan_cli.bars import progress
     from sngan_cli.errors import UsageError
     from sngan_cli.outputs import check_output
     from sngan_cli.run_archive import pack
@@ -36,7 +37,7 @@ def export(
     with paths.open_store(create=False) as store:
         runs = list({run.id: run for run in map(store.get, run_ids)}.values())
         chosen = [(run, _steps(store, run, checkpoint)) for run in runs]
-        with console.progress("packing files") as report:
+        with progress("packing files") as report:
             pack(store, chosen, output, report)
     typer.echo(str(output))
 
@@ -50,9 +51,10 @@ def import_(
     Runs that are there stay as they are. Where the registry has a run, and its files lie on another machine, they are
     put here. Exits with 1 where a run was not taken in.
     """
+    from sngan_cli.bars import progress
     from sngan_cli.run_archive import unpack
 
-    with paths.open_store(create=True) as store, console.progress("unpacking files") as report:
+    with paths.open_store(create=True) as store, progress("unpacking files") as report:
         done = list(unpack(store, file, report))
     _, refused = tell_taken(done, as_json=as_json)
     raise typer.Exit(1 if refused else 0)

@@ -47,8 +47,10 @@ def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     console.print_table(("name", "pictures", "description"), [tuple(row.values()) for row in rows], whole={"name"})
 
 
-DataSet = Annotated[str, typer.Argument(help="Name of a data set.")]
-Size = Annotated[int | None, typer.Option(min=1, max=4096, help="Side in pixels (default: the data set's own).")]
+DataSet = Annotated[str, typer.Argument(metavar="NAME", help="Name of a data set.")]
+Size = Annotated[
+    int | None, typer.Option(min=1, max=4096, metavar="PIXELS", help="Side in pixels (default: the data set's own).")
+]
 Options = Annotated[
     list[str] | None, typer.Option("--set", metavar="dataset.KEY=VALUE", help="An option of the data set.")
 ]
@@ -85,8 +87,8 @@ def preview(
     output: Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")],
     data_dir: DataDir = None,
     size: Size = None,
-    images: Annotated[int, typer.Option("-n", min=1, help="Number of pictures.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
+    images: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of pictures.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the choice of pictures.")] = 0,
     set_: Options = None,
 ) -> None:
     """Draw pictures of a data set as training sees them, one class a row; prints the picture's path."""
@@ -101,6 +103,7 @@ def preview(
 
 def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[str] | None) -> DecodedPictures:
     """The pictures of a data set, decoded, with a warning of those that cannot be."""
+    from sngan_cli.bars import progress
     from sngan_cli.catalog import Catalog
     from sngan_cli.composition import open_data
     from sngan_cli.engine.cache import prepare
@@ -109,8 +112,8 @@ def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[
     component = cast("Dataset", Catalog.installed().make("dataset", dataset, options))
     _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
     side = size or component.default_side(pictures)
-    with console.progress("preparing pictures") as progress:
-        decoded = prepare(pictures, side, paths.cache_folder() / "pictures", progress)
+    with progress("preparing pictures") as report:
+        decoded = prepare(pictures, side, paths.cache_folder() / "pictures", report)
     decoded.tell_of_skipped(console.warn)
     return decoded
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings and their figures as JSON.")] = False,
 ) -> None:
     """Say what is wrong with runs, and what to do: a beaten D, one that has won, collapse, falling scores, divergence.
@@ -42,8 +44,8 @@ def doctor(
 
 
 def _history(store: Store, run: Run) -> History:
+    from sngan_cli.comparison import best_step
     from sngan_cli.diagnosis import History
-    from sngan_cli.trained import best_step
 
     scores, checkpoints = store.scores(run.id), store.checkpoints(run.id)
     present = {checkpoint.step for checkpoint in checkpoints if checkpoint.deleted is None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import DataDir, given, path_option
+from sngan_cli.commands.options import DataDir, given, path_option, seed_option
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 from sngan_cli.commands.train import Precision
 
@@ -40,14 +40,15 @@ def evaluate(
     metric: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B,...", help="Metrics (default: the run's own; without a run is, and fid where it can be.)"
+            metavar="A,B,...", help="Metrics (default: the run's own; without a run is, and fid where it can be)."
         ),
     ] = None,
     protocol: Annotated[
         str, typer.Option(metavar="NAME", help="How many images: standard, sngan-2018, article or quick.")
     ] = "standard",
     extractor: Annotated[
-        str | None, typer.Option(parser=given, help="Extractor (default: the run's, or the data set's).")
+        str | None,
+        typer.Option(parser=given, metavar="NAME", help="Extractor (default: the run's, or the data set's)."),
     ] = None,
     images: Annotated[
         Path | None, path_option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
@@ -59,11 +60,12 @@ def evaluate(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="What the registry is to call --images (default: their path as given).")
+        str | None,
+        typer.Option(metavar="NAME", help="What the registry is to call --images (default: their path as given)."),
     ] = None,
     data_dir: DataDir = None,
     size: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Side that --images and data are brought to.")
+        int | None, typer.Option(min=1, max=4096, metavar="PIXELS", help="Side that --images and data are brought to.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -74,9 +76,7 @@ def evaluate(
         ),
     ] = None,
     weights: WhichWeights = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of the latents (default: the run's).")
-    ] = None,
+    seed: Annotated[int | None, seed_option(help="Seed of the latents (default: the run's).")] = None,
     labels: Annotated[
         Labels | None, typer.Option(help="Classes that are drawn: each as often (even), or as often as in the data.")
     ] = None,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help=COMMANDS["experiments"], no_args_is_help=True, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Experiment by name, or the path of a TOML file of yours.")]
-Steps = Annotated[int | None, typer.Option(min=0, help="Generator updates, in place of the experiment's.")]
-DataSet = Annotated[str | None, typer.Option(help="Data set, in place of the experiment's.")]
+Steps = Annotated[int | None, typer.Option(min=0, metavar="N", help="Generator updates, in place of the experiment's.")]
+DataSet = Annotated[str | None, typer.Option(metavar="NAME", help="Data set, in place of the experiment's.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting of all cases, such as arch.width=0.125."),
@@ -33,7 +33,7 @@ Set = Annotated[
 @app.command("list")
 def list_experiments(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", parser=given_path, help="Folder with experiments of yours.")
+        Path | None, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder with experiments of yours.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -111,7 +111,8 @@ def run(
         list[str] | None, typer.Option(metavar="K", help="Train this case only; repeatable (default: all).")
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Seed of every case; repeatable (default: the experiment's).")
+        list[int] | None,
+        typer.Option(min=0, metavar="N", help="Seed of every case; repeatable (default: the experiment's)."),
     ] = None,
     steps: Steps = None,
     dataset: DataSet = None,
@@ -181,15 +182,16 @@ def report(
     Conditions, scores beside the published ones, curves, and samples beside interpolations of every case. The runs are
     those of the experiment as it stands, or those made with the overrides that are given here again.
     """
+    from sngan_cli.bars import progress
     from sngan_cli.experiments.experiment import load
     from sngan_cli.experiments.report import write
     from sngan_cli.experiments.results import collect, other_series
 
     experiment = load(name)
     folder = output or Path(f"{experiment.name}-report")
-    with paths.open_store(create=False) as store, console.progress("drawing figures") as progress:
+    with paths.open_store(create=False) as store, progress("drawing figures") as report_figures:
         results = collect(experiment, _overrides(steps, dataset, data_dir, set_), store)
-        written = write(experiment, results, store, paths.runs_folder(), folder, progress=progress)
+        written = write(experiment, results, store, paths.runs_folder(), folder, progress=report_figures)
         others = other_series(experiment, results, store)
     for command in others:
         console.note(

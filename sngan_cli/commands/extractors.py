@@ -11,7 +11,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import AsJson, DataDir, component_options, number_option
+from sngan_cli.commands.options import AsJson, DataDir, component_options, number_option, seed_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,30 +37,37 @@ class Precision(StrEnum):
 @app.command()
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What `sngan train --extractor` is to call it.")],
-    dataset: Annotated[str, typer.Option(help="Labelled data set to train on.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Labelled data set to train on.")],
     data_dir: DataDir = None,
     size: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Side that pictures are brought to (default: the data set's).")
+        int | None,
+        typer.Option(
+            min=1, max=4096, metavar="PIXELS", help="Side that pictures are brought to (default: the data set's)."
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the pictures.")] = 12,
-    batch_size: Annotated[int, typer.Option(min=2, max=65_536, help="Pictures in a step.")] = 128,
-    lr: Annotated[float, number_option(least=1e-8, most=100, help="Peak of the learning rate")] = 0.1,
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Passes over the pictures.")] = 12,
+    batch_size: Annotated[int, typer.Option(min=2, max=65_536, metavar="N", help="Pictures in a step.")] = 128,
+    lr: Annotated[float, number_option(least=1e-8, most=100, metavar="RATE", help="Peak of the learning rate")] = 0.1,
     width: Annotated[
-        int | None, typer.Option(help="Channels of the network's first stage (default: the extractor's own).")
+        int | None,
+        typer.Option(metavar="N", help="Channels of the network's first stage (default: the extractor's own)."),
     ] = None,
     held_out: Annotated[
-        float, number_option(least=0.001, most=0.9, help="Part of each class that only measures the accuracy")
+        float,
+        number_option(least=0.001, most=0.9, metavar="PART", help="Part of each class that only measures the accuracy"),
     ] = 0.1,
     flip: Annotated[
         bool, typer.Option("--flip/--no-flip", help="Mirror pictures at random; not for digits or letters.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, seed_option(help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[
         Precision | None,
         typer.Option(help="Arithmetic of training (default: bf16 where the device has units for it)."),
     ] = None,
-    extractor: Annotated[str, typer.Option(help="Installed extractor whose network is trained.")] = "classifier",
+    extractor: Annotated[
+        str, typer.Option(metavar="NAME", help="Installed extractor whose network is trained.")
+    ] = "classifier",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option, such as dataset.split=test or extractor.width=32."),

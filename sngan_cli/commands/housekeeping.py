@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from sngan_registry import Run
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
-RunIds = Annotated[
-    list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, @last or @best.")
-]
+RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -90,7 +88,7 @@ def rm(run_ids: RunIds, yes: Yes = False) -> None:
 
 def restore(
     run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes) or names of removed runs.")
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes) or names of removed runs.")
     ],
 ) -> None:
     """Get runs back from the trash, just as they were; prints where their files lie."""
@@ -158,16 +156,13 @@ def _print_place(run: Run, place: object | None, otherwise: str) -> None:
 
 
 def _print_waste(found: Survey) -> None:
-    from rich.filesize import decimal
-
     from sngan_cli.run_table import age
+    from sngan_cli.wording import sized
 
     if not found.waste:
         console.note("There is nothing to delete.")
         return
-    rows: Sequence[Sequence[str]] = [
-        (w.kind, w.name, w.called or "", age(w.since), decimal(w.size)) for w in found.waste
-    ]
+    rows: Sequence[Sequence[str]] = [(w.kind, w.name, w.called or "", age(w.since), sized(w.size)) for w in found.waste]
     console.print_table(
         ("kind", "what", "name", "age", "size"), rows, right={"age", "size"}, whole={"kind", "what", "age", "size"},
         cut={"name"},
@@ -175,9 +170,9 @@ def _print_waste(found: Survey) -> None:
 
 
 def _room(size: int) -> str:
-    from rich.filesize import decimal
+    from sngan_cli.wording import sized
 
-    return f"{decimal(size)} ({size:,} bytes)" if size >= 1000 else decimal(size)
+    return f"{sized(size)} ({size:,} bytes)" if size >= 1024 else sized(size)
 
 
 def _tell_what_stays(found: Survey) -> None:

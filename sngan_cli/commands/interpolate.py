@@ -37,9 +37,11 @@ def interpolate(
         typer.Option("--class", metavar="K|A:B", help="Class by name or number, or a path from one to another."),
     ] = None,
     rows: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Paths (default: one a class, 10 at most; else 8).")
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Paths (default: one a class, 10 at most; else 8).")
     ] = None,
-    steps: Annotated[int, typer.Option(min=2, max=1000, help="Images on a path, both ends included.")] = 10,
+    steps: Annotated[
+        int, typer.Option(min=2, max=1000, metavar="N", help="Images on a path, both ends included.")
+    ] = 10,
     along: Annotated[Along, typer.Option(help="Straight lines between latents, or great circles.")] = Along.SPHERICAL,
     figure: Annotated[bool, typer.Option("--figure", help="Draw samples to the left of the paths.")] = False,
     scale: Scale = 1,

@@ -26,7 +26,7 @@ def path_option(*names: str, help: str, metavar: str = "PATH", **more: Any) -> A
     return typer.Option(*names, help=help, metavar=metavar, parser=given_path, **more)
 
 
-def number_option(*names: str, least: float, most: float, help: str, metavar: str = "FLOAT") -> Any:
+def number_option(*names: str, least: float, most: float, help: str, metavar: str = "NUMBER") -> Any:
     """An option that takes a number between two others; NaN is none."""
 
     def between(text: str) -> float:
@@ -38,7 +38,22 @@ def number_option(*names: str, least: float, most: float, help: str, metavar: st
             raise typer.BadParameter(f"{text!r} is no number from {least:g} to {most:g}.")
         return number
 
-    return typer.Option(*names, help=f"{help} ({least:g} to {most:g})", metavar=metavar, parser=between)
+    return typer.Option(*names, help=f"{help} ({least:g} to {most:g}).", metavar=metavar, parser=between)
+
+
+def seed_option(*names: str, help: str) -> Any:
+    """An option that takes a seed, as torch takes it."""
+
+    def seed(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = -1
+        if not 0 <= number < 2**63:
+            raise typer.BadParameter(f"{text!r} is no whole number from 0 to {2**63 - 1}.")
+        return number
+
+    return typer.Option(*names, help=help, metavar="N", parser=seed)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

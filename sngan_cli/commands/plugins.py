@@ -21,7 +21,7 @@ app = typer.Typer(help=COMMANDS["plugins"], no_args_is_help=True, add_completion
 
 Kind = Annotated[
     str | None,
-    typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor."),
+    typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor."),
 ]
 OUTCOMES = {"kept": "green", "broken": "red", "unchecked": "yellow"}
 
@@ -47,7 +47,9 @@ def list_plugins(kind: Kind = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a component.")], kind: Kind = None, as_json: AsJson = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a component.")],
+    kind: Kind = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a component: what it is, where it comes from, and its options."""
     from sngan_cli.catalog import Catalog
@@ -69,7 +71,7 @@ def show(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="Name of a component, or of a package of some.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a component, or of a package of some.")],
     kind: Kind = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set an option of the component.")
@@ -80,6 +82,7 @@ def check(
     """Check that a component keeps the promises of its contract, beyond types; exit code 1 where it breaks one."""
     import tempfile
 
+    from sngan_cli.bars import progress
     from sngan_cli.catalog import Catalog
     from sngan_cli.config import parse_assignments
     from sngan_cli.conformance import check as try_
@@ -96,11 +99,11 @@ def check(
         options |= options.pop(entries[0].kind)
     made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
     total, rows = sum(len(promises_of(component)) for _, component in made), []
-    with tempfile.TemporaryDirectory() as scratch, console.progress("checking promises") as progress:
+    with tempfile.TemporaryDirectory() as scratch, progress("checking promises") as report:
         for entry, component in made:
             for found in try_(component, Path(scratch), data_dir, cache=paths.cache_folder()):
                 rows.append({"kind": entry.kind, "name": entry.name, **vars(found)})
-                progress(len(rows), total)
+                report(len(rows), total)
     if as_json:
         console.print_json(rows)
     else:
@@ -115,9 +118,10 @@ def check(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the component, such as least-squares.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component, such as least-squares.")],
     kind: Annotated[
-        str, typer.Option("--kind", help="dataset, architecture, loss, normalization, metric or extractor.")
+        str,
+        typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor."),
     ],
     into: Annotated[
         Path | None, path_option(help="Folder to write the package's own into (default: the current one).")

@@ -99,6 +99,7 @@ def rebuild(
     Runs are taken in as their folders describe them, with ids, scores and curves; those that are there stay as they
     are. A registry that is damaged is moved aside first, and kept. Exits with 1 where a folder was of no use.
     """
+    from sngan_cli.bars import progress
     from sngan_cli.errors import UsageError
     from sngan_cli.registry_rebuild import rebuild as take_in
     from sngan_cli.registry_rebuild import something_to_take, unknown_folders
@@ -113,7 +114,7 @@ def rebuild(
         if as_json:
             console.print_json({"moved": None, "taken": [], "refused": []})
         return
-    with paths.open_store(create=True) as store, console.progress("reading folders") as report:
+    with paths.open_store(create=True) as store, progress("reading folders") as report:
         done = list(take_in(store, folder, report))
         removed = unknown_folders(store, trashed_runs_folder())
     taken, refused = tell_taken(done, as_json=as_json, moved=moved)
@@ -125,6 +126,7 @@ def rebuild(
 
 
 def _print_report(report: Report, *, hashes: bool) -> None:
+    from sngan_cli.registry_check import ANEW
     from sngan_cli.wording import counted
 
     red = {each.what: "red" for each in report.faults}
@@ -140,6 +142,8 @@ def _print_report(report: Report, *, hashes: bool) -> None:
         console.note("Files were not looked at: the database comes first.")
     elif report.schema is None and not report.faults:
         console.say(f"There is no registry {report.registry} yet: what is recorded first makes it.")
+    elif report.schema is None:
+        console.note(f"{counted(len(report.faults), 'fault')}. There is no registry {report.registry}: {ANEW}.")
     elif report.faults:
         console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers) or 'no files'}; {by}.")
     else:

@@ -34,7 +34,7 @@ def list_runs(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Runs with this component or setting; repeatable.")
     ] = None,
     status: Annotated[StatusName | None, typer.Option(help="Runs of this status.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Runs with this tag; repeatable.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Runs with this tag; repeatable.")] = None,
     sort: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +43,9 @@ def list_runs(
         ),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order around.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Show so many runs at most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Show so many runs at most.")
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Columns: those shown by default, or any setting.")
     ] = None,
@@ -167,7 +169,7 @@ def _record(summary: RunSummary) -> dict[str, Any]:
 @app.command()
 def compare(
     run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID RUN_ID...", help="Ids (or unique prefixes), names, @last or @best.")
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
     ],
     metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this metric; refused where the runs share no protocol.")
@@ -247,7 +249,9 @@ def _compared(store: Store, run: Run) -> Compared:
 
 @app.command()
 def plot(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Ids (or unique prefixes), names, ...")],
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
+    ],
     output: Annotated[Path, path_option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
     what: Annotated[
         str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import paths
-from sngan_cli.commands.options import number_option, path_option
+from sngan_cli.commands.options import number_option, path_option, seed_option
 
 if TYPE_CHECKING:
     from sngan_cli.trained import TrainedGenerator
@@ -26,10 +26,10 @@ class Weights(StrEnum):
 
 Run = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
 Output = Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")]
-Scale = Annotated[int, typer.Option(min=1, max=32, help="Enlarge each pixel so many times.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the latents.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", help="last, best or a step.")]
+Scale = Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Enlarge each pixel so many times.")]
+Seed = Annotated[int, seed_option(help="Seed of the latents.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
+WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="last, best or a step.")]
 WhichWeights = Annotated[
     Weights | None,
     typer.Option("--weights", help="Raw or averaged weights of G (default: those the run is scored with)."),
@@ -57,10 +57,11 @@ def sample(
             "-n",
             min=1,
             max=10_000,
+            metavar="N",
             help="Number of images, filled up to one row a class (default: 64, or 8 of each of the first 10 classes).",
         ),
     ] = None,
-    columns: Annotated[int | None, typer.Option(min=1, help="Images in a row.")] = None,
+    columns: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images in a row.")] = None,
     scale: Scale = 1,
     seed: Seed = 0,
     checkpoint: WhichCheckpoint = "last",

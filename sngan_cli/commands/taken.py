@@ -30,7 +30,10 @@ def tell_taken(done: Sequence[Taken | Refused], *, as_json: bool, **more: object
 def _print(taken: Sequence[Taken], refused: Sequence[Refused]) -> None:
     if taken:
         columns = ("kind", "id", "name", "status", "step", "from")
-        rows = [(t.kind, t.id, t.name or "", t.status or "", str(t.step or ""), t.source) for t in taken]
+        steps = ["" if t.step is None else str(t.step) for t in taken]
+        rows = [
+            (t.kind, t.id, t.name or "", t.status or "", step, t.source) for t, step in zip(taken, steps, strict=True)
+        ]
         console.print_table(columns, rows, right={"step"}, whole={"kind", "id", "status", "step"}, cut={"name"})
     elif not refused:
         console.say("Every run and every trained extractor that lies here is recorded.")

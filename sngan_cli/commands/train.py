@@ -54,31 +54,41 @@ COMPONENTS, TRAINING, RECORD, SOURCES = "Components", "Training", "Record", "Whe
 @app.command()
 def train(
     ctx: typer.Context,
-    dataset: Annotated[str | None, typer.Option(help="Data set.", rich_help_panel=COMPONENTS)] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Data set.", rich_help_panel=COMPONENTS)] = None,
     data_dir: Annotated[
         Path | None, path_option(help="Folder or archive that holds the data set.", rich_help_panel=COMPONENTS)
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(help="Side of the images in pixels (default: the data set's own).", rich_help_panel=COMPONENTS),
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of the images in pixels (default: the data set's own).",
+            rich_help_panel=COMPONENTS,
+        ),
     ] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of both networks.", rich_help_panel=COMPONENTS)] = None,
+    arch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Architecture of both networks.", rich_help_panel=COMPONENTS)
+    ] = None,
     arch_g: Annotated[
-        str | None, typer.Option(help="Architecture of the generator.", rich_help_panel=COMPONENTS)
+        str | None, typer.Option(metavar="NAME", help="Architecture of the generator.", rich_help_panel=COMPONENTS)
     ] = None,
     arch_d: Annotated[
-        str | None, typer.Option(help="Architecture of the discriminator.", rich_help_panel=COMPONENTS)
+        str | None, typer.Option(metavar="NAME", help="Architecture of the discriminator.", rich_help_panel=COMPONENTS)
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="Loss.", rich_help_panel=COMPONENTS)] = None,
+    loss: Annotated[str | None, typer.Option(metavar="NAME", help="Loss.", rich_help_panel=COMPONENTS)] = None,
     norm: Annotated[
-        str | None, typer.Option(help="Normalization of the discriminator.", rich_help_panel=COMPONENTS)
+        str | None, typer.Option(metavar="NAME", help="Normalization of the discriminator.", rich_help_panel=COMPONENTS)
     ] = None,
     norm_g: Annotated[
-        str | None, typer.Option(help="Normalization of the generator.", rich_help_panel=COMPONENTS)
+        str | None, typer.Option(metavar="NAME", help="Normalization of the generator.", rich_help_panel=COMPONENTS)
     ] = None,
     extractor: Annotated[
         str | None,
-        typer.Option(help="Extractor that scores the images (default: the data set's).", rich_help_panel=COMPONENTS),
+        typer.Option(
+            metavar="NAME",
+            help="Extractor that scores the images (default: the data set's).",
+            rich_help_panel=COMPONENTS,
+        ),
     ] = None,
     metric: Annotated[
         str | None,
@@ -94,38 +104,54 @@ def train(
             "--conditional/--unconditional", help="Condition both networks on the class.", rich_help_panel=COMPONENTS
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Generator updates.", rich_help_panel=TRAINING)] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Generator updates.", rich_help_panel=TRAINING)] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes of D over the data, in place of --steps.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option(metavar="N", help="Passes of D over the data, in place of --steps.", rich_help_panel=TRAINING),
     ] = None,
     n_dis: Annotated[
-        int | None, typer.Option(help="Discriminator updates for each generator update.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option(metavar="N", help="Discriminator updates for each generator update.", rich_help_panel=TRAINING),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images in a discriminator update.", rich_help_panel=TRAINING)
+        int | None, typer.Option(metavar="N", help="Images in a discriminator update.", rich_help_panel=TRAINING)
     ] = None,
     g_batch_size: Annotated[
-        int | None, typer.Option(help="Images in a generator update.", rich_help_panel=TRAINING)
+        int | None, typer.Option(metavar="N", help="Images in a generator update.", rich_help_panel=TRAINING)
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of both networks.", rich_help_panel=TRAINING)] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Learning rate of both networks.", rich_help_panel=TRAINING)
+    ] = None,
     lr_g: Annotated[
-        float | None, typer.Option(help="Learning rate of the generator.", rich_help_panel=TRAINING)
+        float | None, typer.Option(metavar="RATE", help="Learning rate of the generator.", rich_help_panel=TRAINING)
     ] = None,
     lr_d: Annotated[
-        float | None, typer.Option(help="Learning rate of the discriminator.", rich_help_panel=TRAINING)
+        float | None, typer.Option(metavar="RATE", help="Learning rate of the discriminator.", rich_help_panel=TRAINING)
     ] = None,
-    beta1: Annotated[float | None, typer.Option(help="Adam's beta1.", rich_help_panel=TRAINING)] = None,
-    beta2: Annotated[float | None, typer.Option(help="Adam's beta2.", rich_help_panel=TRAINING)] = None,
+    beta1: Annotated[
+        float | None, typer.Option(metavar="DECAY", help="Adam's beta1.", rich_help_panel=TRAINING)
+    ] = None,
+    beta2: Annotated[
+        float | None, typer.Option(metavar="DECAY", help="Adam's beta2.", rich_help_panel=TRAINING)
+    ] = None,
     ema: Annotated[
-        float | None, typer.Option(help="Decay of G's averaged weights; 0 for none.", rich_help_panel=TRAINING)
+        float | None,
+        typer.Option(metavar="DECAY", help="Decay of G's averaged weights; 0 for none.", rich_help_panel=TRAINING),
     ] = None,
     lr_decay: Annotated[
         Decay | None, typer.Option(help="How the learning rates fall.", rich_help_panel=TRAINING)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING)] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=TRAINING)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING)
+    ] = None,
     devices: Annotated[
-        int | None, typer.Option(help="GPUs, or processes on the CPU, that share the batch.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option(
+            metavar="N", help="GPUs, or processes on the CPU, that share the batch.", rich_help_panel=TRAINING
+        ),
     ] = None,
     precision: Annotated[
         Precision | None,
@@ -143,20 +169,29 @@ def train(
         ),
     ] = None,
     eval_every: Annotated[
-        int | None, typer.Option(help="Steps between scores; 0: at the end only.", rich_help_panel=RECORD)
+        int | None, typer.Option(metavar="N", help="Steps between scores; 0: at the end only.", rich_help_panel=RECORD)
     ] = None,
-    eval_samples: Annotated[int | None, typer.Option(help="Images in a score.", rich_help_panel=RECORD)] = None,
+    eval_samples: Annotated[
+        int | None, typer.Option(metavar="N", help="Images in a score.", rich_help_panel=RECORD)
+    ] = None,
     checkpoint_every: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints; 0: with scores only.", rich_help_panel=RECORD)
+        int | None,
+        typer.Option(metavar="N", help="Steps between checkpoints; 0: with scores only.", rich_help_panel=RECORD),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=RECORD)] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run.", rich_help_panel=RECORD)] = None,
     tag: Annotated[
         list[str] | None, typer.Option(metavar="TAG", help="Tag of the run; repeatable.", rich_help_panel=RECORD)
     ] = None,
-    note: Annotated[str | None, typer.Option(help="A note to keep with the run.", rich_help_panel=RECORD)] = None,
+    note: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A note to keep with the run.", rich_help_panel=RECORD)
+    ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="Settings to start from: paper, seed or fast (default: paper).", rich_help_panel=SOURCES),
+        typer.Option(
+            metavar="NAME",
+            help="Settings to start from: paper, seed or fast (default: paper).",
+            rich_help_panel=SOURCES,
+        ),
     ] = None,
     config: Annotated[
         Path | None, path_option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)

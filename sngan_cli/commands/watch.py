@@ -11,7 +11,7 @@ from sngan_cli import paths
 
 def watch(
     run_id: Annotated[
-        str, typer.Argument(metavar="[RUN_ID]", help="Id (or unique prefix), name, @last or @best.")
+        str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")
     ] = "@last",
     interval: Annotated[
         float, typer.Option(min=0.05, max=3600, metavar="SECONDS", help="Time between looks at the registry.")

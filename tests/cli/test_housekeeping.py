@@ -31,6 +31,10 @@ def environment(host: str = HERE, pid: int | None = None) -> Environment:
     )  # fmt: skip
 
 
+END_OF_INPUT = b"\x04"
+"""What Ctrl-D sends from a terminal."""
+
+
 @pytest.fixture
 def store(home: Path) -> Iterator[Store]:
     with Store.open(home / "registry.db") as opened:
@@ -92,7 +96,7 @@ def test_removing_asks_first(sngan: Any, home: Path, store: Store) -> None:
     refused = sngan("runs", "rm", "one")
     assert refused.code == 2
     assert f"Removing run {run_id} (one) needs --yes where nobody can be asked." in refused.err
-    for answer, code, is_there in ((b"n\n", 1, True), (b"y\n", 0, False)):
+    for answer, code, is_there in ((b"n\n", 1, True), (END_OF_INPUT, 1, True), (b"y\n", 0, False)):
         terminal, program_end = os.openpty()
         os.write(terminal, answer)
         command = [sys.executable, "-m", "sngan_cli", "runs", "rm", "one"]
@@ -102,6 +106,7 @@ def test_removing_asks_first(sngan: Any, home: Path, store: Store) -> None:
         assert f"Move run {run_id} (one) to the trash? [y/N]" in done.stderr
         assert (done.returncode, (home / "runs" / run_id).exists()) == (code, is_there)
         assert (dump(home) == before) == is_there
+        assert done.stderr.endswith("Nothing was done.\n") == is_there
 
 
 def test_several_are_removed_or_none_is(sngan: Any, home: Path, store: Store) -> None:
@@ -234,16 +239,16 @@ def test_gc_empties_the_trash_and_says_how_much_room_it_makes(
     shown = sngan("runs", "gc", "--dry-run")
     assert [line.split() for line in shown.out.splitlines()] == [
         ["kind", "what", "name", "age", "size"],
-        ["run", gone, "gone", "0s", "1.2", "kB"],
+        ["run", gone, "gone", "0s", "1.2", "KiB"],
         ["extractor", "my-own", *shown.out.splitlines()[2].split()[2:3], "500", "bytes"],
     ]
-    assert shown.err == "`sngan runs gc` makes room for 1.7 kB (1,734 bytes).\n"
+    assert shown.err == "`sngan runs gc` makes room for 1.7 KiB (1,734 bytes).\n"
     refused = sngan("runs", "gc")
-    assert (refused.code, "Deleting 1.7 kB (1,734 bytes) for good needs --yes" in refused.err) == (2, True)
+    assert (refused.code, "Deleting 1.7 KiB (1,734 bytes) for good needs --yes" in refused.err) == (2, True)
     assert store.trash.get("gone").id == gone
     assert sorted(path.name for path in (home / "trash").iterdir()) == [extractor.name, other.name, "runs"]
     done = sngan("runs", "gc", "--yes")
-    assert (done.code, done.err) == (0, "Made room for 1.7 kB (1,734 bytes).\n")
+    assert (done.code, done.err) == (0, "Made room for 1.7 KiB (1,734 bytes).\n")
     assert sorted(path.name for path in (home / "trash").iterdir()) == [other.name, "runs"]
     assert list((home / "trash" / "runs").iterdir()) == []
     assert (tree(home / "runs"), dump(home)) == kept

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator
+from enum import EnumType
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,8 @@ from sngan_cli.errors import UsageError
 
 
 def said(text: str) -> str:
-    """Text without the frame and the line breaks of a terminal's box."""
-    return " ".join(text.replace("│", " ").split())
+    """Text without its line breaks."""
+    return " ".join(text.split())
 
 
 def command(name: str) -> typer.Typer:
@@ -29,15 +31,68 @@ def command(name: str) -> typer.Typer:
     return app
 
 
-def path_parameters(of: typer.Typer) -> Iterator[tuple[str, ParameterInfo]]:
-    """Every option and argument of the program that is a path, with the command's name."""
+def parameters(of: typer.Typer) -> Iterator[tuple[str, set[Any], ParameterInfo]]:
+    """Every option and argument of the commands: its name after the command's, its types, and what is said of it."""
     for one in of.registered_commands:
         assert one.callback is not None
         for name, hint in typing.get_type_hints(one.callback, include_extras=True).items():
             kind, *more = typing.get_args(hint) or (hint,)
-            if kind is Path or Path in typing.get_args(kind):
-                (info,) = more
-                yield f"{one.callback.__name__} {name}", info
+            if more:
+                yield f"{one.callback.__name__} {name}", {kind, *typing.get_args(kind)}, more[0]
+
+
+def path_parameters(of: typer.Typer) -> Iterator[tuple[str, ParameterInfo]]:
+    """Every option and argument that is a path."""
+    return ((name, info) for name, kinds, info in parameters(of) if Path in kinds)
+
+
+def is_choice(kinds: set[Any]) -> bool:
+    """Whether the values themselves can stand for what is to be given."""
+    return any(typing.get_origin(kind) is typing.Literal or isinstance(kind, EnumType) for kind in kinds)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_in_words_what_it_takes(name: str) -> None:
+    found = list(parameters(command(name)))
+    assert len(found) > 1
+    nameless = [what for what, kinds, info in found if bool not in kinds and not is_choice(kinds) and not info.metavar]
+    assert nameless == []
+    assert [what for what, _, info in found if not (info.help or "").endswith(".")] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_help_screen_speaks_of_no_types_and_is_whole(sngan: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    app = command(name)
+    subcommands = [""] if len(app.registered_commands) == 1 and not app.registered_callback else [
+        one.name or (one.callback.__name__ if one.callback else "") for one in app.registered_commands
+    ]  # fmt: skip
+    for subcommand in subcommands:
+        words = [name, subcommand] if subcommand else [name]
+        screen = sngan(*words, "--help").out
+        assert screen.startswith(f"Usage: sngan {' '.join(words)} [OPTIONS]")
+        assert re.findall(r"[<>{}…]", re.sub("[<>]=", "", screen)) == []
+        assert re.findall(r" (?:str|int|float|bool|Path|INTEGER|9223372036854775807)\b", screen) == []
+        assert all(len(line) <= 60 for line in screen.splitlines())
+
+
+def test_usage_and_sections_of_a_help_screen(sngan: Any) -> None:
+    plot = sngan("runs", "plot", "--help").out
+    assert plot.startswith("Usage: sngan runs plot [OPTIONS] RUN_ID...\n")
+    assert "\nArguments:\n  RUN_ID...  Ids (or unique prefixes), names, @last or @best.  [required]\n" in plot
+    assert sngan("runs", "watch", "--help").out.startswith("Usage: sngan runs watch [OPTIONS] [RUN_ID]\n")
+    train = sngan("train", "--help").out
+    heads = [line for line in train.splitlines() if re.fullmatch(r"\S.*:", line)]
+    assert heads == ["Components:", "Training:", "Record:", "Where settings come from:", "Options:"]
+    assert "  --precision fp32|tf32|bf16  Arithmetic of convolutions" in train
+    assert "varied ones (0.01 to 10)." in sngan("sample", "--help").out
+
+
+@pytest.mark.parametrize("words", [[], ["runs"], ["runs", "list"], ["train"]])
+def test_h_is_short_for_help(sngan: Any, words: list[str]) -> None:
+    short, long = sngan(*words, "-h"), sngan(*words, "--help")
+    assert (short.code, short.out) == (0, long.out)
+    assert "  -h, --help" in long.out
 
 
 def test_no_path_of_any_command_may_be_empty() -> None:
@@ -83,6 +138,9 @@ def test_an_empty_data_folder_in_a_configuration_is_refused(sngan: Any) -> None:
         (["sample", "@last", "-o", "x.png", "--truncation", "nan"], "'--truncation': 'nan' is no number from 0.01 to"),
         (["sample", "@last", "-o", "x.png", "--truncation", "much"], "'--truncation': 'much' is no number from 0.01"),
         (["train", "--dataset", "shapes", "--lr", "nan"], "lr_g = nan cannot be used: input should be a finite number"),
+        (["sample", "@last", "-o", "x.png", "--seed", "-1"], "'--seed': '-1' is no whole number from 0 to 92"),
+        (["evaluate", "@last", "--seed", str(2**63)], f"'--seed': '{2**63}' is no whole number from 0 to {2**63 - 1}."),
+        (["extractors", "train", "x", "--dataset", "shapes", "--seed", "1.5"], "'--seed': '1.5' is no whole number"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_are_named_with_those_that_can(sngan: Any, arguments: list[str], message: str) -> None:

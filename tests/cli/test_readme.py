@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from sngan_cli.catalog import Catalog
-from sngan_cli.config import protocols, recipe_names
+from sngan_cli.config import protocols, recipe, recipe_names
 from sngan_cli.config.protocols import ScoringProtocol
 from sngan_registry import Status, Store
 
@@ -150,3 +150,15 @@ def test_every_make_target_and_marker_exists() -> None:
     assert set(re.findall(r"^    make (\w+)", README, re.MULTILINE)) <= targets
     markers = set(re.findall(r'^  "(\w+): ', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"pytest -m (\w+)", README)) == markers
+
+
+def test_the_makefile_gives_the_demo_the_time_that_the_readme_gives_it() -> None:
+    times = [re.findall(r"\w+ to \w+ minutes", text) for text in (README, (ROOT / "Makefile").read_text("utf-8"))]
+    assert times == [["two to four minutes"]] * 2
+
+
+def test_metrics_of_a_recipe_beside_the_inception_score_are_named_in_its_row() -> None:
+    rows = {name: re.findall(rf"^\| `{name}`.*$", README, re.MULTILINE)[0] for name in recipe_names()}
+    others = {name: set(recipe(name).values["metrics"]) - {"is"} for name in rows}
+    assert others["fast"] == {"diversity"}
+    assert [(name, metric) for name in rows for metric in others[name] if f"`{metric}`" not in rows[name]] == []

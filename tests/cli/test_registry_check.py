@@ -57,6 +57,16 @@ def test_a_registry_that_is_not_there_is_no_fault_and_not_made(sngan: Any, home:
     assert list(home.iterdir()) == []
 
 
+def test_runs_that_lie_here_without_a_registry_are_told_of_with_its_absence(
+    sngan: Any, folder: Path, home: Path
+) -> None:
+    (home / "registry.db").unlink()
+    done = sngan("registry", "check")
+    said = "restore a backup, or make it anew: `sngan registry rebuild`"
+    assert (done.code, done.err) == (4, f"1 fault. There is no registry {home / 'registry.db'}: {said}.\n")
+    assert str(folder) in done.out
+
+
 def test_files_that_are_gone_or_of_another_size(sngan: Any, folder: Path) -> None:
     shutil.rmtree(folder / "checkpoints" / "step-00000004")
     weights = folder / "checkpoints" / "step-00000002" / "generator.safetensors"
@@ -167,8 +177,8 @@ def test_extractors_that_are_gone_or_altered_or_not_recorded(sngan: Any, home: P
 
 def test_backups_that_lie_about_are_told_and_are_no_fault(sngan: Any, folder: Path, home: Path) -> None:
     backup = sngan("registry", "backup").out.strip()
-    size = Path(backup).stat().st_size / 2**20
-    assert findings(sngan) == [(f"backup of {size:.1f} MiB", backup, False)]
+    size = Path(backup).stat().st_size / 2**10
+    assert findings(sngan) == [(f"backup of {size:.1f} KiB", backup, False)]
     assert "All is well" in sngan("registry", "check").out
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from sngan_cli import recording
+from sngan_cli.commands.taken import tell_taken
 from sngan_cli.events import Event, Scored
 from sngan_cli.recording import Recorder
+from sngan_cli.registry_rebuild import Taken
 from sngan_cli.run_folder import describe_folder
 from sngan_registry import Scalar, Status, Store
 
@@ -110,6 +112,11 @@ def test_a_table_says_what_was_taken_in(sngan: Any, lost: Path, trained: str) ->
     assert head.split() == ["kind", "id", "name", "status", "step", "from"]
     assert line.split() == ["run", trained, "tiny", "finished", "4", "run.json"]
     assert done.err == ""
+
+
+def test_a_run_that_has_not_made_a_step_has_step_0_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_taken([Taken("run", "1m8", None, "failed", 0, "run.json")], as_json=False)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["run", "1m8", "failed", "0", "run.json"]
 
 
 def test_runs_in_the_trash_are_told_of(sngan: Any, home: Path, registry: Path, trained: str) -> None:

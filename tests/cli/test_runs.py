@@ -474,15 +474,14 @@ def test_show_has_its_lines_fit_a_narrow_terminal(store: Store, monkeypatch: pyt
 
 
 def test_the_best_checkpoint_is_the_one_that_best_means(store: Store) -> None:
-    from sngan_cli import comparison, trained
+    from sngan_cli.comparison import best_step
 
     run = store.run(add_run(store, metrics={"fid": {}, "is": {}}))
     add_series(store, run.id, "fid", [30.0, 10.0, 20.0])
     add_series(store, run.id, "is", [3.0, 1.0, 1.0])
     scores = store.scores(run.id)
     for steps, best in (((10, 20, 30), 20), ((10, 30), 30), ((40,), None)):
-        assert comparison.best_step(run, scores, steps) == best
-        assert trained.best_step(run, scores, steps) == best
+        assert best_step(run, scores, steps) == best
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,9 @@ def new_run() -> NewRun:
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["--help"], {"torch", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
-        (["train", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
-        (["runs", "doctor", "--help"], {"torch", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["--help"], {"torch", "rich", "numpy", "PIL", "pydantic", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["train", "--help"], {"torch", "rich", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
+        (["runs", "doctor", "--help"], {"torch", "rich", "numpy", "PIL", "sqlalchemy", "alembic", "sngan_plugins"}),
         (["registry", "path"], {"torch", "numpy", "PIL", "alembic", "sngan_plugins"}),
         (["registry", "check"], {"torch", "PIL", "alembic", "sngan_plugins"}),
         (["registry", "rebuild"], {"torch", "PIL", "alembic", "sngan_plugins"}),
