@@ -119,6 +119,9 @@ def test_real_pictures_that_are_all_alike_are_nothing_to_divide_by(real: Feature
     spread = sum(mean_distance(real.pooled[real.labels == k]).item() for k in range(3))
     lacking = mean_distance(real.pooled[real.labels == 1]).item()
     assert found.result()[0] == pytest.approx(spread / (spread - lacking))
+    rest = real.labels != 1
+    without = compared(features(real.pooled[rest], real.labels[rest]), one)
+    assert without.remark() == "1 of 3 classes are left out: fewer than two generated images of 1"
     constant = features(torch.ones(90, 16), real.labels)
     for generated in (real, constant):
         none = compared(generated, constant)

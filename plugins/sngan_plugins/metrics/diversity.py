@@ -73,9 +73,10 @@ class SpreadBesideReal(Collected):
     def remark(self) -> str | None:
         """Say where classes are left out, and where there is nothing to divide by."""
         images = pad_sequence([torch.bincount(self.labels()), self._real["images"]], batch_first=True)
-        alike, known = int((self._distances[1] == 0).sum()), int(self._known.sum())
+        real = self._distances[1, self._known]
+        alike = int((real == 0).sum())
         constant = f"in {alike} of {images.shape[1]} classes all real images have the same features"
-        none = ", so that there is no value: there is nothing to divide by" if alike == known else ""
+        none = ", so that there is no value: there is nothing to divide by" if alike == len(real) else ""
         return "; ".join(filter(None, [left_out(images), constant + none if alike else None])) or None
 
     @cached_property
