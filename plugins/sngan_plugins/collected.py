@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -11,8 +11,37 @@ from torch import Tensor
 from sngan_cli.contracts import Features
 
 
+class Shared:
+    """A function of tensors whose result is one tensor for all who ask for the same in turn: nobody is to change it.
+
+    Metrics are shown the same batches one after the other. Nothing is kept alive here: where nobody has the last result
+    any more, or it was of other tensors, it is made again.
+    """
+
+    def __init__(self, make: Callable[[Sequence[Tensor]], Tensor]) -> None:
+        self._make = make
+        self._of: list[ref[Tensor]] = []
+        self._made: Callable[[], Tensor | None] = lambda: None
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Make it of these, or give what was last made of these very objects."""
+        made = self._made()
+        if made is None or [id(tensor) for tensor in tensors] != [id(of()) for of in self._of]:
+            made = self._make(tensors)
+            self._of, self._made = [ref(tensor) for tensor in tensors], ref(made)
+        return made
+
+
+# A part of a larger tensor, such as one token of many, is copied, lest all of it be kept.
+_on_host = Shared(lambda tensors: tensors[0].float().cpu().contiguous())
+_laid_out = Shared(lambda tensors: torch.cat(list(tensors)))
+
+
 class Collected:
-    """Pooled features (N, D) and labels (N,) of all images so far, on the CPU; unlabelled images are of class 0."""
+    """Pooled features (N, D) and labels (N,) of all images so far, on the CPU; unlabelled images are of class 0.
+
+    Metrics that are shown the same batches keep one copy of them together.
+    """
 
     def __init__(self) -> None:
         self._features: list[Tensor] = []
@@ -20,30 +49,32 @@ class Collected:
 
     def add(self, features: Features) -> None:
         """Take in features (N, D) and labels (N,)."""
-        pooled = features.pooled.float().cpu()
+        pooled = _on_host([features.pooled])
         labels = torch.zeros(len(pooled), dtype=torch.int64) if features.labels is None else features.labels.cpu()
         self._features.append(pooled)
         self._labels.append(labels)
 
     def features(self) -> Tensor:
         """All features (N, D), in float32; they are laid out as one tensor once."""
-        self._features = [torch.cat(self._features)]
+        if len(self._features) > 1:
+            self._features = [_laid_out(self._features)]
         return self._features[0]
 
-    def by_class(self) -> list[Tensor]:
-        """Features of each class, in label order; none of a class that no image is of."""
-        features, labels = self.features(), torch.cat(self._labels)
-        return [features[labels == k] for k in range(int(labels.max()) + 1)]
+    def labels(self) -> Tensor:
+        """All labels (N,)."""
+        return torch.cat(self._labels)
 
 
-def left_out(values: Sequence[float]) -> str | None:
-    """Say how many classes have no value of their own (NaN), as they have not two images on both sides, if any."""
-    missing = sum(map(math.isnan, values))
-    return (
-        f"{missing} of {len(values)} classes are left out: they have not two images, both real and generated"
-        if missing
-        else None
-    )
+def left_out(images: Tensor) -> str | None:
+    """Say which part of the classes has fewer than two of the images (2, K), generated or real, and so no value."""
+    few = images < 2
+    missing, classes = int(few.any(0).sum()), images.shape[1]
+    if not missing:
+        return None
+    counted = zip(few.sum(1).tolist(), ("generated", "real"), strict=True)
+    why = ", ".join(f"fewer than two {kind} images of {count}" for count, kind in counted if count)
+    none = ", so that there is no value" if missing == classes else ""
+    return f"{missing} of {classes} classes are left out{none}: {why}"
 
 
 class CollectedReal(Collected):

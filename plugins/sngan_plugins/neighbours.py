@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from sngan_cli.contracts import Field, Metric, UsageError
 from sngan_plugins.collected import CollectedBesideReal, CollectedReal
@@ -18,9 +19,18 @@ _BLOCK = 500
 
 
 def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
-    """Distances of the rows of x (N, D) to all of y (M, D), a block (B, M) of rows at a time."""
+    """Distances of the rows of x (N, D) to all of y (M, D), a block (B, M) of rows at a time.
+
+    By |x - y|^2 = |x|^2 - 2 x.y + |y|^2, as torch.cdist does, but about the mean of y: far from zero the small
+    difference of large numbers would be lost in their rounding.
+    """
+    mean = y.mean(0)
+    y = y - mean
+    y_squares = vector_norm(y, dim=1).square()
     for part in torch.split(x, _BLOCK):
-        yield torch.cdist(part, y)
+        part = part - mean  # noqa: PLW2901
+        part_squares = vector_norm(part, dim=1, keepdim=True).square()
+        yield torch.addmm(y_squares, part, y.T, alpha=-2).add_(part_squares).clamp_(min=0).sqrt_()
 
 
 def radii(x: Tensor, neighbours: int) -> Tensor:

@@ -64,6 +64,10 @@ def test_kid_is_torch_fidelitys(both: tuple[Tensor, Tensor]) -> None:
     )
 
 
+def test_kid_of_one_subset_has_no_deviation(both: tuple[Tensor, Tensor]) -> None:
+    assert compared(KernelInceptionDistance(subsets=1, subset_size=100), *both).result()[1] is None
+
+
 @pytest.mark.parametrize(("metric", "key"), [(Precision(), "precision"), (Recall(), "recall")])
 def test_precision_and_recall_are_torch_fidelitys(both: tuple[Tensor, Tensor], metric: Any, key: str) -> None:
     expected = prc_features_to_metric(*both, prc_neighborhood=3, save_cpu_ram=False, verbose=False)
@@ -128,12 +132,42 @@ def test_balls_that_hold_most_images_are_remarked_on() -> None:
 def test_intra_fid_says_which_part_of_the_classes_it_is_of(both: tuple[Tensor, Tensor]) -> None:
     labels = torch.cat([torch.zeros(1), torch.ones(200), torch.full((499,), 2)]).long()
     found = compared(IntraFid(), *both, (labels, labels))
-    assert found.remark() == "1 of 3 classes are left out: they have not two images, both real and generated"
+    assert (
+        found.remark()
+        == "1 of 3 classes are left out: fewer than two generated images of 1, fewer than two real images of 1"
+    )
     many, few = torch.arange(700) % 2, torch.arange(40) % 2
     assert "20 images of a class for 32 features" in compared(IntraFid(), both[0], both[1][:40], (many, few)).remark()
     none = compared(IntraFid(), both[0][:3], both[1][:3], (torch.arange(3), torch.arange(3)))
     assert math.isnan(none.result()[0])
-    assert none.remark() == "3 of 3 classes are left out: they have not two images, both real and generated"
+    assert none.remark() == (
+        "3 of 3 classes are left out, so that there is no value: "
+        "fewer than two generated images of 3, fewer than two real images of 3"
+    )
+
+
+def test_intra_fid_knows_of_classes_that_are_not_drawn(both: tuple[Tensor, Tensor]) -> None:
+    """Generated images are of the first two of ten classes, or each of another: the last have only real ones."""
+    first, ten = torch.arange(700) % 2, torch.arange(700) % 10
+    found = compared(IntraFid(), *both, (first, ten))
+    assert found.remark() == "8 of 10 classes are left out: fewer than two generated images of 8"
+    expected = value(FrechetInceptionDistance(), both[0][first == 0], both[1][ten == 0])
+    assert found.per_class()[0] == pytest.approx(expected, rel=1e-6)
+    assert [math.isnan(distance) for distance in found.per_class()] == [False] * 2 + [True] * 8
+    few = compared(IntraFid(), both[0][:100], both[1], (torch.arange(100), torch.arange(700) % 300))
+    assert few.remark() == (
+        "300 of 300 classes are left out, so that there is no value: fewer than two generated images of 300"
+    )
+
+
+def test_intra_fid_says_of_no_class_that_is_left_out_that_its_covariance_is_singular(
+    both: tuple[Tensor, Tensor],
+) -> None:
+    five, one = ((torch.arange(700) >= count).long() for count in (5, 1))
+    assert "5 images of a class for 32 features" in compared(IntraFid(), *both, (five, five)).remark()
+    assert compared(IntraFid(), *both, (five, one)).remark() == (
+        "1 of 2 classes are left out: fewer than two real images of 1"
+    )
 
 
 def test_the_same_images_are_at_no_distance(both: tuple[Tensor, Tensor]) -> None:
@@ -167,6 +201,27 @@ def test_balls_by_hand() -> None:
     # Radii about the generated images are 1.5, 1.5, 1.5 and 16.5: all real ones are within some.
     assert value(Recall(neighbours=1), generated, real) == 1
     assert value(Recall(neighbours=1), torch.tensor([[0.0], [0.5], [1.0], [1.5]]), real) == 2 / 4
+
+
+def test_neighbours_are_exact_far_from_zero() -> None:
+    """Features at 1000 with a spread of 1, beside distances of differences in float64."""
+    random = torch.Generator().manual_seed(0)
+    generated, real = (torch.randn(300, 64, generator=random) * spread + 1000 for spread in (0.98, 1.0))
+    gr, rr, gg = (
+        (a.double()[:, None] - b.double()).norm(dim=2)
+        for a, b in ((generated, real), (real, real), (generated, generated))
+    )
+    radius = {k: rr.sort(1).values[:, k] for k in (3, 5)}
+    generated_radius = gg.sort(1).values[:, 3]
+    exact = {
+        Precision(): (gr <= radius[3]).any(1).double().mean(),
+        Recall(): (generated_radius >= gr.T).any(1).double().mean(),
+        Density(): (gr < radius[5]).sum() / (5 * 300),
+        Coverage(): (gr.min(0).values < radius[5]).double().mean(),
+    }
+    for metric, expected in exact.items():
+        assert 0.2 < expected < 1.5
+        assert value(metric, generated, real) == pytest.approx(expected.item(), abs=1e-6), metric
 
 
 def test_neighbours_do_not_depend_on_the_blocks(both: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,3 +265,8 @@ def test_intra_fid_is_the_fid_of_each_class(both: tuple[Tensor, Tensor]) -> None
 def test_too_few_images_are_refused(metric: Any, images: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         metric.accumulator(images)
+
+
+def test_too_few_real_images_are_refused() -> None:
+    with pytest.raises(UsageError, match="two images at least, not 1"):
+        IntraFid().reference(1)

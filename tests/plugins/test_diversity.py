@@ -88,13 +88,45 @@ def test_a_class_of_one_picture_does_not_count() -> None:
 
 
 def test_one_image_is_refused() -> None:
-    with pytest.raises(UsageError, match="two images at least, not 1"):
-        Diversity().accumulator(1)
+    for begin in (Diversity().accumulator, Diversity().reference):
+        with pytest.raises(UsageError, match="two images at least, not 1"):
+            begin(1)
 
 
 def test_classes_that_are_left_out_are_said(real: Features) -> None:
     assert compared(real, real).remark() is None
     lone = features(real.pooled[:61], torch.cat([torch.arange(60) % 2, torch.tensor([2])]))
     found = compared(lone, real)
-    assert found.remark() == "1 of 3 classes are left out: they have not two images, both real and generated"
+    assert found.remark() == "1 of 3 classes are left out: fewer than two generated images of 1"
     assert [math.isnan(ratio) for ratio in found.per_class()] == [False, False, True]
+
+
+def test_one_picture_a_class_has_no_value_and_it_is_said_why(real: Features) -> None:
+    found = compared(features(real.pooled[:3], torch.arange(3)), real)
+    assert math.isnan(found.result()[0])
+    assert (
+        found.remark() == "3 of 3 classes are left out, so that there is no value: fewer than two generated images of 3"
+    )
+
+
+def test_real_pictures_that_are_all_alike_are_nothing_to_divide_by(real: Features) -> None:
+    """In one class the others still have a ratio; in all there is none, whatever the generated pictures are."""
+    assert real.labels is not None
+    one = features(torch.where((real.labels == 1)[:, None], real.pooled[1], real.pooled), real.labels)
+    found = compared(real, one)
+    assert found.remark() == "in 1 of 3 classes all real images have the same features"
+    assert [math.isnan(ratio) for ratio in found.per_class()] == [False, True, False]
+    spread = sum(mean_distance(real.pooled[real.labels == k]).item() for k in range(3))
+    lacking = mean_distance(real.pooled[real.labels == 1]).item()
+    assert found.result()[0] == pytest.approx(spread / (spread - lacking))
+    rest = real.labels != 1
+    without = compared(features(real.pooled[rest], real.labels[rest]), one)
+    assert without.remark() == "1 of 3 classes are left out: fewer than two generated images of 1"
+    constant = features(torch.ones(90, 16), real.labels)
+    for generated in (real, constant):
+        none = compared(generated, constant)
+        assert math.isnan(none.result()[0])
+        assert none.remark() == (
+            "in 3 of 3 classes all real images have the same features, so that there is no value: "
+            "there is nothing to divide by"
+        )

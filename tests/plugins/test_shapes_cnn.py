@@ -10,8 +10,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from sngan_cli.contracts import UsageError
+from sngan_cli.engine.extraction import check_classes, try_extractor
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_plugins.extractors.shapes_cnn import FILE, ShapesCnn, to_input
+from sngan_plugins.metrics.accuracy import Accuracy
 
 
 @pytest.mark.parametrize(("side", "least"), [(16, 0.9), (32, 0.97), (64, 0.97)])
@@ -32,6 +35,16 @@ def test_the_weights_are_small_and_name_the_command_that_made_them() -> None:
         metadata = content.metadata()
     assert metadata["command"].startswith("python -m sngan_plugins.extractors.train_shapes_cnn --epochs")
     assert float(metadata["held-out accuracy at 32 px"]) > 0.97
+
+
+def test_accuracy_is_refused_for_ten_classes_that_are_not_the_shapes() -> None:
+    loaded = ShapesCnn().load("cpu", Path())
+    shown = try_extractor(loaded, "shapes-cnn")
+    shapes = Shapes().open(None, Path()).class_names
+    check_classes(loaded, {"accuracy": Accuracy()}, shown, shapes, "")
+    digits = tuple("0123456789")
+    with pytest.raises(UsageError, match=r"own classes, 0, 1, 2, 3, \.\.\., .* tells 10 apart, disc, ring, square"):
+        check_classes(loaded, {"accuracy": Accuracy()}, shown, digits, "")
 
 
 def test_levels_map_to_the_whole_unit_range_and_keep_32_px() -> None:

@@ -12,12 +12,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from sngan_cli.contracts import Extractor, Features, LoadedExtractor
+from sngan_plugins.datasets.shapes import DrawnShapes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SIDE = 32
-CLASSES = 10
 FILE = "shapes_cnn.safetensors"
 
 
@@ -37,6 +37,8 @@ class ShapesCnn(Extractor, contract=1):
 
 class LoadedShapesCnn:
     """The classifier on a device: pooled features (N, 128) and logits (N, 10)."""
+
+    class_names = DrawnShapes.class_names
 
     def __init__(self, network: ShapesClassifier, sha256: str):
         self._network, self.weights_sha256 = network, sha256
@@ -59,7 +61,7 @@ class ShapesClassifier(nn.Module):
             if k < len(channels) - 1:
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(channels[-1], CLASSES)
+        self.classifier = nn.Linear(channels[-1], len(DrawnShapes.class_names))
 
     def pooled(self, x: Tensor) -> Tensor:
         """Features (N, 128): the mean over what is left of the image."""

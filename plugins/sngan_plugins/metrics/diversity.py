@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sngan_cli.contracts import Metric, UsageError
 from sngan_plugins.collected import Collected, left_out
@@ -24,13 +26,13 @@ class Diversity(Metric, contract=1):
     """
 
     def reference(self, images: int) -> RealSpread:
-        """Start the distances between real pictures."""
+        """Start the distances between `images` real pictures."""
+        check_images(images)
         return RealSpread()
 
     def accumulator(self, images: int) -> SpreadBesideReal:
         """Start the distances between `images` generated pictures."""
-        if images < 2:
-            raise UsageError(f"Diversity needs two images at least, not {images}: score more of them.")
+        check_images(images)
         return SpreadBesideReal()
 
     def protocol(self) -> Mapping[str, int | float | str]:
@@ -38,12 +40,18 @@ class Diversity(Metric, contract=1):
         return {"distance": "euclidean"}
 
 
+def check_images(images: int) -> None:
+    """Raise `UsageError` where there is no distance between so few images."""
+    if images < 2:
+        raise UsageError(f"Diversity needs two images at least, not {images}: score more of them.")
+
+
 class RealSpread(Collected):
     """Distances between real pictures."""
 
     def result(self) -> Mapping[str, Tensor]:
-        """Mean distance within each class (K,)."""
-        return {"distances": distances_of(self)}
+        """Mean distance within each class (K,), and how many pictures it has (K,)."""
+        return {"distances": distances_of(self), "images": torch.bincount(self.labels())}
 
 
 class SpreadBesideReal(Collected):
@@ -51,35 +59,46 @@ class SpreadBesideReal(Collected):
 
     def against(self, reference: Mapping[str, Tensor]) -> None:
         """Take in the distances between real pictures."""
-        self._real = reference["distances"]
+        self._real = reference
 
     def result(self) -> tuple[float, float | None]:
         """Mean over the classes that both have twice at least, over the same for real pictures."""
-        generated, real = self._both
-        known = ~(generated.isnan() | real.isnan())
-        return (generated[known].mean() / real[known].mean()).item(), None
+        return ratio(*self._distances[:, self._known].mean(1)).item(), None
 
     def per_class(self) -> Sequence[float]:
         """The ratio of each class by itself."""
-        generated, real = self._both
-        ratios: list[float] = (generated / real).tolist()
+        ratios: list[float] = ratio(*self._distances).tolist()
         return ratios
 
     def remark(self) -> str | None:
-        """Say where classes are left out."""
-        return left_out(self.per_class())
+        """Say where classes are left out, and where there is nothing to divide by."""
+        images = pad_sequence([torch.bincount(self.labels()), self._real["images"]], batch_first=True)
+        real = self._distances[1, self._known]
+        alike = int((real == 0).sum())
+        constant = f"in {alike} of {images.shape[1]} classes all real images have the same features"
+        none = ", so that there is no value: there is nothing to divide by" if alike == len(real) else ""
+        return "; ".join(filter(None, [left_out(images), constant + none if alike else None])) or None
 
     @cached_property
-    def _both(self) -> tuple[Tensor, Tensor]:
-        generated = distances_of(self)
-        both = torch.full((2, max(len(generated), len(self._real))), torch.nan, dtype=torch.float64)
-        both[0, : len(generated)], both[1, : len(self._real)] = generated, self._real
-        return both[0], both[1]
+    def _distances(self) -> Tensor:
+        """Mean distance within each class, of generated and of real pictures (2, K); NaN where there is none."""
+        return pad_sequence([distances_of(self), self._real["distances"]], batch_first=True, padding_value=math.nan)
+
+    @property
+    def _known(self) -> Tensor:
+        """Whether there is a distance between pictures of a class on both sides; (K,) bool."""
+        return ~self._distances.isnan().any(0)
+
+
+def ratio(generated: Tensor, real: Tensor) -> Tensor:
+    """Distances over those between real pictures, NaN where there are none or these are 0; all of one shape."""
+    return torch.where(real > 0, generated / real, math.nan)
 
 
 def distances_of(pictures: Collected) -> Tensor:
     """Mean distance within each class (K,), NaN for a class of fewer than two pictures."""
-    return torch.stack([mean_distance(features) for features in pictures.by_class()])
+    features, labels = pictures.features(), pictures.labels()
+    return torch.stack([mean_distance(features[labels == k]) for k in range(int(labels.max()) + 1)])
 
 
 def mean_distance(features: Tensor) -> Tensor:
@@ -88,6 +107,6 @@ def mean_distance(features: Tensor) -> Tensor:
     if count < 2:
         return torch.tensor(torch.nan, dtype=torch.float64)
     # About the first row, rows that are all alike are exactly 0, and so are the distances between them.
-    offsets = features.double() - features[0].double()
+    offsets = features.to(torch.float64, copy=True).sub_(features[0])
     rows = [torch.cdist(part, offsets).sum() for part in torch.split(offsets, _ROWS)]
     return torch.stack(rows).sum() / (count * (count - 1))

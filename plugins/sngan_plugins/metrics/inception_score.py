@@ -14,6 +14,8 @@ from sngan_plugins.logits import class_logits
 
 _BIASED = 0.1
 """A score that is lower by so large a part of it than that of many images is remarked on."""
+_FEW = 10
+"""Splits of fewer images are remarked on whatever these are: they do not tell how much lower their score is."""
 
 
 class InceptionScore(Metric, contract=1):
@@ -63,28 +65,33 @@ class Splits:
             self._seen += len(part)
 
     def result(self) -> tuple[float, float | None]:
-        """Mean over the splits, and their standard deviation (of the population, as is usual for this score)."""
+        """Mean over the splits, and their standard deviation (of the population, as is usual for this score).
+
+        A single split says nothing of a deviation.
+        """
         scores = torch.tensor([self._score(k) for k in range(len(self._ends))], dtype=torch.float64)
-        return scores.mean().item(), scores.std(correction=0).item()
+        return scores.mean().item(), scores.std(correction=0).item() if len(scores) > 1 else None
 
     def remark(self) -> str | None:
         """Say where splits are so small that the score is far below that of many images."""
+        fewest = min(self._counts)
+        if fewest < _FEW:
+            return f"{fewest} images in a split are too few to tell how far the score is below that of many"
         lower = 1 - math.exp(-sum(map(self._bias, range(len(self._ends)))) / len(self._ends))
         if lower < _BIASED:
             return None
-        return (
-            f"{min(self._counts)} images in a split are few: the score is some {lower:.0%} or more below that of many"
-        )
+        return f"{fewest} images in a split are few: the score is some {lower:.0%} or more below that of many"
 
     def _bias(self, split: int) -> float:
         """What the entropy of q, estimated from N images, lacks: sum over classes of Var(p) / q / 2 N, to first order.
 
-        The second-order term of the entropy's expansion about the true q (Miller, 1955, has it of counts).
+        The second-order term of the entropy's expansion about the true q (Miller, 1955, has it of counts). Var(p) is
+        the unbiased estimate, N / (N - 1) times the images' own.
         """
         count, p = self._counts[split], torch.as_tensor(self._sum_p[split])
         seen = p > 0
-        spread = (torch.as_tensor(self._sum_squares[split])[seen] / p[seen] - p[seen] / count).sum().item()
-        return spread / (2 * count)
+        biased = (torch.as_tensor(self._sum_squares[split])[seen] / p[seen] - p[seen] / count).sum().item()
+        return biased / (2 * (count - 1))
 
     def _score(self, split: int) -> float:
         """exp(mean of sum p log p, less sum q log q), with q the mean of p."""

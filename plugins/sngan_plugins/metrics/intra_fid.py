@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sngan_cli.contracts import Metric
 from sngan_plugins.collected import Collected, left_out
@@ -25,11 +26,12 @@ class IntraFid(Metric, contract=1):
     needs_classes: ClassVar[bool] = True
 
     def reference(self, images: int) -> RealClasses:
-        """Start the moments of real images."""
+        """Start the features of `images` real images."""
+        check_images(images)
         return RealClasses()
 
     def accumulator(self, images: int) -> ClassesBesideReal:
-        """Start the moments of `images` generated images."""
+        """Start the features of `images` generated images."""
         check_images(images)
         return ClassesBesideReal()
 
@@ -39,40 +41,32 @@ class IntraFid(Metric, contract=1):
 
 
 class RealClasses(Collected):
-    """Moments of each class of real images."""
+    """Features of real images, by class."""
 
     def result(self) -> Mapping[str, Tensor]:
-        """Mean (D,), covariance (D, D) and number of images of each class of two at least, by the class's number."""
-        found: dict[str, Tensor] = {}
-        for label, features in enumerate(self.by_class()):
-            if len(features) > 1:
-                found[f"mean {label}"], found[f"covariance {label}"] = moments_of(features)
-                found[f"images {label}"] = torch.tensor(len(features))
-        return found
+        """Features (N, D) and labels (N,): covariances (D, D) of all classes at once would take far more memory."""
+        return {"features": self.features(), "labels": self.labels()}
 
 
 class ClassesBesideReal(Collected):
     """Distance of each generated class to the real one."""
 
     def against(self, reference: Mapping[str, Tensor]) -> None:
-        """Take in the moments of the real classes."""
-        self._real = reference
+        """Take in the features of real images."""
+        self._real, self._real_labels = reference["features"], reference["labels"]
 
     def result(self) -> tuple[float, float | None]:
         """Mean of the distances of the classes that have two images at least on both sides."""
-        known = [value for value in self._distances if not math.isnan(value)]
-        return (sum(known) / len(known) if known else torch.nan), None
+        return torch.tensor(self._distances, dtype=torch.float64).nanmean().item(), None
 
     def remark(self) -> str | None:
         """Say where classes are left out, and where the covariance of one cannot be of full rank."""
-        generated = [len(images) for images in self.by_class()]
-        real = [int(self._real.get(f"images {label}", 0)) for label in range(len(generated))]
-        fewest = min((count for count in (*generated, *real) if count > 1), default=math.inf)
-        features = self.features().shape[1]
+        fewer, features = self._images.amin(0), self._real.shape[1]
+        fewest = min((count for count in fewer.tolist() if count > 1), default=math.inf)
         singular = (
             f"{fewest} images of a class for {features} features: covariances are singular, and the distance too high"
         )
-        said = [left_out(self._distances), singular if fewest <= features else None]
+        said = [left_out(self._images), singular if fewest <= features else None]
         return "; ".join(filter(None, said)) or None
 
     def per_class(self) -> Sequence[float]:
@@ -80,12 +74,19 @@ class ClassesBesideReal(Collected):
         return self._distances
 
     @cached_property
+    def _images(self) -> Tensor:
+        """How many images there are of each class, generated and real (2, K)."""
+        counts = [torch.bincount(labels) for labels in (self.labels(), self._real_labels)]
+        return pad_sequence(counts, batch_first=True)
+
+    @cached_property
     def _distances(self) -> list[float]:
+        features, labels = self.features(), self.labels()
         found = []
-        for label, features in enumerate(self.by_class()):
-            if len(features) < 2 or f"mean {label}" not in self._real:
-                found.append(torch.nan)
+        for label, fewer in enumerate(self._images.amin(0).tolist()):
+            if fewer < 2:
+                found.append(math.nan)
                 continue
-            real = self._real[f"mean {label}"], self._real[f"covariance {label}"]
-            found.append(frechet_distance(*moments_of(features), *real))
+            generated, real = features[labels == label], self._real[self._real_labels == label]
+            found.append(frechet_distance(*moments_of(generated), *moments_of(real)))
         return found

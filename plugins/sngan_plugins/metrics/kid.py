@@ -59,7 +59,10 @@ class Subsets(CollectedBesideReal):
         self._subsets, self._size = subsets, size
 
     def result(self) -> tuple[float, float | None]:
-        """Mean over the subsets, and their standard deviation (of the population, as torch-fidelity has it)."""
+        """Mean over the subsets, and their standard deviation (of the population, as torch-fidelity has it).
+
+        A single subset says nothing of a deviation.
+        """
         random = np.random.RandomState(_SEED)
         generated, real = self.features(), self.real
         found = []
@@ -68,7 +71,7 @@ class Subsets(CollectedBesideReal):
             y = real[torch.from_numpy(random.choice(len(real), self._size, replace=False))]
             found.append(squared_mmd(x, y))
         values = torch.tensor(found, dtype=torch.float64)
-        return values.mean().item(), values.std(correction=0).item()
+        return values.mean().item(), values.std(correction=0).item() if len(values) > 1 else None
 
     def remark(self) -> str | None:
         """Say where subsets leave images out, or are all the same."""
