@@ -244,7 +244,7 @@ class LoadedExtractor(Protocol):
     weights_sha256: str
 
     def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images (N, 3, H, W) of any size."""
+        """Extract from uint8 images (N, 3, H, W) of any size; each time new tensors, which are kept and not altered."""
 
 
 @runtime_checkable

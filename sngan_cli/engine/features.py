@@ -81,7 +81,8 @@ def _cached(path: Path, images: int, extracted: Iterator[Features]) -> Iterator[
     except (OSError, SafetensorError):
         parts = []
         for features in extracted:
-            parts.append((features.pooled.float().cpu(), features.logits.float().cpu()))
+            # Contiguous, since a view keeps all that it is a view of.
+            parts.append([part.float().cpu().contiguous() for part in (features.pooled, features.logits)])
             yield features
         pooled, logits = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         with suppress(OSError):
