@@ -198,7 +198,11 @@ class WeightConstraint(Protocol):
 
 
 class Loss(Component, ABC):
-    """What the two networks minimise, as means over the batch."""
+    """What the two networks minimise, as means over the batch.
+
+    A loss keeps nothing: what it gives depends on its arguments (and torch's random numbers) alone, or a run would not
+    resume exactly. A penalty has as many images judged at a time as there are real ones: labels go with so many.
+    """
 
     @abstractmethod
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -108,6 +109,64 @@ class Gradients(Sound, contract=1):
         ones = torch.ones(len(real), device="cpu" if self.host == "ones" else real.device)
         (gradient,) = torch.autograd.grad(discriminator(between), between, ones, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+class Together(Sound, contract=1):
+    """Has real and generated images judged in one pass."""
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        logits: Tensor = discriminator(torch.cat([real, fake]))
+        return logits.square().mean()
+
+
+class Apart(Sound, contract=1):
+    """Has real and generated images judged each with their own labels."""
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        logits: Tensor = discriminator(real) - discriminator(fake, of="fake")
+        return logits.square().mean()
+
+
+class Remembering(Sound, contract=1):
+    """Keeps a mean of real logits: for the next losses of D, for that of G, or the number of penalties so far."""
+
+    of: str = "D"
+    """Which loss looks at it."""
+
+    _mean: Tensor | None = PrivateAttr(default=None)
+    _penalties: int = PrivateAttr(default=0)
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        before, now = self._mean, real_logits.detach().mean()
+        self._mean = now if before is None else 0.99 * before + 0.01 * now
+        kept = self._mean if self.of == "D" else 0
+        return super().discriminator(real_logits, fake_logits) + kept
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        kept = self._mean if self.of == "G" and self._mean is not None else 0
+        return super().generator(fake_logits) + kept
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor | None:
+        self._penalties += 1
+        due = self.of == "penalty" and self._penalties % 16 == 1
+        return discriminator(real).square().mean() if due else None
+
+
+class TopK(Sound, contract=1):
+    """Lets G learn from a fraction of the batch, the best (Sinha et al., 2020)."""
+
+    fraction: float = 0.5
+    """Of the batch."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits.topk(int(self.fraction * len(fake_logits))).values.mean()
+
+
+class Noisy(Sound, contract=1):
+    """Draws random numbers, the same whatever the batch."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return super().generator(fake_logits) * (1 + 1e-6 * torch.rand((), device=fake_logits.device))
 
 
 class OnTheHost(Sound, contract=1):
@@ -538,7 +597,11 @@ BROKEN: list[tuple[Component, str]] = [
     (Reversed(), "taken for real"),
     (Detached(), "taken for real"),
     (OnTheHost(), "of logits on a GPU"),
+    (Remembering(), "nothing that was seen before"),
+    (Remembering(of="G"), "nothing that was seen before"),
+    (Remembering(of="penalty"), "nothing that was seen before"),
     (Penalising(), "a penalty, where"),
+    (Together(), "of N images at a time"),
     (Gradients(host="share"), "of images on a GPU"),
     (Gradients(host="ones"), "of images on a GPU"),
     (OfBatches(), "in any batches"),
@@ -619,6 +682,7 @@ def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
         "both losses are finite scalars: ZeroDivisionError: oops",
         "losses are means over the batch: ZeroDivisionError: oops",
         "D is moved to tell images apart, and G to be taken for real: ZeroDivisionError: oops",
+        "losses depend on nothing that was seen before: ZeroDivisionError: oops",
         "of logits on a GPU, losses are there: ZeroDivisionError: oops",
     ]
 
