@@ -224,6 +224,30 @@ class Nothing(Constant, contract=1):
         return NotANumber() if images else super().accumulator(images)
 
 
+class Recorded(Constant, contract=1):
+    """Gives all that can be recorded, one thing of which goes wrong."""
+
+    what: str = ""
+    """What goes wrong."""
+
+    def accumulator(self, images: int) -> Any:
+        what = self.what
+
+        class Full(Counted):
+            def result(self) -> tuple[float, float | None]:
+                value, std = torch.tensor(1.0), np.float32(0.5)
+                return value if what == "tensor" else 1.0, std if what == "std" else np.float64(0.5)  # type: ignore[return-value]
+
+            def remark(self) -> str | None:
+                return [].pop() if what == "remark" else "of no consequence"
+
+            def per_class(self) -> list[float]:
+                values = torch.tensor([0.5, torch.nan, 1.0])
+                return [*values] if what == "classes" else values[: 2 if what == "few" else 3].tolist()  # type: ignore[list-item]
+
+        return Full() if images else super().accumulator(images)
+
+
 class OfNoImages(Constant, contract=1):
     """Scores no images."""
 
@@ -274,6 +298,27 @@ class Neighbourly(Means, contract=1):
                 return Features(found - found.mean(0), found)
 
         return Centred()
+
+
+class Unequal(Means, contract=1):
+    """Gives images of one batch other features, in number, than those of another."""
+
+    of: str = "later"
+    """Batches that have more."""
+
+    def load(self, device: str, cache: Path) -> Any:
+        of = self.of
+
+        class Growing(LoadedMeans):
+            batches = 0
+
+            def __call__(self, images: Tensor) -> Features:
+                found = super().__call__(images).pooled
+                self.batches += 1
+                more = self.batches > 4 if of == "later" else images.shape[-1] > 8
+                return Features(torch.cat([found, found], 1) if more else found, found)
+
+        return Growing()
 
 
 class Forgetful(TrainableExtractor, contract=1):
@@ -346,6 +391,28 @@ class Unlabelled(Drawn, contract=1):
         pictures = Grey()
         pictures.class_names = ("one",)
         return pictures
+
+
+class Halved(Drawn, contract=1):
+    """Has labels between the classes."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Halves(Grey):
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return super().read(index, side)[0], 0.5  # type: ignore[return-value]
+
+        return Halves()
+
+
+class Counts(Drawn, contract=1):
+    """Has labels of NumPy's."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Integers(Grey):
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return super().read(index, side)[0], np.uint8(index % 2)  # type: ignore[return-value]
+
+        return Integers()
 
 
 class Repeating(Drawn, contract=1):
@@ -604,15 +671,23 @@ BROKEN: list[tuple[Component, str]] = [
     (Together(), "of N images at a time"),
     (Gradients(host="share"), "of images on a GPU"),
     (Gradients(host="ones"), "of images on a GPU"),
+    (Recorded(what="tensor"), "what it gives are numbers"),
+    (Recorded(what="std"), "what it gives are numbers"),
+    (Recorded(what="remark"), "what it gives are numbers"),
+    (Recorded(what="classes"), "what it gives are numbers"),
+    (Recorded(what="few"), "what it gives are numbers"),
     (OfBatches(), "in any batches"),
     (Nothing(), "in any batches"),
     (OfNoImages(), "no images is refused"),
     (Unwritten(), "numbers and texts"),
     (Unidentified(), "weights are identified"),
     (Neighbourly(), "alone and beside others"),
+    (Unequal(), "alone and beside others"),
+    (Unequal(of="larger"), "alone and beside others"),
     (Forgetful(), "built from its weights alone"),
     (Eager(), "built from its weights alone"),
     (Unlabelled(), "a label of its classes"),
+    (Halved(), "a label of its classes"),
     (Repeating(), "no two classes"),
     (Flickering(), "from any thread"),
     (Floating(), "from any thread"),
