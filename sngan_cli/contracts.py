@@ -143,6 +143,11 @@ class Architecture(Component, ABC):
 
     A generator maps latents z (N, latent_dim) ~ N(0, I) and y to images, has the attribute `latent_dim`, and a
     discriminator maps images and y to logits: `generator(z, y)`, `discriminator(x, y)`.
+
+    Where a logit depends on the other images of the batch, the module that looks at them sets `batch_statistics = True`
+    (torch's own batch norms are recognised), so that real and fake images are never judged together. A forward pass
+    changes no parameter and no buffer, other than running statistics in training mode: buffers of torch's own norms, or
+    of a module that sets `batch_statistics = True`. What follows a weight is a `WeightConstraint`.
     """
 
     generator_sides: ClassVar[Sequence[int]] = ()

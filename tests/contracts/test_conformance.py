@@ -15,7 +15,8 @@ from pydantic import PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sngan_cli.catalog import Catalog, kind_of
+from sngan_cli import conformance
+from sngan_cli.catalog import Catalog, Entry, kind_of
 from sngan_cli.conformance import broken, check, promises_of
 from sngan_cli.contracts import (
     GROUPS,
@@ -487,21 +488,30 @@ class Freezing(Normalization, contract=1):
 
 
 class Counting(nn.Module):
-    """Scales a weight, and counts how often it did; advancing moves the layer's own weight."""
+    """Scales a weight, and may count how often it did, or how often it was advanced; what goes wrong is `what`."""
 
     steps: Tensor
 
     def __init__(self, layer: nn.Module, what: str) -> None:
         super().__init__()
         self.register_buffer("steps", torch.zeros(()))
-        self._layer, self._what = [layer], what
+        self._layer, self._what, self._advanced = [layer], what, 0
 
     def forward(self, weight: Tensor) -> Tensor:
         if self._what == "forward":
             self.steps += 1
-        return weight * torch.ones(weight.shape) if self._what == "host" else weight
+        if self._what == "bf16":
+            rows = weight.flatten(1)
+            return weight * torch.dot(torch.ones(len(rows)), rows @ torch.ones(rows.shape[1]))
+        if self._what == "noise":
+            return weight + torch.randn_like(weight)
+        return weight * torch.ones(weight.shape) if self._what == "host" else weight * (1 + self._advanced)
 
     def advance(self) -> None:
+        if self._what == "python":
+            self._advanced += 1
+        if self._what == "replace":
+            self.steps = self.steps + 1
         if self._what == "advance":
             with torch.no_grad():
                 self._layer[0].parametrizations.weight.original.add_(1)
@@ -573,6 +583,12 @@ class Strange(nn.Module):
                 self.seen = self.seen + 1
             case "host":
                 h = h + torch.zeros(h.shape[1:])
+            case "sigmoid":
+                return torch.sigmoid(h + self.bias)
+            case "bf16" if h.dtype == torch.bfloat16:
+                h = h * torch.nan
+            case "noise":
+                h = h + torch.randn_like(h)
         return h + self.bias
 
 
@@ -610,6 +626,9 @@ class PlainGenerator(nn.Module):
             self.linear.bias = nn.Parameter(
                 torch.from_numpy(np.random.default_rng().normal(size=3 * side * side)).float()
             )
+        self.gamma = nn.Parameter(torch.zeros(())) if what == "gamma" else None
+        self.branch = nn.Linear(5, 3 * side * side) if what == "gamma" else None
+        self.basis = nn.Parameter(torch.randn(5), requires_grad=False) if what == "frozen" else None
         self._hidden = [torch.rand(())] if what == "hidden" else [torch.zeros(())]
         self.register_buffer("passes", torch.zeros(()))
 
@@ -624,7 +643,13 @@ class PlainGenerator(nn.Module):
             for module in self.modules():
                 if callable(getattr(module, "advance", None)):
                     module.advance()  # type: ignore[operator]
+        if self.basis is not None:
+            z = z + self.basis.sin()
         h = self.linear(z) + self._hidden[0].to(z.device)
+        if self.branch is not None:
+            h = h + self.gamma * self.branch(z)
+        if self.what == "noise":
+            h = h + torch.randn(h.shape, device=h.device)
         if self.what == "zero":
             h = h + 0 * self.zero(z)
         if self.what == "bf16" and h.dtype == torch.bfloat16:
@@ -639,14 +664,31 @@ class PlainDiscriminator(nn.Module):
     def __init__(self, shape: NetworkShape, norm: Normalization, what: str) -> None:
         super().__init__()
         self.what = what
+        if what == "declared":
+            self.batch_statistics = True
+            self.register_buffer("mean", torch.zeros(()))
+        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 3, 1)) if what == "spectral" else None
+        self.backbone = nn.Conv2d(3, 3, 1).requires_grad_(False) if what == "frozen" else None
         self.conv = norm.constrain(nn.Conv2d(3, 4, 3, padding=1))
         self.linear = norm.constrain(nn.Linear(4 * shape.side**2, 1))
         self._rates = torch.linspace(0, 0.5, 3).tolist() if what == "constant" else [1.0]
         self.embed = None if shape.classes is None else norm.constrain(nn.Embedding(shape.classes, 1))
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        if self.what == "noise" and self.training:
+            x = F.dropout(x + torch.rand(len(x), 1, 1, 1, device=x.device))
+        if self.what == "order":
+            x = x + torch.randn_like(x)
+        if self.spectral is not None:
+            x = self.spectral(x)
+        if self.backbone is not None:
+            x = self.backbone(x)
         h = self.conv(x)
         h = h * self._rates[-1]
+        if self.what in ("batch", "declared"):
+            h = h + h.std(0).mean()
+        if self.what == "declared" and self.training:
+            self.mean = 0.9 * self.mean + 0.1 * h.detach().mean()
         if self.what == "format" and h.is_contiguous(memory_format=torch.channels_last) and h.shape[1] > 1:
             h = h.permute(0, 2, 3, 1)
         if self.what == "host":
@@ -698,11 +740,16 @@ BROKEN: list[tuple[Component, str]] = [
     (Freezing(), "parameter of a constrained layer learns"),
     (Ticking(), "a forward pass changes"),
     (Ticking(what="advance"), "advancing a constraint"),
+    (Ticking(what="replace"), "writes into the tensors"),
+    (Ticking(what="python"), "restored from its state dict"),
+    (Ticking(what="bf16"), "in bfloat16 a constrained layer"),
     (Hidden(), "equal and apart"),
     (Hidden(), "restored from its state dict"),
     (OfFeatures(), "features keep their shape"),
     (OfFeatures(what="labels"), "need no labels"),
     (OfFeatures(what="mix"), "depend on the batch"),
+    (OfFeatures(what="sigmoid"), "may be overwritten"),
+    (OfFeatures(what="bf16"), "in bfloat16 normalised features"),
     (OfFeatures(what="declare"), "depend on the batch"),
     (OfFeatures(what="host"), "all that normalises features"),
     (Ticking(what="host"), "all of a layer"),
@@ -713,7 +760,9 @@ BROKEN: list[tuple[Component, str]] = [
     (Plain(what="idle"), "reach every parameter"),
     (Plain(what="zero"), "every weight learns"),
     (Plain(what="labels"), "labels matter"),
-    (Plain(what="advance"), "a pass changes no weight constraint"),
+    (Plain(what="batch"), "a logit is of its image alone"),
+    (Plain(what="advance"), "a pass changes running statistics alone"),
+    (Plain(what="spectral"), "a pass changes running statistics alone"),
     (Plain(what="count"), "in evaluation"),
     (Plain(what="seed"), "seed decides"),
     (Plain(what="hidden"), "a copy and a restored network"),
@@ -739,7 +788,28 @@ def test_every_promise_can_be_broken() -> None:
 
 @pytest.mark.parametrize(
     "tried",
-    [Sound(), Gradients(), Constant(), Means(), Drawn(), Free(), Plain(), Plain(what="constant")],
+    [
+        Sound(),
+        Gradients(),
+        Apart(),
+        TopK(),
+        TopK(fraction=0.7),
+        Noisy(),
+        Constant(),
+        Recorded(),
+        Means(),
+        Drawn(),
+        Counts(),
+        Free(),
+        Ticking(what="noise"),
+        OfFeatures(what="noise"),
+        Plain(),
+        Plain(what="constant"),
+        Plain(what="gamma"),
+        Plain(what="noise"),
+        Plain(what="frozen"),
+        Plain(what="declared"),
+    ],
     ids=repr,
 )
 def test_kept_promises_are_found_kept(tried: Component, tmp_path: Path) -> None:
@@ -805,6 +875,39 @@ def test_where_it_is_broken_is_said(tmp_path: Path) -> None:
     assert found.startswith(
         f"networks give images in [-1, 1] and logits: the unconditional generator with the normalization {first!r}: "
     )
+
+
+def test_random_numbers_in_the_order_of_memory_leave_channels_last_unchecked(tmp_path: Path) -> None:
+    (found,) = [found for found in check(Plain(what="order"), tmp_path) if found.outcome != "kept"]
+    assert (found.promise, found.outcome) == ("channels-last gives the same", "unchecked")
+    assert "torch.randn of a shape" in found.why
+
+
+@pytest.mark.parametrize(("distribution", "faults"), [("of-others", 0), ("sngan", 1)])
+def test_an_architecture_answers_for_no_normalization_of_others(
+    distribution: str, faults: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "others_plugin.py").write_text(
+        "from sngan_cli.contracts import Normalization\n\n\n"
+        "class Saturating(Normalization, contract=1):\n"
+        "    def constrain(self, layer):\n"
+        "        return layer.register_forward_hook(lambda layer, x, h: h * float('nan')) and layer\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    faulty = Entry("normalization", "a-faulty-one", "others_plugin:Saturating", distribution, "1.0")
+    catalog = Catalog([*Catalog.installed().entries(), faulty])
+    monkeypatch.setattr(Catalog, "installed", lambda: catalog)
+    said = broken(Plain(), tmp_path)
+    assert sum("'a-faulty-one': what it gives is not finite" in each for each in said) == 2 * faults
+    assert (said != []) == bool(faults)
+
+
+def test_an_architecture_is_tried_with_the_normalizations_of_its_own_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        Entry("normalization", "ours", f"{Free.__module__}:Free", "ours", "1.0"),
+        Entry("normalization", "theirs", "sngan_plugins.normalizations.none:NoNormalization", "theirs", "1.0"),
+    ]
+    assert list(conformance._normalizations(Catalog(entries), Plain())) == ["ours"]
 
 
 def test_a_data_set_that_is_read_needs_its_pictures(tmp_path: Path) -> None:
