@@ -141,6 +141,11 @@ class Architecture(Component, ABC):
 
     A generator maps latents z (N, latent_dim) ~ N(0, I) and y to images, has the attribute `latent_dim`, and a
     discriminator maps images and y to logits: `generator(z, y)`, `discriminator(x, y)`.
+
+    Where a logit depends on the other images of the batch, the module that looks at them sets `batch_statistics = True`
+    (torch's own batch norms are recognised), so that real and fake images are never judged together. A forward pass
+    changes no parameter and no buffer, other than running statistics in training mode: buffers of torch's own norms, or
+    of a module that sets `batch_statistics = True`. What follows a weight is a `WeightConstraint`.
     """
 
     generator_sides: ClassVar[Sequence[int]] = ()
@@ -203,7 +208,11 @@ class Judge(Protocol):
 
 
 class Loss(Component, ABC):
-    """What the two networks minimise, as means over the batch."""
+    """What the two networks minimise, as means over the batch.
+
+    A loss keeps nothing: what it gives depends on its arguments (and torch's random numbers) alone, or a run would not
+    resume exactly. A penalty has as many images judged at a time as there are real ones: labels go with so many.
+    """
 
     @abstractmethod
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

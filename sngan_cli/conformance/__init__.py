@@ -50,13 +50,13 @@ def promises_of(tried: Component) -> tuple[Promise, ...]:
 def check(
     tried: Component, scratch: Path, data_dir: Path | None = None, *, cache: Path | None = None
 ) -> Iterator[Outcome]:
-    """Try a component at one promise after the other; networks with every normalisation that is installed.
+    """Try a component at one promise after the other; networks with the normalisations of sngan and of their package.
 
     `scratch` is a folder for files, and for what is downloaded unless sngan's own `cache` is given; `data_dir` has the
     pictures of a data set. Torch's random state is left alone.
     """
     catalog = Catalog.installed()
-    bench = Bench(scratch, cache or scratch, data_dir, _normalizations(catalog), catalog.names("extractor"))
+    bench = Bench(scratch, cache or scratch, data_dir, _normalizations(catalog, tried), catalog.names("extractor"))
     for promise in promises_of(tried):
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
@@ -81,12 +81,24 @@ def _outcome(promise: Promise, tried: Component, bench: Bench) -> Outcome:
     return Outcome(promise.says, "kept")
 
 
-def _normalizations(catalog: Catalog) -> dict[str, Normalization]:
-    """Those that are installed and need no options."""
+def _normalizations(catalog: Catalog, tried: Component) -> dict[str, Normalization]:
+    """Those of sngan, and of the package that a component is of, which need no options.
+
+    What others have installed says nothing of the component.
+    """
+    package = _package(type(tried).__module__)
+    own = {entry.distribution for entry in catalog.entries() if _package(entry.value) == package}
     found = {}
-    for name in catalog.names("normalization"):
+    for entry in catalog.entries("normalization"):
+        if entry.distribution not in {"sngan", *own}:
+            continue
         try:
-            found[name] = cast("Normalization", catalog.make("normalization", name, {}))
+            found[entry.name] = cast("Normalization", catalog.make("normalization", entry.name, {}))
         except SnganError:  # `sngan plugins list` says what is wrong with it
             continue
     return found
+
+
+def _package(path: str) -> str:
+    """The package that a module, or what an entry point names, is in."""
+    return path.partition(":")[0].partition(".")[0]

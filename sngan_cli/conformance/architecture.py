@@ -1,4 +1,4 @@
-"""What an architecture promises of its networks, built with every normalisation that is installed.
+"""What an architecture promises of its networks, built with the normalisations of sngan and of its own package.
 
 Networks are as small as their sides allow.
 """
@@ -14,8 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
-from sngan_cli.conformance.promises import Bench, Promise, about, expect, expect_equal
-from sngan_cli.contracts import Architecture, NetworkShape, Normalization, WeightConstraint
+from sngan_cli.conformance.passes import (
+    declares_batch_statistics,
+    depends_on_the_batch,
+    learned,
+    perturb,
+    running_statistics,
+    seeded,
+)
+from sngan_cli.conformance.promises import Bench, Promise, UncheckedError, about, expect, expect_equal
+from sngan_cli.contracts import Architecture, NetworkShape, Normalization
 from sngan_cli.engine.gan import latent_dim
 
 IMAGES, CLASSES = 4, 3
@@ -96,39 +104,59 @@ def passes_gradients_on(case: Case, norm: Normalization) -> None:
     """Raise where a parameter has no finite gradient."""
     network = case.build(norm)
     network(*case.inputs(network)).square().sum().backward()
-    idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    idle = [name for name, p in learned(network) if p.grad is None or not p.grad.isfinite().all()]
     expect(not idle, f"no finite gradient reaches {', '.join(idle)}")
 
 
 def lets_every_weight_learn(case: Case) -> None:
     """Raise where a weight's gradient is 0. (A bias's is where a batch norm follows.)"""
     network = case.build(OWN_CHOICE)
+    perturb(network)
     network(*case.inputs(network)).square().sum().backward()
-    idle = [name for name, p in network.named_parameters() if p.ndim > 1 and (p.grad is None or not p.grad.any())]
+    idle = [name for name, p in learned(network) if p.ndim > 1 and (p.grad is None or not p.grad.any())]
     expect(not idle, f"the gradient of {', '.join(idle)} is 0")
 
 
 def looks_at_labels_where_conditional(case: Case) -> None:
     """Raise where labels change nothing of a conditional network, or something of another."""
     network = case.build(OWN_CHOICE)
-    with torch.no_grad():
-        for parameter in network.parameters():  # embeddings may begin as the identity
-            parameter.add_(0.1 * torch.randn_like(parameter))
+    perturb(network)
     x, y = case.inputs(network)
+    others = torch.arange(IMAGES) if y is None else (y + 1) % CLASSES
+    one, other = (seeded(deepcopy(network), x, labels) for labels in (y, others))
     if y is None:
-        expect(torch.equal(network(x, None), network(x, torch.arange(IMAGES))), "labels change what it gives")
+        expect(torch.equal(one, other), "labels change what it gives")
     else:
-        expect(not torch.allclose(network(x, y), network(x, (y + 1) % CLASSES)), "labels do not change what it gives")
+        expect(not torch.allclose(one, other), "labels do not change what it gives")
 
 
-def leaves_constraints_alone(case: Case, norm: Normalization) -> None:
-    """Raise where a pass changes a weight constraint: only the engine advances it."""
-    network = case.build(norm)
-    held = [m for m in network.modules() if isinstance(m, WeightConstraint) and isinstance(m, nn.Module)]
-    before = [deepcopy(module.state_dict()) for module in held]
-    network.train()(*case.inputs(network)).sum().backward()
-    for module, state in zip(held, before, strict=True):
-        expect_equal(module.state_dict(), state)
+def judges_each_image_by_itself(case: Case) -> None:
+    """Raise where a logit depends on the other images, and D does not say so: they may be real and generated ones."""
+    network = case.build(OWN_CHOICE)
+    if case.kind == "generator" or declares_batch_statistics(network):
+        return
+    perturb(network)
+    expect(
+        not depends_on_the_batch(network, *case.inputs(network)),
+        "its logits depend on the other images of the batch: set batch_statistics = True on the module that looks at "
+        "them, and real and generated images are judged apart",
+    )
+
+
+def changes_running_statistics_alone(case: Case, norm: Normalization) -> None:
+    """Raise where a pass in training mode changes a state: only the engine advances a weight constraint's."""
+    network = case.build(norm).train()
+    perturb(network)  # what follows a weight has nowhere to go from one that it has reached
+    before = deepcopy(network.state_dict())
+    network(*case.inputs(network)).sum().backward()
+    exempt = running_statistics(network)
+    after = network.state_dict()
+    changed = [name for name in after if name not in exempt and not torch.equal(after[name], before[name])]
+    expect(
+        not changed,
+        f"{', '.join(changed)} is changed: what follows a weight does so in a method `advance`, and a module that "
+        "keeps running statistics sets batch_statistics = True",
+    )
 
 
 def evaluation_changes_nothing(case: Case, norm: Normalization) -> None:
@@ -151,20 +179,27 @@ def is_copied_and_restored_whole(case: Case, norm: Normalization) -> None:
     network(x, y)  # moves batch statistics, where there are any
     copy = deepcopy(network)
     restored.load_state_dict(network.state_dict())
-    expected = network.eval()(x, y)
-    expect(torch.equal(copy.eval()(x, y), expected), "a copy gives something else")
-    expect(torch.equal(restored.eval()(x, y), expected), "restored from its state dict, it gives something else")
+    expected, of_copy, of_restored = (seeded(each.eval(), x, y) for each in (network, copy, restored))
+    expect(torch.equal(of_copy, expected), "a copy gives something else")
+    expect(torch.equal(of_restored, expected), "restored from its state dict, it gives something else")
 
 
 def takes_any_memory_format(case: Case, norm: Normalization) -> None:
     """Raise where channels-last gives something else."""
     network = case.build(norm).eval()
     x, y = case.inputs(network)
-    expected = network(x, y)
+    expected = seeded(network, x, y)
+    draws = not torch.equal(network(x, y), expected)
     network.to(memory_format=torch.channels_last)
     if x.ndim == 4:
         x = x.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(network(x, y), expected, rtol=1e-4, atol=1e-4)
+    found = seeded(network, x, y)
+    if draws and found.shape == expected.shape and not torch.allclose(found, expected, rtol=1e-4, atol=1e-4):
+        raise UncheckedError(
+            "it draws random numbers in the order of memory, so that no two passes compare: torch.randn of a shape, "
+            "unlike randn_like, draws the same in any"
+        )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def runs_in_bf16(case: Case, norm: Normalization) -> None:
@@ -174,7 +209,7 @@ def runs_in_bf16(case: Case, norm: Normalization) -> None:
         output = network(*case.inputs(network))
     expect(output.shape == case.output_shape() and output.isfinite().all(), "what it gives is not finite")
     output.float().sum().backward()
-    other = [n for n, p in network.named_parameters() if p.grad is None or p.grad.dtype != torch.float32]
+    other = [n for n, p in learned(network) if p.grad is None or p.grad.dtype != torch.float32]
     expect(not other, f"no gradient in float32 reaches {', '.join(other)}")
 
 
@@ -228,7 +263,8 @@ PROMISES = (
     Promise("gradients reach every parameter", _with_each_norm(passes_gradients_on)),
     Promise("every weight learns", _of_each_case(lets_every_weight_learn)),
     Promise("labels matter where it is conditional, and only there", _of_each_case(looks_at_labels_where_conditional)),
-    Promise("a pass changes no weight constraint", _with_each_norm(leaves_constraints_alone)),
+    Promise("a logit is of its image alone, unless D says otherwise", _of_each_case(judges_each_image_by_itself)),
+    Promise("a pass changes running statistics alone", _with_each_norm(changes_running_statistics_alone)),
     Promise("in evaluation no state changes", _with_each_norm(evaluation_changes_nothing)),
     Promise("torch's seed decides on the first weights", _with_each_norm(is_built_from_the_seed)),
     Promise("a copy and a restored network are the same", _with_each_norm(is_copied_and_restored_whole)),

@@ -57,7 +57,13 @@ def labels_with_its_classes(dataset: Dataset, bench: Bench) -> None:
     for index in range(min(READ, len(pictures))):
         expect(pictures.name(index), f"picture {index} has no name")
         read = _read(pictures, index)
-        expect(read is None or 0 <= read[1] < classes, f"picture {index} has the label {read and read[1]} of {classes}")
+        if read is None:
+            continue
+        label = read[1]
+        expect(
+            isinstance(label, int | np.integer), f"picture {index} has the label {label!r}, which is no whole number"
+        )
+        expect(0 <= label < classes, f"picture {index} has the label {label} of {classes}")
 
 
 def names_each_class_by_itself(dataset: Dataset, bench: Bench) -> None:

@@ -23,12 +23,16 @@ def identifies_its_weights(extractor: Extractor, bench: Bench) -> None:
 def sees_each_image_by_itself(extractor: Extractor, bench: Bench) -> None:
     """Raise where an image of some size has no features, or others beside other images."""
     loaded = _loaded(extractor, bench)
-    for side in (8, 33):
+    widths: tuple[int, ...] | None = None
+    for side in (8, 33, 8):
         images = _images(5, side)
         with about(f"images of {side} px"):
             found = loaded(images)
             counts = len(found.pooled), len(found.logits)
             expect(counts == (5, 5), f"5 images have {counts[0]} pooled features and {counts[1]} logits")
+            width = *found.pooled.shape[1:], *found.logits.shape[1:]
+            widths = widths or width
+            expect(width == widths, f"an image has {width} pooled features and logits, and had {widths} before")
             expect(found.pooled.isfinite().all(), "features are not finite")
             expect(not found.pooled.requires_grad and not found.logits.requires_grad, "features need gradients")
             alone = loaded(images[3:4])

@@ -1,4 +1,4 @@
-"""What a loss promises: scalars, means over the batch, that pull real and generated images apart."""
+"""What a loss promises: scalars that are means over the batch, keep nothing, and pull real and fake images apart."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch import Tensor
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu
 from sngan_cli.conformance.promises import Bench, Promise, about, expect
 from sngan_cli.contracts import Loss
+
+IMAGES = 4
+"""Real images, and generated ones, that a penalty is tried with."""
 
 
 def gives_finite_scalars(loss: Loss, bench: Bench) -> None:
@@ -47,8 +50,23 @@ def pulls_apart(loss: Loss, bench: Bench) -> None:
     expect(for_generator.sum() < 0, f"G's loss does not raise its logits: they fall by {for_generator.sum():.3g}")
 
 
+def remembers_nothing(loss: Loss, bench: Bench) -> None:
+    """Raise where logits or images have another loss once others were seen: no checkpoint knows what a loss keeps."""
+    of = ("the loss of D", "the loss of G", "the penalty")
+    before = [_asked(loss, what, seed=0) for what in of]
+    for what in of:
+        _asked(loss, what, seed=1)
+    for what, first in reversed(list(zip(of, before, strict=True))):  # G may look at what D was given
+        found = _asked(loss, what, seed=0)
+        expect(
+            found is first if found is None or first is None else torch.equal(found, first),
+            f"{what} is another one after others were asked for: what a loss keeps is in no checkpoint, so that a run "
+            "does not resume exactly. Compute it from what is given alone",
+        )
+
+
 def penalises_by_a_scalar(loss: Loss, bench: Bench) -> None:
-    """Raise where there is a penalty that is no finite scalar."""
+    """Raise where there is a penalty that is no finite scalar, or that judges images that have no labels."""
     penalty = _penalty(loss, torch.device("cpu"))
     if penalty is not None:
         expect_scalar("the penalty", penalty)
@@ -76,29 +94,49 @@ def expect_scalar(what: str, value: Tensor) -> None:
     expect(value.isfinite(), f"{what} is {value.item()}")
 
 
-def _logits() -> tuple[Tensor, Tensor]:
-    """Logits of 5 real and 3 generated images, near 0."""
-    random = torch.Generator().manual_seed(0)
-    return 0.1 * torch.randn(5, generator=random), 0.1 * torch.randn(3, generator=random)
+def _asked(loss: Loss, what: str, seed: int) -> Tensor | None:
+    """A loss or the penalty, of logits, images and random numbers that depend on the seed."""
+    real, fake = _logits(seed)
+    torch.manual_seed(seed)
+    match what:
+        case "the loss of D":
+            found: Tensor | None = loss.discriminator(real, fake)
+        case "the loss of G":
+            found = loss.generator(fake)
+        case _:
+            found = _penalty(loss, torch.device("cpu"), seed)
+    return None if found is None else torch.as_tensor(found)
 
 
-def _penalty(loss: Loss, device: torch.device) -> Tensor | None:
-    """Penalty of a linear discriminator on a device, on 4 real and 4 generated images."""
-    random = torch.Generator().manual_seed(0)
-    real, fake = torch.randn(2, 4, 3, 8, 8, generator=random).to(device).unbind()
+def _logits(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Logits of 80 real and 40 generated images, near 0: of 40 the best half, tenth or eighth are a whole number."""
+    random = torch.Generator().manual_seed(seed)
+    return 0.1 * torch.randn(80, generator=random), 0.1 * torch.randn(40, generator=random)
+
+
+def _penalty(loss: Loss, device: torch.device, seed: int = 0) -> Tensor | None:
+    """Penalty of a linear discriminator on a device, which has labels for as many images as there are of each kind."""
+    random = torch.Generator().manual_seed(seed)
+    real, fake = torch.randn(2, IMAGES, 3, 8, 8, generator=random).to(device).unbind()
     weight = torch.randn(3, 8, 8, generator=random).to(device).requires_grad_()
 
-    def judge(images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
+    def discriminator(images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
+        expect(
+            len(images) == IMAGES,
+            f"the penalty has {len(images)} images judged at once, of {IMAGES} real and {IMAGES} generated ones: in a "
+            f"conditional run labels go with {IMAGES}. Judge real and generated ones in passes of their own",
+        )
         return (images * weight).sum((1, 2, 3))
 
-    return loss.penalty(judge, real, fake)
+    return loss.penalty(discriminator, real, fake)
 
 
 PROMISES = (
     Promise("both losses are finite scalars", gives_finite_scalars),
     Promise("losses are means over the batch", is_a_mean),
     Promise("D is moved to tell images apart, and G to be taken for real", pulls_apart),
+    Promise("losses depend on nothing that was seen before", remembers_nothing),
     Promise("of logits on a GPU, losses are there", stays_on_a_gpu),
-    Promise("a penalty, where there is one, is a finite scalar", penalises_by_a_scalar),
+    Promise("a penalty, where there is one, is a finite scalar of N images at a time", penalises_by_a_scalar),
     Promise("of images on a GPU, a penalty is there", penalty_stays_on_a_gpu),
 )

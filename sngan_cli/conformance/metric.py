@@ -1,4 +1,4 @@
-"""What a metric promises: one value for the same images, however they come, and a protocol that tells it apart."""
+"""What a metric promises: numbers, the same for the same images in any batches, and a protocol that tells it apart."""
 
 from __future__ import annotations
 
@@ -9,9 +9,26 @@ from typing import cast
 import torch
 
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, expect
-from sngan_cli.contracts import Comparison, Features, Metric, UsageError
+from sngan_cli.contracts import Accumulator, Classwise, Comparison, Features, Metric, Remarking, UsageError
 
-IMAGES = 60
+IMAGES, CLASSES = 60, 3
+
+
+def gives_numbers_and_words(metric: Metric, bench: Bench) -> None:
+    """Raise where what is recorded of a score cannot be: only Python's numbers and texts are."""
+    accumulator = _complete(metric, IMAGES)
+    value, std = accumulator.result()
+    _expect_number("its value", value)
+    if std is not None:
+        _expect_number("its standard deviation", std)
+    if isinstance(accumulator, Remarking):
+        remark = accumulator.remark()
+        expect(remark is None or isinstance(remark, str), f"its remark {remark!r} is no text")
+    if isinstance(accumulator, Classwise):
+        values = accumulator.per_class()
+        expect(len(values) >= CLASSES, f"images of {CLASSES} classes have {len(values)} values by class")
+        for label, each in enumerate(values):
+            _expect_number(f"the value of class {label}", each)
 
 
 def gives_any_batches_the_same_value(metric: Metric, bench: Bench) -> None:
@@ -43,7 +60,19 @@ def _near(a: float | None, b: float | None) -> bool:
     return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
 
 
+def _expect_number(what: str, value: object) -> None:
+    expect(
+        isinstance(value, int | float),
+        f"{what} is of the type {type(value).__name__}, not a float of Python's, as .item() of a tensor or array is",
+    )
+
+
 def _value(metric: Metric, batch: int) -> tuple[float, float | None]:
+    return _complete(metric, batch).result()
+
+
+def _complete(metric: Metric, batch: int) -> Accumulator:
+    """A score of images that came in batches, before its result is asked for."""
     try:
         accumulator, reference = metric.accumulator(IMAGES), metric.reference(IMAGES)
     except UsageError as error:
@@ -54,20 +83,21 @@ def _value(metric: Metric, batch: int) -> tuple[float, float | None]:
         for features in _images(1, batch):
             reference.add(features)
         cast("Comparison", accumulator).against(reference.result())
-    return accumulator.result()
+    return accumulator
 
 
 def _images(seed: int, batch: int) -> Iterator[Features]:
-    """What an extractor might see in images of three classes, in batches."""
+    """What an extractor might see in images of some classes, in batches."""
     random = torch.Generator().manual_seed(seed)
     pooled, logits = torch.randn(IMAGES, 8, generator=random), 2 * torch.randn(IMAGES, 5, generator=random)
-    labels = torch.arange(IMAGES) % 3
+    labels = torch.arange(IMAGES) % CLASSES
     for start in range(0, IMAGES, batch):
         part = slice(start, start + batch)
         yield Features(pooled[part], logits[part], labels[part])
 
 
 PROMISES = (
+    Promise("what it gives are numbers, and remarks in words", gives_numbers_and_words),
     Promise("the same images in any batches have the same value", gives_any_batches_the_same_value),
     Promise("a score of no images is refused", refuses_too_few),
     Promise("its protocol is of numbers and texts", writes_its_protocol_down),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
-from sngan_cli.conformance.promises import Bench, Promise, about, expect, expect_equal
+from sngan_cli.conformance.passes import declares_batch_statistics, depends_on_the_batch, learned, perturb, seeded
+from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, about, expect, expect_equal
 from sngan_cli.contracts import Normalization, WeightConstraint
 
 CHANNELS, CLASSES = 4, 3
@@ -60,8 +60,8 @@ def forward_changes_nothing(norm: Normalization, kind: Kind) -> None:
     layer = norm.constrain(kind.build())
     before = deepcopy(layer.state_dict())
     for mode in (True, False):
-        first = layer.train(mode)(kind.x)
-        expect(torch.equal(layer(kind.x), first), "the next pass gives something else")
+        first = seeded(layer.train(mode), kind.x)
+        expect(torch.equal(seeded(layer, kind.x), first), "the next pass gives something else")
     expect_equal(layer.state_dict(), before)
 
 
@@ -73,27 +73,41 @@ def advances_its_state_alone(norm: Normalization, kind: Kind) -> None:
     expect_equal(dict(layer.named_parameters()), before)
 
 
+def advances_in_place(norm: Normalization, kind: Kind) -> None:
+    """Raise where advancing puts another tensor in a buffer's place: a CUDA graph would go on with the first one."""
+    layer = norm.constrain(kind.build())
+    before = dict(layer.named_buffers())
+    _advance(layer)
+    moved = [name for name, buffer in layer.named_buffers() if buffer.data_ptr() != before[name].data_ptr()]
+    expect(not moved, f"{', '.join(moved)} is another tensor than before: write into the one that is there, by copy_")
+
+
 def is_copied_whole(norm: Normalization, kind: Kind) -> None:
     """Raise where a copy of a layer gives something else, or shares its state: G's average is such a copy."""
     layer = norm.constrain(kind.build())
     before, copy = deepcopy(layer.state_dict()), deepcopy(layer)
-    expect(torch.equal(copy(kind.x), layer(kind.x)), "a copy gives something else")
+    expect(torch.equal(seeded(copy, kind.x), seeded(layer, kind.x)), "a copy gives something else")
     with torch.no_grad():
         for parameter in copy.parameters():
             parameter.normal_()
     _advance(copy)
     expect_equal(layer.state_dict(), before)
-    expect(not torch.equal(copy(kind.x), layer(kind.x)), "a copy with other weights gives the same")
+    expect(not torch.equal(seeded(copy, kind.x), seeded(layer, kind.x)), "a copy with other weights gives the same")
 
 
 def is_restored_whole(norm: Normalization, kind: Kind) -> None:
     """Raise where a layer does not go on as before from its state dict: a run would not resume exactly."""
-    layer = norm.constrain(kind.build())
-    other = norm.constrain(kind.build())
+    layer, other = norm.constrain(kind.build()), norm.constrain(kind.build())
+    for _ in range(3):  # a state of its own may be the same in all new layers
+        perturb(layer)
+        _advance(layer)
     other.load_state_dict(layer.state_dict())
     for each in (layer, other):
         _advance(each)
-    expect(torch.equal(other(kind.x), layer(kind.x)), "restored from its state dict, it gives something else")
+    expect(
+        torch.equal(seeded(other, kind.x), seeded(layer, kind.x)),
+        "restored from its state dict, it gives something else: keep what advances in buffers",
+    )
 
 
 def keeps_the_shape_of_features(module: nn.Module) -> None:
@@ -112,16 +126,29 @@ def needs_no_labels_of_unlabelled(norm: Normalization, bench: Bench) -> None:
     module = norm.features(CHANNELS, None)
     if module is not None:
         h, y = _features()
-        torch.testing.assert_close(module(h, None), module(h, y))
+        torch.testing.assert_close(seeded(module, h, None), seeded(module, h, y))
 
 
-def declares_batch_statistics(module: nn.Module) -> None:
+def says_where_it_depends_on_the_batch(module: nn.Module) -> None:
     """Raise where real images would be normalised with generated ones, or kept apart for nothing."""
-    h, y = _features()
-    mixes = not torch.allclose(module(h, y)[:3], module(h[:3], y[:3]), atol=1e-5)
-    declared = any(isinstance(m, _BatchNorm) or getattr(m, "batch_statistics", False) for m in module.modules())
+    mixes, declared = depends_on_the_batch(module, *_features()), declares_batch_statistics(module)
     expect(declared or not mixes, "its output depends on the batch: set batch_statistics = True on the module")
     expect(mixes or not declared, "batch_statistics is set, and its output does not depend on the batch")
+
+
+def may_be_overwritten(module: nn.Module) -> None:
+    """Raise where an activation in place takes away what the gradient needs."""
+    h, y = _features()
+    out = module(1 * h.requires_grad_(), y)
+    try:
+        out.relu_().sum().backward()
+    except RuntimeError as error:
+        if "inplace" not in str(error):
+            raise
+        raise BrokenPromiseError(
+            "its gradient needs the tensor that it returns, and an activation in place may overwrite that: return "
+            "another one, such as a clone"
+        ) from error
 
 
 def evaluation_changes_nothing(module: nn.Module) -> None:
@@ -131,6 +158,17 @@ def evaluation_changes_nothing(module: nn.Module) -> None:
     before = deepcopy(module.state_dict())
     module.eval()(h + 1, y)
     expect_equal(module.state_dict(), before)
+
+
+def layers_run_in_bf16(norm: Normalization, kind: Kind) -> None:
+    """Raise where autocast to bfloat16 breaks a constrained layer, or gradients are not in float32."""
+    _expect_bf16(norm.constrain(kind.build()), kind.x)
+
+
+def features_run_in_bf16(module: nn.Module) -> None:
+    """Raise where features in bfloat16 cannot be normalised, or gradients are not in float32."""
+    h, y = _features()
+    _expect_bf16(module, h.bfloat16().requires_grad_(), y)
 
 
 def layers_stay_on_a_gpu(norm: Normalization, kind: Kind) -> None:
@@ -147,6 +185,15 @@ def features_stay_on_a_gpu(module: nn.Module) -> None:
     with absent_gpu():
         put(module)
         module(*(torch.zeros_like(each, device=GPU) for each in _features()))
+
+
+def _expect_bf16(module: nn.Module, *inputs: Tensor) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        output = module(*inputs)
+    expect(output.isfinite().all(), "what it gives is not finite")
+    output.float().sum().backward()
+    other = [n for n, p in learned(module) if p.grad is None or p.grad.dtype != torch.float32]
+    expect(not other, f"no gradient in float32 reaches {', '.join(other)}")
 
 
 def _of_each_layer(try_: Callable[[Normalization, Kind], None]) -> Callable[[Normalization, Bench], None]:
@@ -186,11 +233,15 @@ PROMISES = (
     Promise("every parameter of a constrained layer learns", _of_each_layer(lets_layers_learn)),
     Promise("a forward pass changes no layer's state", _of_each_layer(forward_changes_nothing)),
     Promise("advancing a constraint changes no parameter", _of_each_layer(advances_its_state_alone)),
+    Promise("advancing writes into the tensors that are there", _of_each_layer(advances_in_place)),
     Promise("a copy of a layer is equal and apart", _of_each_layer(is_copied_whole)),
     Promise("a layer is restored from its state dict", _of_each_layer(is_restored_whole)),
     Promise("normalised features keep their shape", _of_all_features(keeps_the_shape_of_features)),
     Promise("features of unlabelled images need no labels", needs_no_labels_of_unlabelled),
-    Promise("it says where features depend on the batch", _of_all_features(declares_batch_statistics)),
+    Promise("it says where features depend on the batch", _of_all_features(says_where_it_depends_on_the_batch)),
+    Promise("normalised features may be overwritten", _of_all_features(may_be_overwritten)),
+    Promise("in bfloat16 a constrained layer has gradients in float32", _of_each_layer(layers_run_in_bf16)),
+    Promise("in bfloat16 normalised features have gradients in float32", _of_all_features(features_run_in_bf16)),
     Promise("on a GPU, all of a layer is there", _of_each_layer(layers_stay_on_a_gpu)),
     Promise("on a GPU, all that normalises features is there", _of_all_features(features_stay_on_a_gpu)),
     Promise("in evaluation no state changes", _of_all_features(evaluation_changes_nothing)),

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sngan_cli.catalog import Catalog, kind_of
+from sngan_cli import conformance
+from sngan_cli.catalog import Catalog, Entry, kind_of
 from sngan_cli.conformance import broken, check, promises_of
 from sngan_cli.contracts import (
     GROUPS,
@@ -110,6 +112,64 @@ class Gradients(Sound, contract=1):
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
+class Together(Sound, contract=1):
+    """Has real and generated images judged in one pass."""
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        logits: Tensor = discriminator(torch.cat([real, fake]))
+        return logits.square().mean()
+
+
+class Apart(Sound, contract=1):
+    """Has real and generated images judged each with their own labels."""
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        logits: Tensor = discriminator(real) - discriminator(fake, of="fake")
+        return logits.square().mean()
+
+
+class Remembering(Sound, contract=1):
+    """Keeps a mean of real logits: for the next losses of D, for that of G, or the number of penalties so far."""
+
+    of: str = "D"
+    """Which loss looks at it."""
+
+    _mean: Tensor | None = PrivateAttr(default=None)
+    _penalties: int = PrivateAttr(default=0)
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        before, now = self._mean, real_logits.detach().mean()
+        self._mean = now if before is None else 0.99 * before + 0.01 * now
+        kept = self._mean if self.of == "D" else 0
+        return super().discriminator(real_logits, fake_logits) + kept
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        kept = self._mean if self.of == "G" and self._mean is not None else 0
+        return super().generator(fake_logits) + kept
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor | None:
+        self._penalties += 1
+        due = self.of == "penalty" and self._penalties % 16 == 1
+        return discriminator(real).square().mean() if due else None
+
+
+class TopK(Sound, contract=1):
+    """Lets G learn from a fraction of the batch, the best (Sinha et al., 2020)."""
+
+    fraction: float = 0.5
+    """Of the batch."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return -fake_logits.topk(int(self.fraction * len(fake_logits))).values.mean()
+
+
+class Noisy(Sound, contract=1):
+    """Draws random numbers, the same whatever the batch."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        return super().generator(fake_logits) * (1 + 1e-6 * torch.rand((), device=fake_logits.device))
+
+
 class OnTheHost(Sound, contract=1):
     """Makes a tensor where it is."""
 
@@ -165,6 +225,30 @@ class Nothing(Constant, contract=1):
         return NotANumber() if images else super().accumulator(images)
 
 
+class Recorded(Constant, contract=1):
+    """Gives all that can be recorded, one thing of which goes wrong."""
+
+    what: str = ""
+    """What goes wrong."""
+
+    def accumulator(self, images: int) -> Any:
+        what = self.what
+
+        class Full(Counted):
+            def result(self) -> tuple[float, float | None]:
+                value, std = torch.tensor(1.0), np.float32(0.5)
+                return value if what == "tensor" else 1.0, std if what == "std" else np.float64(0.5)  # type: ignore[return-value]
+
+            def remark(self) -> str | None:
+                return [].pop() if what == "remark" else "of no consequence"
+
+            def per_class(self) -> list[float]:
+                values = torch.tensor([0.5, torch.nan, 1.0])
+                return [*values] if what == "classes" else values[: 2 if what == "few" else 3].tolist()  # type: ignore[list-item]
+
+        return Full() if images else super().accumulator(images)
+
+
 class OfNoImages(Constant, contract=1):
     """Scores no images."""
 
@@ -215,6 +299,27 @@ class Neighbourly(Means, contract=1):
                 return Features(found - found.mean(0), found)
 
         return Centred()
+
+
+class Unequal(Means, contract=1):
+    """Gives images of one batch other features, in number, than those of another."""
+
+    of: str = "later"
+    """Batches that have more."""
+
+    def load(self, device: str, cache: Path) -> Any:
+        of = self.of
+
+        class Growing(LoadedMeans):
+            batches = 0
+
+            def __call__(self, images: Tensor) -> Features:
+                found = super().__call__(images).pooled
+                self.batches += 1
+                more = self.batches > 4 if of == "later" else images.shape[-1] > 8
+                return Features(torch.cat([found, found], 1) if more else found, found)
+
+        return Growing()
 
 
 class Forgetful(TrainableExtractor, contract=1):
@@ -289,6 +394,28 @@ class Unlabelled(Drawn, contract=1):
         return pictures
 
 
+class Halved(Drawn, contract=1):
+    """Has labels between the classes."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Halves(Grey):
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return super().read(index, side)[0], 0.5  # type: ignore[return-value]
+
+        return Halves()
+
+
+class Counts(Drawn, contract=1):
+    """Has labels of NumPy's."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Integers(Grey):
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return super().read(index, side)[0], np.uint8(index % 2)  # type: ignore[return-value]
+
+        return Integers()
+
+
 class Repeating(Drawn, contract=1):
     """Calls all classes the same."""
 
@@ -361,21 +488,30 @@ class Freezing(Normalization, contract=1):
 
 
 class Counting(nn.Module):
-    """Scales a weight, and counts how often it did; advancing moves the layer's own weight."""
+    """Scales a weight, and may count how often it did, or how often it was advanced; what goes wrong is `what`."""
 
     steps: Tensor
 
     def __init__(self, layer: nn.Module, what: str) -> None:
         super().__init__()
         self.register_buffer("steps", torch.zeros(()))
-        self._layer, self._what = [layer], what
+        self._layer, self._what, self._advanced = [layer], what, 0
 
     def forward(self, weight: Tensor) -> Tensor:
         if self._what == "forward":
             self.steps += 1
-        return weight * torch.ones(weight.shape) if self._what == "host" else weight
+        if self._what == "bf16":
+            rows = weight.flatten(1)
+            return weight * torch.dot(torch.ones(len(rows)), rows @ torch.ones(rows.shape[1]))
+        if self._what == "noise":
+            return weight + torch.randn_like(weight)
+        return weight * torch.ones(weight.shape) if self._what == "host" else weight * (1 + self._advanced)
 
     def advance(self) -> None:
+        if self._what == "python":
+            self._advanced += 1
+        if self._what == "replace":
+            self.steps = self.steps + 1
         if self._what == "advance":
             with torch.no_grad():
                 self._layer[0].parametrizations.weight.original.add_(1)
@@ -447,6 +583,12 @@ class Strange(nn.Module):
                 self.seen = self.seen + 1
             case "host":
                 h = h + torch.zeros(h.shape[1:])
+            case "sigmoid":
+                return torch.sigmoid(h + self.bias)
+            case "bf16" if h.dtype == torch.bfloat16:
+                h = h * torch.nan
+            case "noise":
+                h = h + torch.randn_like(h)
         return h + self.bias
 
 
@@ -484,6 +626,9 @@ class PlainGenerator(nn.Module):
             self.linear.bias = nn.Parameter(
                 torch.from_numpy(np.random.default_rng().normal(size=3 * side * side)).float()
             )
+        self.gamma = nn.Parameter(torch.zeros(())) if what == "gamma" else None
+        self.branch = nn.Linear(5, 3 * side * side) if what == "gamma" else None
+        self.basis = nn.Parameter(torch.randn(5), requires_grad=False) if what == "frozen" else None
         self._hidden = [torch.rand(())] if what == "hidden" else [torch.zeros(())]
         self.register_buffer("passes", torch.zeros(()))
 
@@ -498,7 +643,13 @@ class PlainGenerator(nn.Module):
             for module in self.modules():
                 if callable(getattr(module, "advance", None)):
                     module.advance()  # type: ignore[operator]
+        if self.basis is not None:
+            z = z + self.basis.sin()
         h = self.linear(z) + self._hidden[0].to(z.device)
+        if self.branch is not None:
+            h = h + self.gamma * self.branch(z)
+        if self.what == "noise":
+            h = h + torch.randn(h.shape, device=h.device)
         if self.what == "zero":
             h = h + 0 * self.zero(z)
         if self.what == "bf16" and h.dtype == torch.bfloat16:
@@ -513,14 +664,31 @@ class PlainDiscriminator(nn.Module):
     def __init__(self, shape: NetworkShape, norm: Normalization, what: str) -> None:
         super().__init__()
         self.what = what
+        if what == "declared":
+            self.batch_statistics = True
+            self.register_buffer("mean", torch.zeros(()))
+        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 3, 1)) if what == "spectral" else None
+        self.backbone = nn.Conv2d(3, 3, 1).requires_grad_(False) if what == "frozen" else None
         self.conv = norm.constrain(nn.Conv2d(3, 4, 3, padding=1))
         self.linear = norm.constrain(nn.Linear(4 * shape.side**2, 1))
         self._rates = torch.linspace(0, 0.5, 3).tolist() if what == "constant" else [1.0]
         self.embed = None if shape.classes is None else norm.constrain(nn.Embedding(shape.classes, 1))
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        if self.what == "noise" and self.training:
+            x = F.dropout(x + torch.rand(len(x), 1, 1, 1, device=x.device))
+        if self.what == "order":
+            x = x + torch.randn_like(x)
+        if self.spectral is not None:
+            x = self.spectral(x)
+        if self.backbone is not None:
+            x = self.backbone(x)
         h = self.conv(x)
         h = h * self._rates[-1]
+        if self.what in ("batch", "declared"):
+            h = h + h.std(0).mean()
+        if self.what == "declared" and self.training:
+            self.mean = 0.9 * self.mean + 0.1 * h.detach().mean()
         if self.what == "format" and h.is_contiguous(memory_format=torch.channels_last) and h.shape[1] > 1:
             h = h.permute(0, 2, 3, 1)
         if self.what == "host":
@@ -538,18 +706,30 @@ BROKEN: list[tuple[Component, str]] = [
     (Reversed(), "taken for real"),
     (Detached(), "taken for real"),
     (OnTheHost(), "of logits on a GPU"),
+    (Remembering(), "nothing that was seen before"),
+    (Remembering(of="G"), "nothing that was seen before"),
+    (Remembering(of="penalty"), "nothing that was seen before"),
     (Penalising(), "a penalty, where"),
+    (Together(), "of N images at a time"),
     (Gradients(host="share"), "of images on a GPU"),
     (Gradients(host="ones"), "of images on a GPU"),
+    (Recorded(what="tensor"), "what it gives are numbers"),
+    (Recorded(what="std"), "what it gives are numbers"),
+    (Recorded(what="remark"), "what it gives are numbers"),
+    (Recorded(what="classes"), "what it gives are numbers"),
+    (Recorded(what="few"), "what it gives are numbers"),
     (OfBatches(), "in any batches"),
     (Nothing(), "in any batches"),
     (OfNoImages(), "no images is refused"),
     (Unwritten(), "numbers and texts"),
     (Unidentified(), "weights are identified"),
     (Neighbourly(), "alone and beside others"),
+    (Unequal(), "alone and beside others"),
+    (Unequal(of="larger"), "alone and beside others"),
     (Forgetful(), "built from its weights alone"),
     (Eager(), "built from its weights alone"),
     (Unlabelled(), "a label of its classes"),
+    (Halved(), "a label of its classes"),
     (Repeating(), "no two classes"),
     (Flickering(), "from any thread"),
     (Floating(), "from any thread"),
@@ -560,11 +740,16 @@ BROKEN: list[tuple[Component, str]] = [
     (Freezing(), "parameter of a constrained layer learns"),
     (Ticking(), "a forward pass changes"),
     (Ticking(what="advance"), "advancing a constraint"),
+    (Ticking(what="replace"), "writes into the tensors"),
+    (Ticking(what="python"), "restored from its state dict"),
+    (Ticking(what="bf16"), "in bfloat16 a constrained layer"),
     (Hidden(), "equal and apart"),
     (Hidden(), "restored from its state dict"),
     (OfFeatures(), "features keep their shape"),
     (OfFeatures(what="labels"), "need no labels"),
     (OfFeatures(what="mix"), "depend on the batch"),
+    (OfFeatures(what="sigmoid"), "may be overwritten"),
+    (OfFeatures(what="bf16"), "in bfloat16 normalised features"),
     (OfFeatures(what="declare"), "depend on the batch"),
     (OfFeatures(what="host"), "all that normalises features"),
     (Ticking(what="host"), "all of a layer"),
@@ -575,7 +760,9 @@ BROKEN: list[tuple[Component, str]] = [
     (Plain(what="idle"), "reach every parameter"),
     (Plain(what="zero"), "every weight learns"),
     (Plain(what="labels"), "labels matter"),
-    (Plain(what="advance"), "a pass changes no weight constraint"),
+    (Plain(what="batch"), "a logit is of its image alone"),
+    (Plain(what="advance"), "a pass changes running statistics alone"),
+    (Plain(what="spectral"), "a pass changes running statistics alone"),
     (Plain(what="count"), "in evaluation"),
     (Plain(what="seed"), "seed decides"),
     (Plain(what="hidden"), "a copy and a restored network"),
@@ -601,7 +788,28 @@ def test_every_promise_can_be_broken() -> None:
 
 @pytest.mark.parametrize(
     "tried",
-    [Sound(), Gradients(), Constant(), Means(), Drawn(), Free(), Plain(), Plain(what="constant")],
+    [
+        Sound(),
+        Gradients(),
+        Apart(),
+        TopK(),
+        TopK(fraction=0.7),
+        Noisy(),
+        Constant(),
+        Recorded(),
+        Means(),
+        Drawn(),
+        Counts(),
+        Free(),
+        Ticking(what="noise"),
+        OfFeatures(what="noise"),
+        Plain(),
+        Plain(what="constant"),
+        Plain(what="gamma"),
+        Plain(what="noise"),
+        Plain(what="frozen"),
+        Plain(what="declared"),
+    ],
     ids=repr,
 )
 def test_kept_promises_are_found_kept(tried: Component, tmp_path: Path) -> None:
@@ -619,6 +827,7 @@ def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
         "both losses are finite scalars: ZeroDivisionError: oops",
         "losses are means over the batch: ZeroDivisionError: oops",
         "D is moved to tell images apart, and G to be taken for real: ZeroDivisionError: oops",
+        "losses depend on nothing that was seen before: ZeroDivisionError: oops",
         "of logits on a GPU, losses are there: ZeroDivisionError: oops",
     ]
 
@@ -666,6 +875,39 @@ def test_where_it_is_broken_is_said(tmp_path: Path) -> None:
     assert found.startswith(
         f"networks give images in [-1, 1] and logits: the unconditional generator with the normalization {first!r}: "
     )
+
+
+def test_random_numbers_in_the_order_of_memory_leave_channels_last_unchecked(tmp_path: Path) -> None:
+    (found,) = [found for found in check(Plain(what="order"), tmp_path) if found.outcome != "kept"]
+    assert (found.promise, found.outcome) == ("channels-last gives the same", "unchecked")
+    assert "torch.randn of a shape" in found.why
+
+
+@pytest.mark.parametrize(("distribution", "faults"), [("of-others", 0), ("sngan", 1)])
+def test_an_architecture_answers_for_no_normalization_of_others(
+    distribution: str, faults: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "others_plugin.py").write_text(
+        "from sngan_cli.contracts import Normalization\n\n\n"
+        "class Saturating(Normalization, contract=1):\n"
+        "    def constrain(self, layer):\n"
+        "        return layer.register_forward_hook(lambda layer, x, h: h * float('nan')) and layer\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    faulty = Entry("normalization", "a-faulty-one", "others_plugin:Saturating", distribution, "1.0")
+    catalog = Catalog([*Catalog.installed().entries(), faulty])
+    monkeypatch.setattr(Catalog, "installed", lambda: catalog)
+    said = broken(Plain(), tmp_path)
+    assert sum("'a-faulty-one': what it gives is not finite" in each for each in said) == 2 * faults
+    assert (said != []) == bool(faults)
+
+
+def test_an_architecture_is_tried_with_the_normalizations_of_its_own_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        Entry("normalization", "ours", f"{Free.__module__}:Free", "ours", "1.0"),
+        Entry("normalization", "theirs", "sngan_plugins.normalizations.none:NoNormalization", "theirs", "1.0"),
+    ]
+    assert list(conformance._normalizations(Catalog(entries), Plain())) == ["ours"]
 
 
 def test_a_data_set_that_is_read_needs_its_pictures(tmp_path: Path) -> None:
