@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sngan_cli.errors import SnganError
@@ -27,6 +30,14 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what is called `.NAME.partial` there and was left by processes that were killed more than a day ago."""
+    for leftover in folder.glob(".*.partial"):
+        with suppress(OSError):
+            if time.time() - leftover.lstat().st_mtime > 86_400:
+                shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
 
 
 def move(source: Path, target: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from sngan_cli.catalog import Catalog
+from sngan_cli.comparison import best_step
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.config import recipe as read_recipe
@@ -34,15 +35,16 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     """
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
-    wanted = [str(step) for step in steps_of(place.store, run, place.runs)] if which == "all" else [which]
     device = str(resolve_device(request.device))
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
         raise UsageError(f"Run {run.id} is unconditional and draws no classes: leave --labels out.")
-    before = {_measured(score) for score in place.store.scores(run.id)}
+    scores_before, steps = place.store.scores(run.id), steps_of(place.store, run, place.runs)
+    before = {_measured(score) for score in scores_before}
+    standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
     found = []
-    for checkpoint in wanted:
+    for checkpoint in map(str, steps) if which == "all" else [which]:
         try:
             trained = load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
         except NotFoundError:
@@ -70,7 +72,10 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                 class_names=names,
                 real=real,
                 settings=drawing.settings(conditional=conditional),
-                evidence={**drawing.evidence(conditional=conditional), "checkpoint": _how_chosen(which)},
+                evidence={
+                    **drawing.evidence(conditional=conditional),
+                    "checkpoint": _how_chosen(which, trained.step, standing),
+                },
                 progress=ruler.watch(f"scoring step {trained.step}", group.images),
                 protocol=request.protocol.name,
             )
@@ -79,11 +84,11 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
             found += scores
     ruler.tell_of_extraction()
     metrics = ", ".join(dict.fromkeys(scored.metric for scored in found))
-    steps = ", ".join(dict.fromkeys(str(scored.step) for scored in found))
+    scored_steps = ", ".join(dict.fromkeys(str(scored.step) for scored in found))
     if again := [scored for scored in found if _measured(scored) in before]:
         same = ", ".join(f"{scored.metric} of step {scored.step}" for scored in again)
         audience.warn(f"Scored before by the same protocol, weights and seed, and replaced: {same}.")
-    message = f"Scored after training by {request.protocol.name}, step {steps}: {metrics}."
+    message = f"Scored after training by {request.protocol.name}, step {scored_steps}: {metrics}."
     place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
     return found
@@ -196,9 +201,12 @@ def _measured(score: Scored | Score) -> tuple[object, ...]:
     return (score.step, score.metric, score.protocol, *drawn)
 
 
-def _how_chosen(which: str) -> str:
-    """How a checkpoint was chosen: `best`, `last`, `all`, or as a step of its own."""
-    return which if which in ("best", "last", "all") else "step"
+def _how_chosen(which: str, step: int, standing: Mapping[str, int | None]) -> str:
+    """How a checkpoint was chosen: as `best`, `last`, one of `all` or a `step`, which may be one of the first two."""
+    if which in standing:
+        return which
+    found = " and ".join(name for name, at in standing.items() if at == step)
+    return ("all" if which == "all" else "step") + (f" ({found})" if found else "")
 
 
 def _chosen(request: Request) -> list[Layer]:

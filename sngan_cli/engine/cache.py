@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
+from sngan_cli.disk import sweep
 from sngan_cli.engine.source import source_sha256
 from sngan_cli.wording import counted
 
@@ -90,7 +91,7 @@ def prepare(
     found = _read(folder)
     if found is None:
         partial = cache / f".{key}.{uuid.uuid4().hex}.partial"
-        _sweep(cache)
+        sweep(cache)
         try:
             partial.mkdir(parents=True)
             _write(pictures, side, partial, progress, workers or os.cpu_count() or 1)
@@ -115,14 +116,6 @@ def _key(pictures: Pictures, side: int) -> str:
     if not pictures.identity_covers_code:
         told += f"\0{source_sha256(type(pictures))}"
     return hashlib.sha256(told.encode()).hexdigest()[:24]
-
-
-def _sweep(cache: Path) -> None:
-    """Remove what processes left that were killed more than a day ago."""
-    for leftover in cache.glob(".*.partial"):
-        with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > 86_400:
-                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from sngan_cli.contracts import Features
+from sngan_cli.disk import sweep
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.engine.sampling import BATCH
 
@@ -96,7 +97,8 @@ def _cached(path: Path, images: int, extracted: Iterator[Features]) -> Iterator[
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write beside `path` first, so that nobody reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    sweep(path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         save_file(tensors, partial, {"sha256": _digest(tensors)})
         partial.replace(path)

@@ -400,3 +400,15 @@ def test_the_best_checkpoint_is_that_of_one_protocol(sngan: Any, trained: str, h
     sngan("sample", trained, "--checkpoint", high.step, "-n", 4, "-o", home / "high.png")
     sngan("sample", trained, "--checkpoint", low.step, "-n", 4, "-o", home / "low.png")
     assert (home / "best.png").read_bytes() == (home / "high.png").read_bytes() != (home / "low.png").read_bytes()
+
+
+def test_evidence_says_which_of_the_runs_checkpoints_it_was(sngan: Any, trained: str) -> None:
+    def chosen(which: str) -> dict[int, str]:
+        done = sngan(
+            "evaluate", trained, "--checkpoint", which, "--protocol", "quick", "--metric", "is", *FEW[2:], "--json"
+        )
+        return {score["step"]: score["evidence"]["checkpoint"] for score in done.json}
+
+    assert chosen("all") in ({2: "all (best)", 4: "all (last)"}, {2: "all", 4: "all (best and last)"})
+    assert chosen("4")[4] in ("step (last)", "step (best and last)")
+    assert chosen("last") == {4: "last"}

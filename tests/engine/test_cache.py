@@ -17,6 +17,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
 from sngan_cli.engine import cache as module
@@ -329,3 +330,14 @@ def test_a_cache_of_another_format_is_not_read(tmp_path: Path, monkeypatch: pyte
     again = Numbered()
     prepare(again, 4, tmp_path)
     assert again.reads == 50
+
+
+def test_what_a_killed_writer_of_features_left_is_swept(tmp_path: Path) -> None:
+    from sngan_cli.engine import features
+
+    old, young = tmp_path / ".a.safetensors.1.partial", tmp_path / ".b.safetensors.2.partial"
+    for path, age in ((old, 90_000), (young, 80_000)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age, time.time() - age))
+    features._write(tmp_path / "c.safetensors", {"pooled": torch.ones(1)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "c.safetensors"]
