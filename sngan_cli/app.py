@@ -13,7 +13,7 @@ import traceback
 from contextlib import redirect_stderr
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -24,6 +24,9 @@ from sngan_cli.console import Messages, silence
 from sngan_cli.help_screens import built
 from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
 from sngan_cli.waiting import sleep_soon
+
+if TYPE_CHECKING:
+    from sngan_cli.errors import SnganError
 
 
 class Program(TyperGroup):
@@ -128,14 +131,35 @@ def _run() -> NoReturn:
             app()
         finally:
             sys.stdout.flush()  # a reader that has left is met here, not in the interpreter's exit
-    except StopAtOnceError as stopped:
-        _fail(str(stopped), stopped.exit_code)
-    except BrokenPipeError:
-        silence(sys.stdout)  # the exit's flush must not fail
-        raise SystemExit(1) from None
-    except Exception as error:
-        _fail(*_explain(error))
+    except BaseException as error:
+        for number in EXIT_CODES:  # how the program ends is decided, and what it clears away takes seconds
+            signal.signal(number, signal.SIG_IGN)
+        _end(error)
     raise SystemExit(0)
+
+
+def _end(error: BaseException) -> NoReturn:
+    """Say what has ended the program, and exit with its code."""
+    match error:
+        case StopAtOnceError():
+            _fail(str(error), error.exit_code)
+        case BrokenPipeError():
+            silence(sys.stdout)  # the exit's flush must not fail
+            raise SystemExit(1) from None
+        case SystemExit() if (fault := _fault(error)) is not None:
+            _fail(f"error: {fault}", fault.exit_code)
+        case Exception():
+            _fail(*_explain(error))
+    raise error
+
+
+def _fault(error: BaseException) -> SnganError | None:
+    """What to say of an error that comes from a third party's component; None of others."""
+    if "sngan_cli.catalog" not in sys.modules:  # none has been imported
+        return None
+    from sngan_cli.catalog import Catalog, fault_of
+
+    return fault_of(error, Catalog.installed().entries())
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -158,6 +182,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"error: {error}", next((code for kind, code in codes.items() if isinstance(error, kind)), 4)
     if isinstance(error, OSError) and error.strerror:
         return f"error: {error.strerror}" + (f": {error.filename}" if error.filename else ""), 1
+    if (fault := _fault(error)) is not None:
+        return f"error: {fault}", fault.exit_code
     kind = type(error).__name__
     return f"internal error: {kind}: {error}\nPlease report it with the output of `sngan --debug ...`.", 1
 

@@ -7,8 +7,10 @@ broken plugin breaks nothing else.
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,9 +21,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from sngan_cli import contracts
+from sngan_cli.config.run_config import as_toml
 from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
 from sngan_cli.errors import SnganError, did_you_mean, no_such
-from sngan_cli.wording import refused, shortened
+from sngan_cli.wording import first_line, refused, shortened
 
 _BASES: dict[str, type[Component]] = {
     "dataset": contracts.Dataset,
@@ -58,17 +61,65 @@ class Loaded:
 
 
 @contextmanager
-def blaming(entry: Entry) -> Iterator[None]:
-    """Say whose component it was that failed; what is explained already, or of the system, passes as it is."""
+def blaming(entry: Entry, what: str = "") -> Iterator[None]:
+    """Say whose component it was that failed, and `what` of it; what is explained, or of the system, passes as it is.
+
+    A component that ends the program has failed, too.
+    """
     try:
         yield
-    except (SnganError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise ComponentError(
-            f"The {entry.kind} {entry.name!r} of {entry.distribution} {entry.version} failed: {type(error).__name__}: "
-            f"{error}. Tell its author what `sngan --debug` shows."
-        ) from error
+    except (Exception, SystemExit) as error:
+        if _is_explained(error):
+            raise
+        raise _failure([entry], error, what) from error
+
+
+@contextmanager
+def finding_fault(entries: Iterable[Entry]) -> Iterator[None]:
+    """Say which of these components it was that failed, as `blaming` does, where it is a third party's.
+
+    It is the one whose code the error comes from. What comes from none of them passes as it is.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if (fault := fault_of(error, entries)) is None:
+            raise
+        raise fault from error
+
+
+def fault_of(error: BaseException, entries: Iterable[Entry]) -> ComponentError | None:
+    """What to say of an error that comes from the code of a third party's component among these; None of others."""
+    found = [] if _is_explained(error) else _at_fault(error, {e for e in entries if e.distribution != "sngan"})
+    return _failure(found, error) if found else None
+
+
+def _is_explained(error: BaseException) -> bool:
+    """Whether an error says all by itself: one of ours, or of the system."""
+    return isinstance(error, SnganError | MemoryError) or (isinstance(error, OSError) and bool(error.strerror))
+
+
+def _at_fault(error: BaseException, entries: Collection[Entry]) -> list[Entry]:
+    """Whose code the error comes from: the deepest frame that is any component's, and several may share its package."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__"))
+        package = [e for e in entries if re.split("[.:]", e.value)[0] == module.partition(".")[0]]
+        if package:
+            of_module = [e for e in package if e.value.partition(":")[0] == module] or package
+            owner = frame.f_code.co_qualname.partition(".")[0]
+            return [e for e in of_module if e.value.partition(":")[2] == owner] or of_module
+    return []
+
+
+def _failure(entries: Sequence[Entry], error: BaseException, what: str = "") -> ComponentError:
+    first = entries[0]
+    who = f"the {first.kind} {first.name!r}" if len(entries) == 1 else "a component"
+    who = f"{what} of {who}" if what else who
+    said = ": ".join(filter(None, (type(error).__name__, first_line(error).rstrip("."))))
+    return ComponentError(
+        f"{who[0].upper()}{who[1:]} of {first.distribution} {first.version} failed: {said}. Tell its author what "
+        "`sngan --debug` shows."
+    )
 
 
 class Catalog:
@@ -130,9 +181,11 @@ class Catalog:
         """
         loaded = self.load(kind, name)
         try:
-            return loaded.component(**options)
+            made = loaded.component(**options)
         except ValidationError as error:
             raise _refusal(error, loaded, role or kind, options) from error
+        _check_recordable(made, loaded, role or kind, options)
+        return made
 
     def _find(self, kind: str, name: str, others: Iterable[str]) -> Entry:
         found = [entry for entry in self.entries(kind) if entry.name == name]
@@ -170,6 +223,11 @@ class Catalog:
                 f"{source} was written for contract version {component.contract}, and this sngan speaks {CONTRACT}: "
                 f"{remedy}."
             )
+        if "name" in component.model_fields:
+            raise ComponentError(
+                f"{source} has an option called 'name', which is what a configuration calls the component itself: its "
+                f"author must rename the option of {component.__name__}."
+            )
         if inspect.isabstract(component):
             missing = ", ".join(sorted(component.__abstractmethods__))
             raise ComponentError(f"{source} ({entry.value}) lacks {missing}: see sngan_cli.contracts.{base.__name__}.")
@@ -192,11 +250,28 @@ def _refusal(error: ValidationError, loaded: Loaded, role: str, options: Mapping
     entry, first = loaded.entry, error.errors()[0]
     if first["type"] == "missing" or not first["loc"] or first["loc"][0] in options:
         return UsageError(_explain(error, loaded.component, role, entry.name))
+    said = f"{role}.{'.'.join(map(str, first['loc']))} = {refused(error)}"
+    return _wrong_default(said, entry, f"{role}.{first['loc'][0]}")
+
+
+def _wrong_default(said: str, entry: Entry, option: str) -> ComponentError:
     return ComponentError(
-        f"{role}.{'.'.join(map(str, first['loc']))} = {refused(error)} It is the default of {entry.name!r} in "
-        f"{entry.distribution} {entry.version}: give another with --set {role}.{first['loc'][0]}=VALUE, and tell its "
-        "author."
+        f"{said} It is the default of {entry.name!r} in {entry.distribution} {entry.version}: give another with --set "
+        f"{option}=VALUE, and tell its author."
     )
+
+
+def _check_recordable(made: Component, loaded: Loaded, role: str, options: Mapping[str, Any]) -> None:
+    """Raise where an option has a value that could not be written with a run, nor read again."""
+    for name in type(made).model_fields:
+        try:
+            as_toml(made.model_dump(mode="json", include={name}))
+        except Exception as error:  # whatever type its author gave it
+            value = shortened(repr(getattr(made, name)))
+            said = f"{role}.{name} = {value} cannot be recorded: TOML has no such value ({first_line(error)})."
+            raise (
+                UsageError(said) if name in options else _wrong_default(said, loaded.entry, f"{role}.{name}")
+            ) from error
 
 
 def _explain(error: ValidationError, component: type[Component], role: str, name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any, cast
 from sngan_cli import contracts, trained_extractors
 from sngan_cli.catalog import Catalog, Entry
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
-from sngan_cli.errors import UsageError
+from sngan_cli.errors import ComponentError, UsageError
+from sngan_cli.wording import shortened
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,24 @@ def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> d
 def open_data(
     dataset: contracts.Dataset, name: str, data_dir: str | Path | None, downloads: Path
 ) -> tuple[Path | None, contracts.Pictures]:
-    """Open a data set, called `name` in messages; returns where it was looked for, and its pictures."""
+    """Open a data set, called `name` in messages; returns where it was looked for, and its pictures.
+
+    Raises `ComponentError` where these are not what the contract says.
+    """
     root = None if data_dir is None else Path(data_dir).expanduser().resolve()
     if root is not None and not dataset.needs_data_dir:
         raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
-    return root, dataset.open(root, downloads)
+    pictures = dataset.open(root, downloads)
+    if not isinstance(pictures, contracts.Pictures):
+        raise ComponentError(
+            f"The data set {name!r} opens as {type(pictures).__name__}, not Pictures: tell its author."
+        )
+    names = pictures.class_names
+    if not (names is None or (isinstance(names, Sequence) and all(isinstance(each, str) for each in names))):
+        raise ComponentError(
+            f"The data set {name!r} has the class names {shortened(repr(names))}, no sequence of str: tell its author."
+        )
+    return root, pictures
 
 
 def check_size(composition: Composition, size: int) -> None:

@@ -8,6 +8,8 @@ it was written for:
     class Hinge(Loss, contract=1):
         ...
 
+No option is called `name`: in a configuration that is the component's own, beside which its options stand.
+
 Images are float tensors (N, 3, H, W) in [-1, 1] unless said otherwise; labels y are int64 tensors (N,), or None where
 the run is unconditional; logits are (N,).
 """
@@ -50,7 +52,11 @@ GROUPS: dict[str, str] = {
 
 
 class Component(BaseModel):
-    """What all components share: frozen, validated options and the contract version they were written for."""
+    """What all components share: frozen, validated options and the contract version they were written for.
+
+    A component with an option `name` is refused when it is loaded. Options are recorded as TOML, which has no None
+    within a list.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
@@ -99,7 +105,7 @@ class Pictures(ABC):
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture to uint8 (side, side, 3) RGB and its label (0 where unlabelled).
 
-        Raises `UnreadablePictureError` where the picture cannot be decoded.
+        Raises `UnreadablePictureError` where the picture cannot be decoded; any `OSError` is taken for one.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Display(Bars):
             console.note(f"debug: {message}")
 
     def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
-        """Print the run's id to stdout, at once, and show what begins."""
+        """Print the run's id to stdout, at once, if that can be written, and show what begins."""
         self._run_id = run_id
         self._first_metric = next(iter(config.metrics), None)
         self._total = config.steps or 0
@@ -83,8 +84,9 @@ class Display(Bars):
         if config.compile == "on":
             self.say("torch compiles the networks: the first step takes a minute or more")
         self._bars.stop()  # a live bar would share its line with the id
-        console.stdout().file.write(f"{run_id}\n")
-        console.stdout().file.flush()
+        out = console.Messages(sys.stdout)  # a run does not end because nobody reads its id
+        out.write(f"{run_id}\n")
+        out.flush()
         self._bars.start()
         self._task = self._bars.add_task("training", total=self._total, completed=step, rate="")
         self._rate.pause()

@@ -49,6 +49,10 @@ class LostProcessError(SnganError):
     """One of the processes that train a run together is gone (exit code 1)."""
 
 
+class UnscoredError(SnganError):
+    """A run is trained to its end and saved, and could not be scored there (exit code 1)."""
+
+
 class DivergedError(SnganError):
     """Training produced NaN or infinity (exit code 5)."""
 

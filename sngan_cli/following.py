@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sngan_cli.catalog import Catalog
+from sngan_cli.catalog import Catalog, finding_fault
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer
 from sngan_cli.engine.cache import prepare
@@ -37,7 +37,8 @@ def _train(world: World, order: Order, cache: Path, stop: StopSignal) -> None:
         settle_on_cpu()
     _, pictures = composition.open_data(cache / "downloads")
     data = prepare(pictures, order.config.size, cache / "pictures")
-    training = Training(composition, data, cache, observer=lambda event: None, stop=stop, world=world)
-    if order.checkpoint is not None:
-        training.resume(order.checkpoint)
-    training.run()
+    with finding_fault(composition.entries.values()):
+        training = Training(composition, data, cache, observer=lambda event: None, stop=stop, world=world)
+        if order.checkpoint is not None:
+            training.resume(order.checkpoint)
+        training.run()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sngan_cli import preparation, trained_extractors
-from sngan_cli.catalog import Catalog
+from sngan_cli.catalog import Catalog, finding_fault
 from sngan_cli.composition import Composition, compose
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.engine import checkpoint
@@ -18,7 +18,7 @@ from sngan_cli.engine.gan import try_checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import LostProcessError, SnganError, UsageError
+from sngan_cli.errors import LostProcessError, SnganError, UnscoredError, UsageError
 from sngan_cli.events import Event
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
@@ -63,7 +63,10 @@ def train_new(
 
     `is_taken` is asked right before the run is recorded; raises `TrainedElsewhereError` where it answers yes.
     """
-    with leading(composition.config.devices, composition.config.device) as world:
+    with (
+        leading(composition.config.devices, composition.config.device) as world,
+        finding_fault(composition.entries.values()),
+    ):
         prepared = prepare(composition, place, audience, world)
         if is_taken():
             raise TrainedElsewhereError("another process has begun it meanwhile")
@@ -134,7 +137,7 @@ def train_on(
         )
     if later := [step for step in steps_of(place.store, run, place.runs) if step > chosen.step]:
         agree(later)
-    with leading(config.devices, config.device) as world:
+    with leading(config.devices, config.device) as world, finding_fault(composition.entries.values()):
         prepared = prepare(composition, place, audience, world)
         progress = checkpoint.read_progress(chosen.folder)
         progress.check(prepared.data.data_sha256, world.size)
@@ -166,7 +169,12 @@ def _train(
 ) -> Result:
     composition, config = prepared.composition, prepared.composition.config
     folder = place.runs / run.id
-    with stop, Recorder(place.store, run.id, folder, audience.warn) as recorder, _telling_the_way_on(run.id, folder):
+    with (
+        stop,
+        Recorder(place.store, run.id, folder, audience.warn) as recorder,
+        _telling_the_way_on(run.id, folder),
+        finding_fault(composition.entries.values()),
+    ):
 
         def observe(event: Event) -> None:
             recorder(event)
@@ -206,17 +214,17 @@ def _train(
 
 @contextmanager
 def _telling_the_way_on(run_id: str, folder: Path) -> Iterator[None]:
-    """Context of a run that says how to go on with it where one of its processes is lost."""
+    """Context of a run that says how to go on with it where a process is lost, or its last score could not be had."""
     try:
         yield
-    except LostProcessError as error:
+    except (LostProcessError, UnscoredError) as error:
         saved = checkpoint.steps_in(folder / "checkpoints")
         way = (
             f"Go on from step {saved[-1]} with: sngan train --resume {run_id}"
             if saved
             else f"No checkpoint was written yet. Begin again with: sngan train --like {run_id}"
         )
-        raise LostProcessError(f"{error} {way}") from error
+        raise type(error)(f"{error} {way}") from error
 
 
 def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audience: Audience) -> None:

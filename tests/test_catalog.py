@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sngan_cli.catalog import Catalog, Entry
+from sngan_cli.catalog import Catalog, Entry, finding_fault
 from sngan_cli.contracts import GROUPS, Loss
 from sngan_cli.errors import ComponentError, UsageError
 
@@ -51,6 +54,18 @@ class Plain(Good, contract=1):
     """Needs an option."""
 
     power: int
+
+
+class Named(Good, contract=1):
+    """Has an option of the name that its own name has in a configuration."""
+
+    name: str = "soft"
+
+
+class Gappy(Good, contract=1):
+    """Has a default that no TOML can tell."""
+
+    gaps: list[int | None] = [1, None]
 
 
 class Boundless(Good, contract=1):
@@ -107,6 +122,7 @@ def test_a_plugin_that_ends_the_program_is_broken_like_others(
         ("Future", r"contract version 7, and this sngan speaks 1: install a newer sngan"),
         ("Past", r"contract version 0, and this sngan speaks 1: install a newer third-party"),
         ("Silent", r"names no contract version: declare `class Silent\(Loss, contract=1\)`"),
+        ("Named", r"has an option called 'name', which is .* itself: its author must rename the option of Named\."),
         ("Unfinished", r"lacks generator: see sngan_cli\.contracts\.Loss"),
         ("NUMBER", r"is not a subclass of sngan_cli\.contracts\.Loss"),
     ],
@@ -170,6 +186,89 @@ def test_a_default_that_could_not_be_given_is_its_author_s(module: str) -> None:
         "margin": 1.0,
         "limits": [0.0, 1.0],
     }
+
+
+def test_what_cannot_be_recorded_is_refused_with_the_option(module: str) -> None:
+    catalog = Catalog([entry("gappy", f"{module}:Gappy")])
+    with pytest.raises(
+        ComponentError, match=r"loss\.gaps = \[1, None\] cannot be recorded: TOML has no .* the default"
+    ):
+        catalog.make("loss", "gappy", {})
+    with pytest.raises(UsageError, match=r"loss\.gaps = \[None\] cannot be recorded: TOML has no such value \(.*\)\.$"):
+        catalog.make("loss", "gappy", {"gaps": [None]})
+    assert catalog.make("loss", "gappy", {"gaps": [2]}).model_dump() == {"margin": 1.0, "gaps": [2]}
+
+
+FAULTY = """
+class One:
+    def fail(self, error):
+        raise error
+
+    def call(self, function):
+        function()
+
+
+class Two(One):
+    def fail_too(self, error):
+        raise error
+
+
+def alone(error):
+    raise error
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module with the components One and Two, and a function besides."""
+    (tmp_path / "catalog_test_faulty.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "catalog_test_faulty", raising=False)
+    return import_module("catalog_test_faulty")
+
+
+ENTRIES = [
+    entry("one", "catalog_test_faulty:One"),
+    entry("two", "catalog_test_faulty:Two", kind="metric"),
+    entry("three", "catalog_test_faulty.other:Three", kind="extractor"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fail", "who"),
+    [
+        (lambda module, error: module.One().fail(error), "The loss 'one'"),
+        (lambda module, error: module.Two().fail_too(error), "The metric 'two'"),
+        (lambda module, error: module.One().call(lambda: module.Two().fail_too(error)), "The metric 'two'"),
+        (lambda module, error: module.alone(error), "A component"),
+    ],
+    ids=["a component", "another one", "one that another one calls", "either"],
+)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyError("k"), "KeyError: 'k'"), (SystemExit(3), "SystemExit: 3"), (OSError("x"), "OSError: x")],
+)
+def test_fault_is_found_with_the_component_whose_code_an_error_comes_from(
+    faulty: Any, fail: Any, who: str, error: BaseException, said: str
+) -> None:
+    with pytest.raises(ComponentError) as found, finding_fault(ENTRIES):
+        fail(faulty, error.with_traceback(None))
+    assert str(found.value) == (f"{who} of third-party 1.2 failed: {said}. Tell its author what `sngan --debug` shows.")
+    assert found.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [UsageError("explained"), FileNotFoundError(2, "No such file"), MemoryError()])
+def test_what_is_explained_or_the_system_s_is_nobody_s_fault(faulty: Any, error: Exception) -> None:
+    with pytest.raises(type(error)), finding_fault(ENTRIES):
+        faulty.One().fail(error)
+
+
+def test_an_error_from_other_code_or_from_our_own_components_passes(faulty: Any) -> None:
+    with pytest.raises(ZeroDivisionError), finding_fault(ENTRIES):
+        operator.truediv(1, 0)
+    ours = [entry("one", "catalog_test_faulty:One", "sngan")]
+    with pytest.raises(KeyError), finding_fault(ours):
+        faulty.One().fail(KeyError("k"))
 
 
 def test_a_missing_option_says_how_to_give_it(module: str) -> None:

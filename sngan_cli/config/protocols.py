@@ -33,7 +33,8 @@ class ScoringProtocol:
         `real` is the number of real images, None where the metric looks at none; `whole` says that these are all.
         """
         expected_images, expected_real, options = self.of(metric)
-        if images != expected_images or made.protocol() != type(made)(**options).protocol():
+        given = {key: getattr(made, key) for key, option in type(made).model_fields.items() if option.is_required()}
+        if images != expected_images or made.protocol() != type(made)(**given | options).protocol():
             return False
         return real is None or (whole if expected_real == 0 else real == expected_real)
 

@@ -24,7 +24,7 @@ ROLES: dict[str, str] = {
 
 
 class Choice(BaseModel):
-    """A component by name, with its options. Written as one flat table: `name` and the options beside it."""
+    """A component by name, with its options. Written and read as one flat table: `name` and the options beside it."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -35,7 +35,7 @@ class Choice(BaseModel):
     def _from_flat_table(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, Mapping) and "options" not in value:
+        if isinstance(value, Mapping):
             return {"name": value.get("name"), "options": {k: v for k, v in value.items() if k != "name"}}
         return value
 
@@ -188,7 +188,12 @@ class RunConfig(BaseModel):
 
     def to_toml(self) -> str:
         """The configuration as `--config` reads it back."""
-        return tomli_w.dumps(_without_none(self.to_dict()))
+        return as_toml(self.to_dict())
+
+
+def as_toml(values: Mapping[str, Any]) -> str:
+    """Plain values as TOML; raises `TypeError` where it has none such, as None in a list."""
+    return tomli_w.dumps(_without_none(values))
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import numpy as np
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
 from sngan_cli.disk import sweep
 from sngan_cli.engine.source import source_sha256
-from sngan_cli.wording import counted
+from sngan_cli.wording import counted, first_line
 
 FORMAT = 2
 """Version of the files below and of the way pictures are read and resized: another one makes another cache."""
@@ -201,6 +201,9 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
             pixels, label = pictures.read(index, side)
         except UnreadablePictureError as error:
             skipped.append((pictures.name(index), str(error)))
+            continue
+        except OSError as error:
+            skipped.append((pictures.name(index), error.strerror or first_line(error) or type(error).__name__))
             continue
         _check_read(pictures, index, pixels, label, side)
         images[len(labels)] = pixels

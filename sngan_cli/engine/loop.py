@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
+from sngan_cli.catalog import finding_fault
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import checkpoint, evaluation, features, pictures, sampling
@@ -26,7 +27,7 @@ from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, r
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
 from sngan_cli.engine.step import iteration
 from sngan_cli.engine.watch import Watch
-from sngan_cli.errors import ComponentError, SnganError
+from sngan_cli.errors import ComponentError, SnganError, UnscoredError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -108,6 +109,7 @@ class Training:
             precision: Precision = "tf32" if config.precision == "tf32" else "fp32"
             self._extraction = Extraction.of(composition, extractor, self.world.device, precision)
         self._stopping, self._cache = False, cache
+        self._unscored: UnscoredError | None = None
         self._real: evaluation.References | None = None
         self._checkpoints = folder / "checkpoints"
         self._watch = Watch(self.gan)
@@ -129,7 +131,8 @@ class Training:
     def run(self) -> Result:
         """Train to the configured number of steps.
 
-        Raises `DivergedError` when a loss or weight is no longer finite, and `CheckpointError` when saving fails.
+        Raises `DivergedError` when a loss or weight is no longer finite, and `CheckpointError` when saving fails. A
+        score that fails is told of, and training goes on; raises `UnscoredError` at the end where the last one failed.
         """
         total = self.config.steps or 0
         if self.world.any(self.progress.step == total or self._owes_score()):
@@ -149,6 +152,8 @@ class Training:
             self._finish_step()
             if self._stopping:
                 break
+        if self._unscored is not None:
+            raise self._unscored
         unfinished = self.progress.step < total or self._owes_score()
         return Result("interrupted" if unfinished else "finished", self.progress.step)
 
@@ -170,7 +175,7 @@ class Training:
             return
         self._watch.check_weights(step)
         if self._owes_score() and not self._stopping:
-            self._score(step)
+            self._try_to_score(step)
         self._save(step)
         self._stopping = self.world.any(self._stopping)  # the leader may have been asked to stop while it scored
 
@@ -183,6 +188,20 @@ class Training:
             and self._is_time_to_score()
             and self.progress.scored_step != self.progress.step
         )
+
+    def _try_to_score(self, step: int) -> None:
+        """Score, or tell why that failed: nothing that was trained is lost for want of a score."""
+        try:
+            with finding_fault(self.composition.entries.values()):
+                self._score(step)
+        except Exception as error:
+            unforeseen = f"{type(error).__name__}: {first_line(error).rstrip('.')}. `sngan --debug` shows where."
+            message = f"Step {step} is not scored. {error if isinstance(error, SnganError) else unforeseen}"
+            if step != self.config.steps:
+                self._observe(Noticed(step, "unscored", message))
+                return
+            self._unscored = UnscoredError(message)
+            self._unscored.__cause__ = error
 
     def _score(self, step: int) -> None:
         assert self._extraction is not None
@@ -270,6 +289,13 @@ class Training:
         self._observe(SamplesDrawn(step, path))
 
 
+_NO_LOSS = {
+    "element 0 of tensors does not require grad": "does not depend on the logits at step {}: it has no gradient",
+    "grad can be implicitly created only for scalar": "at step {} is no scalar",
+}
+"""What torch says where it is to minimise what is no loss, and what that means."""
+
+
 @contextmanager
 def _explained(step: int, loss: str) -> Iterator[None]:
     """Context of a step with the loss of that name, whose errors of torch's say what to do."""
@@ -281,11 +307,9 @@ def _explained(step: int, loss: str) -> Iterator[None]:
             "--precision bf16."
         ) from error
     except Exception as error:
-        if "does not require grad" in str(error):  # the networks and the loss were tried, but not at these logits
-            raise ComponentError(
-                f"What the loss {loss!r} gives does not depend on the logits at step {step}: it has no gradient. Tell "
-                "its author."
-            ) from error
+        for said, amiss in _NO_LOSS.items():
+            if said in str(error):  # the networks and the loss were tried, but not at these logits
+                raise ComponentError(f"What the loss {loss!r} gives {amiss.format(step)}. Tell its author.") from error
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise SnganError(f"The networks cannot be compiled ({first_line(error)}): leave --compile on out.") from error

@@ -40,12 +40,39 @@ class Order:
 
 def given_size() -> int:
     """Number of processes that torchrun has started, this one included; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _number("WORLD_SIZE", 1, least=1)
 
 
 def follows() -> bool:
     """Whether this is a process of torchrun's, or of `leading`'s, that another one leads."""
-    return given_size() > 1 and int(os.environ.get("RANK", "0")) > 0
+    return given_size() > 1 and _number("RANK", 0) > 0
+
+
+def _number(name: str, default: int, least: int = 0) -> int:
+    """A number that torchrun tells its processes; raises `UsageError` where it is none."""
+    told = os.environ.get(name, str(default))
+    if not (told.isdecimal() and int(told) >= least):
+        raise UsageError(f"{name} = {told!r} is no number of {least} or more: {_OF_TORCHRUN}")
+    return int(told)
+
+
+_OF_TORCHRUN = "torchrun sets it for the processes that it starts. Start them with it, or unset WORLD_SIZE."
+
+
+def _rendezvous() -> tuple[dist.Store, int, int]:
+    """Where torchrun's processes, or `leading`'s, meet, which of them this is, and of how many.
+
+    Raises `UsageError` where something that they are told is missing.
+    """
+    size, rank = given_size(), _number("RANK", 0)
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise UsageError(f"WORLD_SIZE is {size}, and {name} is not set: {_OF_TORCHRUN}")
+    if rank >= size:
+        raise UsageError(f"RANK = {rank} is not below WORLD_SIZE = {size}: {_OF_TORCHRUN}")
+    _number("MASTER_PORT", 1, least=1)
+    store, rank, size = next(dist.rendezvous("env://"))
+    return store, rank, size
 
 
 @contextmanager
@@ -58,7 +85,7 @@ def leading(devices: int, device: str) -> Iterator[World]:
     if devices == 1:
         yield World(own)
     elif given_size() > 1:
-        store, rank, size = next(dist.rendezvous("env://"))
+        store, rank, size = _rendezvous()
         with _group(store, rank, size, lambda: False) as control:
             yield World(own, rank, size, control)
     else:
@@ -70,7 +97,7 @@ def leading(devices: int, device: str) -> Iterator[World]:
 @contextmanager
 def following(stop: Callable[[], bool]) -> Iterator[tuple[World, Order]]:
     """Context in which another process leads; gives what it has told. `stop` is asked until all have come."""
-    store, rank, size = next(dist.rendezvous("env://"))
+    store, rank, size = _rendezvous()
     with _group(store, rank, size, stop) as control:
         world = World(torch.device("cpu"), rank, size, control)
         order: Order = world.broadcast(None)
@@ -82,7 +109,7 @@ def take_device(name: str, devices: int) -> torch.device:
     device = resolve_device(name)
     if devices == 1 or device.type == "cpu":
         return device
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+    here = _number("LOCAL_WORLD_SIZE", devices, least=1)
     if device.index is not None and here == 1:
         torch.cuda.set_device(device)
         return device
@@ -95,7 +122,7 @@ def take_device(name: str, devices: int) -> torch.device:
             f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose --devices {there}, or "
             "--device cpu, where processes share the cores."
         )
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = torch.device("cuda", _number("LOCAL_RANK", 0))
     torch.cuda.set_device(device)
     return device
 

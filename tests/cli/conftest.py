@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sngan_cli import app, console, waiting
+from sngan_cli.stopping import EXIT_CODES
 
 TINY = [
     "--dataset", "shapes", "--set", "dataset.images=20", "--arch", "standard", "--set", "arch.width=0.05",
@@ -46,15 +47,18 @@ def sngan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         console.stdout.cache_clear()
         console.stderr.cache_clear()
         capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            app.main()
+        handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
+        try:
+            with pytest.raises(SystemExit) as exit_:
+                app.main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         said = capsys.readouterr()
         return Done(exit_.value.code if isinstance(exit_.value.code, int) else 0, said.out, said.err)
 
     monkeypatch.delenv(waiting.SPINS, raising=False)  # which each run sets, and the test's end puts back
-    before = signal.getsignal(signal.SIGINT)
     yield run
-    signal.signal(signal.SIGINT, before)
     console.stdout.cache_clear()
     console.stderr.cache_clear()
 

@@ -157,6 +157,35 @@ def test_torchrun_decides_on_the_number_of_devices(
     assert sngan("train", *tiny, "--steps", 1, "--dry-run").out == ""
 
 
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"WORLD_SIZE": "x"}, "WORLD_SIZE = 'x' is no number of 1 or more: torchrun sets it for the processes"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE = '0' is no number of 1 or more"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK = '-1' is no number of 0 or more"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, and RANK is not set: torchrun sets it for the processes"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is 2, and MASTER_ADDR is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "WORLD_SIZE is 2, and MASTER_ADDR is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}, "WORLD_SIZE is 2, and MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "no"},
+         "MASTER_PORT = 'no' is no number of 1 or more"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"},
+         "RANK = 2 is not below WORLD_SIZE = 2"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_torchrun_sets_it_is_named(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    refused = sngan("train", *tiny, "--steps", 1)
+    assert refused.code == 2
+    assert message in refused.err
+    assert refused.err.endswith("Start them with it, or unset WORLD_SIZE.\n")
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(sngan: Any, tiny: list[str]) -> None:
     refused = sngan("train", *tiny, "--steps", 1, "--devices", 3)
     assert refused.code == 2

@@ -74,6 +74,37 @@ def test_a_reader_that_has_left_is_met_in_silence(home: Path, monkeypatch: pytes
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("buffering", ["buffered", "unbuffered"])
+def test_a_run_goes_on_though_nobody_reads_its_id(
+    home: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch, buffering: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "" if buffering == "buffered" else "1")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "sngan_cli", "train", *tiny, "--steps", "4"]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert done.returncode == 0, done.stderr
+    assert "error" not in done.stderr
+    with Store.open(home / "registry.db") as store:
+        assert store.get("@last").status is Status.FINISHED
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("frobnicate", 2)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_on_the_way_out_changes_nothing(argument: str, code: int, number: int) -> None:
+    program = (
+        "import atexit, os, sys; from sngan_cli import app; sys.argv[1:] = [sys.argv[2]]\n"
+        f"atexit.register(lambda: (os.kill(os.getpid(), {number}), print('cleared away'))); app.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "sngan", argument], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert done.stdout.endswith("cleared away\n")
+    assert "Stop" not in done.stderr
+
+
 def test_training_goes_on_when_the_reader_of_its_messages_leaves(home: Path, tiny: list[str]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)

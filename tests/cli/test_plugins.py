@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Catalog.installed.cache_clear()
 
 
-MISBEHAVING = """
+MISBEHAVING = '''
 import numpy as np
 import torch
-from sngan_cli.contracts import Architecture, Dataset, Extractor, Loss, Pictures
+from sngan_cli.contracts import Architecture, Dataset, Extractor, Loss, Metric, Pictures
 
 
 class Vector(Loss, contract=1):
@@ -49,6 +50,52 @@ class Constant(Loss, contract=1):
 
     def generator(self, fake_logits):
         return torch.zeros(())
+
+
+class Penalised(Loss, contract=1):
+    """Its penalty is wrong in the way that is chosen."""
+
+    how: str
+
+    def discriminator(self, real_logits, fake_logits):
+        return fake_logits.mean() - real_logits.mean()
+
+    def generator(self, fake_logits):
+        return -fake_logits.mean()
+
+    def penalty(self, discriminator, real, fake):
+        if self.how == "vector":
+            return discriminator(real)
+        if self.how == "exit":
+            raise SystemExit(3)
+        if self.how == "late" and len(real) > 2:
+            raise KeyError("third")
+        if self.how == "forgetful":
+            return torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)[0].square().mean()
+        fakes = discriminator(fake, of="fake")
+        return (discriminator(real, of="real") - fakes).square().mean()
+
+
+class Failing(Metric, contract=1):
+    """Fails when it is asked for its result, or ends the program at once."""
+
+    how: str = "result"
+
+    def accumulator(self, images):
+        if self.how == "exit":
+            raise SystemExit(0)
+        return Sum()
+
+    def protocol(self):
+        return {}
+
+
+class Sum:
+    def add(self, features):
+        pass
+
+    def result(self):
+        raise KeyError("result")
 
 
 class Flat(Architecture, contract=1):
@@ -75,7 +122,30 @@ class Stumbling(Dataset, contract=1):
 
     def default_side(self, pictures):
         return 8
-"""
+
+
+class Void(Stumbling, contract=1):
+    def open(self, root, download_to):
+        return None
+
+
+class Numbered(Stumbling, contract=1):
+    def open(self, root, download_to):
+        return Digits()
+
+
+class Digits(Pictures):
+    identity, class_names = "digits", np.array(["0", "1"])
+
+    def __len__(self):
+        return 2
+
+    def name(self, index):
+        return str(index)
+
+    def read(self, index, side):
+        return np.zeros((side, side, 3), np.uint8), index
+'''
 
 
 @pytest.fixture
@@ -86,12 +156,15 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
         "[sngan.losses]\nvector = misbehaving_plugin:Vector\nraising = misbehaving_plugin:Raising\n"
-        "constant = misbehaving_plugin:Constant\n"
+        "constant = misbehaving_plugin:Constant\npenalised = misbehaving_plugin:Penalised\n"
+        "[sngan.metrics]\nfailing = misbehaving_plugin:Failing\n"
         "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
-        "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\n"
+        "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\nvoid = misbehaving_plugin:Void\n"
+        "numbered = misbehaving_plugin:Numbered\n"
     )
     (tmp_path / "misbehaving_plugin.py").write_text(MISBEHAVING)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "misbehaving_plugin", raising=False)
     Catalog.installed.cache_clear()
     yield
     Catalog.installed.cache_clear()
@@ -102,7 +175,15 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     ("arguments", "message"),
     [
         (["--loss", "vector"], "'vector' gives a tensor of shape (2,) for a loss of D, not one of shape (): tell its"),
-        (["--loss", "raising"], "cannot be used at 8 px with these options and batches of 4 and 4: ZeroDivisionError"),
+        (["--loss", "raising"], "The loss 'raising' of misbehaving 1.0 failed: ZeroDivisionError: oops. Tell its"),
+        (["--loss", "penalised", "--set", "loss.how=vector"],
+         "'penalised' gives a tensor of shape (2,) for a penalty, not one of shape (): tell its author"),
+        (["--loss", "penalised", "--set", "loss.how=exit"],
+         "The penalty of the loss 'penalised' of misbehaving 1.0 failed: SystemExit: 3. Tell its author"),
+        (["--loss", "penalised", "--set", "loss.how=forgetful"],
+         "The penalty of the loss 'penalised' of misbehaving 1.0 failed: RuntimeError: One of the differentiated"),
+        (["--metric", "failing", "--set", "metrics.failing.how=exit"],
+         "The metric 'failing' of misbehaving 1.0 failed: SystemExit: 0. Tell its author"),
         (["--loss", "constant"],
          "error: What 'constant' gives for a loss of G does not depend on the logits: it has no gradient. Tell its"),
         (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05"],
@@ -110,6 +191,9 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["--extractor", "bare"], "'bare' gives NoneType of shapes [None, None], not Features of two images"),
         (["--dataset", "stumbling", "--set", "dataset={}"],
          "The dataset 'stumbling' of misbehaving 1.0 failed: KeyError: 'labels'. Tell its author"),
+        (["--dataset", "void", "--set", "dataset={}"], "The data set 'void' opens as NoneType, not Pictures: tell its"),
+        (["--dataset", "numbered", "--set", "dataset={}"],
+         "The data set 'numbered' has the class names array(['0', '1'], dtype='<U1'), no sequence of str: tell its"),
     ],
 )  # fmt: skip
 def test_what_misbehaves_is_named_before_there_is_a_run(
@@ -124,6 +208,50 @@ def test_what_misbehaves_is_named_before_there_is_a_run(
     assert done.code == 1, done.err
     assert message in done.err
     assert sngan("runs", "list", "--json").json == []
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_what_fails_in_training_is_named_on_the_screen_and_in_the_record(sngan: Any, tiny: list[str]) -> None:
+    done = sngan("train", *tiny, "--steps", 1, "--loss", "penalised", "--set", "loss.how=late")
+    said = (
+        "The loss 'penalised' of misbehaving 1.0 failed: KeyError: 'third'. Tell its author what `sngan --debug` shows."
+    )
+    assert (done.code, f"error: {said}\n" in done.err) == (1, True)
+    run = sngan("runs", "show", done.out.strip(), "--json").json
+    assert (run["status"], run["reason"]) == ("failed", said)
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_a_penalty_may_ask_for_generated_images_to_be_judged(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    from sngan_cli.composition import compose
+    from sngan_cli.config import config_file
+    from sngan_cli.engine.device import resolve_device
+    from sngan_cli.engine.gan import try_networks
+
+    written = sngan("train", *tiny, "--steps", 1, "--loss", "penalised", "--set", "loss.how=both", "--dry-run").out
+    (tmp_path / "config.toml").write_text(written)
+    try_networks(compose([config_file(tmp_path / "config.toml")], Catalog.installed()), None, resolve_device("cpu"))
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_a_metric_that_fails_costs_no_training(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = ["metrics.failing.how=result" if argument == "metrics.is.splits=2" else argument for argument in tiny]
+    done = sngan("train", *usual, "--steps", 2, "--metric", "failing", "--eval-every", 1)
+    failure = "The metric 'failing' of misbehaving 1.0 failed: KeyError: 'result'. Tell its author what"
+    assert done.code == 1
+    assert f"warning: step 1: Step 1 is not scored. {failure}" in done.err
+    assert f"error: Step 2 is not scored. {failure}" in done.err
+    run_id = done.out.strip()
+    assert f"Go on from step 2 with: sngan train --resume {run_id}\n" in done.err
+    run = sngan("runs", "show", run_id, "--json").json
+    assert [c["step"] for c in run["checkpoints"] if not c["deleted"]] == [2]
+    assert (run["status"], run["step"]) == ("failed", 2)
+    assert run["reason"].startswith(f"Step 2 is not scored. {failure}")
+    assert [(e["kind"], e["step"]) for e in run["events"] if e["kind"] == "unscored"] == [("unscored", 1)]
+    mended = sys.modules["misbehaving_plugin"].Sum
+    monkeypatch.setattr(mended, "result", lambda self: (3.5, None))
+    assert "step 2: failing = 3.500" in sngan("train", "--resume", run_id).err
+    assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
 
 
 @pytest.mark.usefixtures("broken")

@@ -28,6 +28,14 @@ def test_toml_is_read_back_as_the_same_configuration(tmp_path: Path) -> None:
     assert tomllib.loads(written.to_toml())["arch_g"]["width"] == 0.25
 
 
+def test_an_option_may_be_called_options() -> None:
+    tables = config().to_dict() | {"loss": {"name": "opt", "slope": 50.0, "options": {"a": 1.0}}}
+    read = RunConfig.parse(tables)
+    assert (read.loss.name, read.loss.options) == ("opt", {"slope": 50.0, "options": {"a": 1.0}})
+    assert RunConfig.parse(tomllib.loads(read.to_toml())).loss == read.loss
+    assert read.changed(seed=3).loss == read.loss
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

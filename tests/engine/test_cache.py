@@ -18,6 +18,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from PIL import UnidentifiedImageError
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
 from sngan_cli.engine import cache as module
@@ -33,9 +34,10 @@ class Numbered(Pictures):
         broken: Sequence[int] = (),
         allowed: int = 0,
         names: Sequence[str] | None = ("ant", "bee", "cat"),
+        error: Exception | None = None,
     ):
         self.identity, self.class_names, self.max_unreadable = f"numbered {count} {list(broken)}", names, allowed
-        self._count, self._broken = count, broken
+        self._count, self._broken, self._error = count, broken, error or UnreadablePictureError("torn")
         self.reads = 0
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class Numbered(Pictures):
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         self.reads += 1
         if index in self._broken:
-            raise UnreadablePictureError("torn")
+            raise self._error
         return np.full((side, side, 3), index % 256, np.uint8), index % 3
 
 
@@ -174,6 +176,22 @@ def test_broken_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     kept = [i for i in range(50) if i not in (0, 20, 49)]
     assert (numbers(decoded), decoded.labels.tolist()) == (kept, [i % 3 for i in kept])
     assert decoded.skipped == (("0.png", "torn"), ("20.png", "torn"), ("49.png", "torn"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "7.png"), "No such file or directory"),
+        (UnidentifiedImageError("cannot identify image file\nat all"), "cannot identify image file"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_a_picture_that_the_system_cannot_read_is_a_broken_one(tmp_path: Path, error: OSError, reason: str) -> None:
+    decoded = prepare(Numbered(10, broken=[7], allowed=1, error=error), 4, tmp_path)
+    assert decoded.skipped == (("7.png", reason),)
+    assert numbers(decoded) == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    with pytest.raises(DataError, match=rf"^None of 1 picture can be read, such as 0\.png: {reason}\.$"):
+        prepare(Numbered(1, broken=[0], error=error), 4, tmp_path)
 
 
 def test_broken_pictures_are_told_of_with_the_way_out(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, recipe
-from sngan_cli.contracts import Extractor, Features
+from sngan_cli.contracts import Extractor, Features, Metric
 from sngan_cli.engine import evaluation
 from sngan_cli.engine.evaluation import Drawing, References, _evenly
 from sngan_cli.engine.extraction import Extraction
@@ -219,6 +219,32 @@ def test_a_score_names_the_protocol_that_it_follows(monkeypatch: pytest.MonkeyPa
     assert name_of("fid", fid, 250, 90, whole=False, preferred="first") == "second"
     assert name_of("fid", fid, 250, 1000, whole=True) == "first"
     assert name_of("fid", fid, 250, 1000, whole=False) is None
+
+
+class Nearest(Metric, contract=1):
+    """Cannot be made without `k`."""
+
+    k: int
+    power: int = 2
+
+    def accumulator(self, images: int) -> Any:
+        raise NotImplementedError
+
+    def protocol(self) -> dict[str, int]:
+        return {"k": self.k, "power": self.power}
+
+
+def test_an_option_without_a_default_is_of_any_protocol_that_does_not_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sngan_cli.config import protocols
+    from sngan_cli.config.protocols import ScoringProtocol, name_of
+
+    plain, of_five = (ScoringProtocol("plain", "", 10, 0, {}), ScoringProtocol("5", "", 10, 0, {"nearest": {"k": 5}}))
+    monkeypatch.setattr(protocols, "protocols", lambda: {"plain": plain})
+    assert name_of("nearest", Nearest(k=3), 10, None, whole=True) == "plain"
+    assert name_of("nearest", Nearest(k=3, power=1), 10, None, whole=True) is None
+    monkeypatch.setattr(protocols, "protocols", lambda: {"5": of_five})
+    assert name_of("nearest", Nearest(k=5), 10, None, whole=True) == "5"
+    assert name_of("nearest", Nearest(k=3), 10, None, whole=True) is None
 
 
 def test_in_bf16_the_difference_is_measured() -> None:

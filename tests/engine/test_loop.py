@@ -16,7 +16,7 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import ComponentError, DivergedError
+from sngan_cli.errors import ComponentError, DivergedError, UnscoredError
 from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
 from sngan_plugins.losses.hinge import Hinge
 
@@ -179,6 +179,43 @@ def test_a_stop_during_a_score_gives_the_score_up_and_saves(
     assert not listener.of(Scored)
     assert [event.kind for event in listener.of(Noticed)] == ["unscored"]
     assert checkpoint.steps_in(tmp_path / "checkpoints") == [training.progress.step]
+
+
+@pytest.mark.parametrize("error", [KeyError("late"), TypeError("no score")])
+def test_a_score_that_fails_costs_no_training_and_is_told(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, error: Exception
+) -> None:
+    class Failing(type(extractor)):  # type: ignore[misc]
+        broken = True
+
+        def __call__(self, images: torch.Tensor) -> Any:
+            if self.broken:
+                raise error
+            return super().__call__(images)
+
+    failing = Failing()
+    settings = tiny(steps=4, eval_every=2, checkpoint_every=1)
+    with pytest.raises(
+        UnscoredError, match=rf"^Step 4 is not scored\. {type(error).__name__}: .*\. `sngan --debug` shows where\.$"
+    ) as end:
+        Training(settings, data, tmp_path, listener, extractor=failing).run()
+    assert end.value.__cause__ is error
+    assert [(event.step, event.kind) for event in listener.of(Noticed)] == [(2, "unscored")]
+    assert [event.step for event in listener.of(CheckpointWritten)] == [1, 2, 3, 4]
+    failing.broken = False
+    again = Training(settings, data, tmp_path, listener, extractor=failing)
+    again.resume(checkpoint.folder_of(tmp_path / "checkpoints", 4))
+    assert again.run() == Result("finished", 4)
+    assert [event.step for event in listener.of(Scored)] == [4]
+
+
+def test_a_loss_that_comes_to_be_no_scalar_is_named(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(tiny(), data, tmp_path, listener)
+    monkeypatch.setattr(Hinge, "generator", lambda self, fake: -fake)
+    with pytest.raises(ComponentError, match=r"What the loss 'hinge' gives at step 1 is no scalar\. Tell its author\."):
+        training.run()
 
 
 def test_linear_decay_falls_to_nothing_over_the_run(tiny: Any) -> None:
