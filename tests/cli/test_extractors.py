@@ -12,7 +12,6 @@ import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from sngan_cli.contracts import Extractor
 from sngan_cli.engine.cache import prepare
 from sngan_cli.engine.classifier import split
 from sngan_cli.engine.device import fastest_precision
-from sngan_plugins.datasets.shapes import Shapes
+from sngan_plugins.datasets.shapes import DrawnShapes, Shapes
 from sngan_registry import Store
 
 TRAIN = [
@@ -321,7 +320,7 @@ def test_data_that_teach_nothing_are_refused(sngan: Any, home: Path, tmp_path: P
 
 
 def test_a_single_class_is_refused(sngan: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Shapes, "open", lambda *_: SimpleNamespace(class_names=("only",)))
+    monkeypatch.setattr(DrawnShapes, "class_names", ("only",))
     done = sngan("extractors", "train", "mine", *TRAIN)
     assert (done.code, "'shapes' has 1 class, and a classifier needs two" in done.err) == (1, True)
     assert leftovers(home) == []

@@ -220,12 +220,12 @@ def test_the_table_of_spoilt_pictures_is_from_the_registry(
     monkeypatch.setattr(rulers, "print", lambda line, **_: lines.extend(line.splitlines()), raising=False)
     archive = str(drawn(tmp_path / "drawn", 120))
     monkeypatch.setattr(
-        sys, "argv", ["rulers.py", archive, "shapes-cnn", "--pictures", "50", "--metric", "is,accuracy"]
+        sys, "argv", ["rulers.py", archive, "shapes-cnn", "--pictures", "50", "--metric", "is,diversity"]
     )
     rulers.main()
     kept = {(score["pictures"], score["metric"]): score["value"] for score in of_pictures(sngan)}
-    assert lines[0] == "| 50 pictures | is | accuracy |"
+    assert lines[0] == "| 50 pictures | is | diversity |"
     assert (len(lines), len(kept)) == (2 + 7, 2 * 7)
     for line in lines[2:]:
         name, *values = line.strip("| ").split(" | ")
-        assert values == [f"{kept[f'drawn: {name}', metric]:.3f}" for metric in ("is", "accuracy")]
+        assert values == [f"{kept[f'drawn: {name}', metric]:.3f}" for metric in ("is", "diversity")]

@@ -296,7 +296,7 @@ def test_the_checkpoint_of_other_networks_is_refused_and_the_run_stays_as_it_was
 ) -> None:
     message = (
         r"The checkpoint is of another network than sngan_plugins\.architectures\.standard builds now: \d tensors of "
-        r"one are not in the other or of another shape, 'deconvs\.2\.bias' to begin with\. Install the version of"
+        r"one are not in the other or of another shape, 'deconvs\.2\.weight' to begin with\. Install the version of"
     )
     before = sngan("runs", "show", trained, "--json").json
     on = ["train", "--resume", trained, "--steps", 9]
