@@ -13,7 +13,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sngan_registry import queries, reads, restoring, schema, tables
+from sngan_registry import queries, reads, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
 from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
 from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunRemovedError, RunTakenError
@@ -128,8 +128,10 @@ class Store:
         What it takes, and what of it is left out, is said at `restoring.restore`. A run that was being trained comes in
         as lost. Raises `ValueError` where the description cannot be used.
         """
+        from sngan_registry.restoring import restore  # what lists runs is quicker without
+
         with writing(self._engine) as connection:
-            run_id = restoring.restore(connection, described, scalars)
+            run_id = restore(connection, described, scalars)
             return None if run_id is None else reads.run(connection, run_id)
 
     def claim(self, run_id: str, environment: Environment, seen: Run | None = None) -> Run:
