@@ -80,7 +80,7 @@ def test_every_command_runs(
     assert len(typed) > 15
     for line in typed:
         command, _, target = line.partition(" > ")
-        words = shlex.split(command.replace("RUN_ID", run).replace("200000", "3"))
+        words = shlex.split(command.replace("RUN_ID", run).replace("200000", "3").replace("300000", "4"))
         if "..." in words:
             at = words.index("...")
             words[at : at + 1] = ["--dataset", "shapes", *SMALL]
