@@ -12,6 +12,7 @@ import sys
 import traceback
 from contextlib import redirect_stderr
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -119,6 +120,9 @@ def main() -> NoReturn:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the shell has closed it
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and "utf" not in stream.encoding.lower():
+            stream.reconfigure(errors="replace")  # an arrow that a terminal lacks is no reason to end
     for number in EXIT_CODES:
         signal.signal(number, stop_at_once)
     with redirect_stderr(Messages(sys.stderr)):

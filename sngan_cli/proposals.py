@@ -11,7 +11,7 @@ from sngan_cli.catalog import Catalog
 from sngan_cli.comparison import Compared, Measured
 from sngan_cli.composition import make_metrics
 from sngan_cli.config.protocols import ScoringProtocol, protocols
-from sngan_cli.contracts import Metric
+from sngan_cli.contracts import Extractor, Metric
 from sngan_cli.errors import SnganError
 from sngan_cli.run_table import names_of
 from sngan_registry import Run
@@ -67,7 +67,10 @@ def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] |
     found = []
     for run in able:
         given = {metric: _differing(wanted[metric], run, metric, named) for metric in metrics}
-        refusals = (_refusal(run, metric, named, given[metric], compared) for metric in metrics)
+        refusals = (
+            _unlike(run, able[0], metric, named) or _refusal(run, metric, named, given[metric], compared)
+            for metric in metrics
+        )
         command = _command(run, metrics, named, given, _extractor(_extractor_of(able[0]), run))
         found.append(Proposal(run, command, next((refusal for refusal in refusals if refusal), None)))
     return found
@@ -162,6 +165,15 @@ def _refusal(
     return None
 
 
+def _unlike(run: Run, first: Run, metric: str, named: ScoringProtocol) -> str | None:
+    """Why a run cannot be measured as another one was, if their data differ and are looked at."""
+    try:
+        compares = _made(run, metric, named, {}).reference(10**9) is not None
+    except SnganError:
+        return None
+    return "it was trained on other data" if compares and _data_of(run) != _data_of(first) else None
+
+
 def _made(run: Run, metric: str, named: ScoringProtocol, given: Settings) -> Metric:
     """The metric as `sngan evaluate` has it for a run, by a protocol and with these options."""
     options = {**run.config.get("metrics", {}).get(metric, {}), **named.of(metric)[2], **given}
@@ -199,14 +211,39 @@ def _data_of(run: Run) -> tuple[Any, ...]:
 
 
 def _extractor(wanted: object, run: Run) -> list[str]:
-    """The option that names an extractor where a run has another one."""
-    return [] if wanted in (None, _extractor_of(run)) else ["--extractor", str(wanted)]
+    """The options that make a run's extractor the one that scores call so, with its own options between brackets."""
+    own = _extractor_of(run)
+    if wanted is None or wanted == own:
+        return []
+    name, given = _parted(str(wanted))
+    of_run, its_options = _parted(str(own))
+    other = [] if name == of_run else ["--extractor", name]
+    usual = {} if other else {key: _usual(name, key) for key in its_options}
+    options = (f"extractor.{key}={value}" for key, value in {**usual, **given}.items())
+    return [*other, *(word for option in options for word in ("--set", option))]
+
+
+def _parted(label: str) -> tuple[str, dict[str, str]]:
+    """Name and options of an extractor as scores call it: NAME, or NAME[KEY=VALUE,...]."""
+    name, _, options = label.removesuffix("]").partition("[")
+    return name, dict(each.split("=", 1) for each in options.split(",") if "=" in each)
+
+
+def _usual(name: str, option: str) -> str:
+    """The default of an extractor's option, as it is given."""
+    return str(Catalog.installed().load("extractor", name).component.model_fields[option].default).lower()
 
 
 def _extractor_of(run: Run) -> str | None:
-    """What scores call a run's extractor: the name that it was trained under, if it was trained here."""
-    own: Mapping[str, str | None] = run.config.get("extractor", {})
-    return own.get("trained") or own.get("name")
+    """What scores call a run's extractor; its name alone where it is not installed."""
+    own: Mapping[str, Any] = run.config.get("extractor", {})
+    name: str = own.get("name", "")
+    try:
+        made = Catalog.installed().make("extractor", name, {key: value for key, value in own.items() if key != "name"})
+    except SnganError:
+        return own.get("trained") or name or None
+    assert isinstance(made, Extractor)
+    return made.label(name)
 
 
 def _words(block: Measured) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from sngan_cli import extractor_records, run_remains, trained_extractors
-from sngan_cli.errors import SnganError
+from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.extractor_records import State
+from sngan_cli.labels import check_name
 from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read
 from sngan_registry import RegistryError, Run, Status, Store
 
@@ -82,9 +83,32 @@ def _described(folder: Path) -> Description:
     if (run_id := described.values["run"].get("id")) != folder.name:
         raise SnganError(f"{RECORD} is of run {run_id}: give the folder that name, if it is not a copy")
     try:
-        return run_remains.agreeing(described, folder)
+        _check_paths(described)
+        return _well_named(run_remains.agreeing(described, folder))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{RECORD} is damaged ({error})") from error
+
+
+def _check_paths(described: Description) -> None:
+    """Raise `ValueError` where a file is said to lie outside of the run's folder."""
+    for each in (*described.values.get("checkpoints", ()), *described.values.get("artifacts", ())):
+        path = PurePosixPath(str(each["path"]))
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{str(path)!r} is not in the run's folder")
+
+
+def _well_named(described: Description) -> Description:
+    """The same without a name that no run can be given."""
+    run = described.values["run"]
+    if run.get("name") is None:
+        return described
+    try:
+        check_name(str(run["name"]), "the name")
+    except UsageError as error:
+        values = {**described.values, "run": {**run, "name": None}}
+        remark = f"it has lost its name: {error}".rstrip(".")
+        return replace(described, values=values, remarks=(*described.remarks, remark))
+    return described
 
 
 def _restore(store: Store, folder: Path, described: Description, source: str) -> Taken | Refused:

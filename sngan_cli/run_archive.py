@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from sngan_cli.disk import move
-from sngan_cli.engine.checkpoint_folder import folder_of, steps_in, verify
+from sngan_cli.engine.checkpoint_folder import fault, folder_of, steps_in, verify
 from sngan_cli.errors import DataError, NotFoundError, SnganError, UsageError
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
@@ -23,6 +24,10 @@ from sngan_registry.ids import is_run_id
 
 if TYPE_CHECKING:
     from sngan_registry import Run, Store
+
+
+_DEEPEST = 8
+"""Folders and the name of a file in an archive, at most; those of a run are four."""
 
 
 def pack(
@@ -54,6 +59,8 @@ def unpack(store: Store, source: Path, report: Callable[[int, int], None]) -> It
     Raises `DataError` where the file is none such.
     """
     runs = runs_folder()
+    if not source.is_file():
+        raise NotFoundError(f"There is no file {source}: give what `sngan runs export` wrote.")
     try:
         with ZipFile(source) as archive:
             members = _members(archive, source)
@@ -99,11 +106,11 @@ def _fail(message: str) -> None:
 def _members(archive: ZipFile, source: Path) -> dict[str, list[ZipInfo]]:
     """The files of each run in an archive; raises `DataError` for anything else in it."""
     members: dict[str, list[ZipInfo]] = {}
+    names = Counter(each.filename for each in archive.infolist())
     for each in archive.infolist():
         parts = PurePosixPath(each.filename).parts
-        is_link = stat.S_ISLNK(each.external_attr >> 16)
-        strange = is_link or not {"", ".", ".."}.isdisjoint(each.filename.split("/")) or "\\" in each.filename
-        if strange or len(parts) < 2 or not is_run_id(parts[0]):
+        of_a_run = 2 <= len(parts) <= _DEEPEST and is_run_id(parts[0])
+        if _leads_elsewhere(each) or not of_a_run or names[each.filename] > 1:
             raise DataError(
                 f"{source} holds {each.filename!r}, which is no file of a run: give what `sngan runs export` wrote."
             )
@@ -111,6 +118,12 @@ def _members(archive: ZipFile, source: Path) -> dict[str, list[ZipInfo]]:
     if not members:
         raise DataError(f"{source} holds no run.")
     return members
+
+
+def _leads_elsewhere(each: ZipInfo) -> bool:
+    """Whether it may be written outside of the folder that it is unpacked in."""
+    is_link = stat.S_ISLNK(each.external_attr >> 16)
+    return is_link or "\\" in each.filename or not {"", ".", ".."}.isdisjoint(each.filename.split("/"))
 
 
 def _check_room(size: int, runs: Path) -> None:
@@ -134,6 +147,10 @@ def _unpack(store: Store, archive: ZipFile, run_id: str, inside: Sequence[ZipInf
         for each in inside:
             archive.extract(each, staging)
         unpacked = Path(staging) / run_id
+        checkpoints = unpacked / "checkpoints"
+        for step in steps_in(checkpoints):
+            if found := fault(folder_of(checkpoints, step), None):
+                return Refused(folder, f"its checkpoint of step {step} is damaged: {found.path.name}: {found.why}")
         taken = _files_alone(known) if known else take_in(store, unpacked)
         if isinstance(taken, Refused):
             return replace(taken, folder=folder)

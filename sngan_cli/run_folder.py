@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from sngan_cli.console import without_nan
 from sngan_registry import Scalar, Score, Store
@@ -89,7 +90,7 @@ def read(folder: Path) -> Description:
     Raises `ValueError` where there is no record or it is damaged.
     """
     try:
-        values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        values = _printable(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ValueError(f"{RECORD} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -98,6 +99,18 @@ def read(folder: Path) -> Description:
         raise ValueError(f"{RECORD} describes no run")
     scalars, remarks = curves(folder)
     return Description(values, scalars, remarks)
+
+
+def _printable(value: Any) -> Any:
+    """A value of JSON without control characters, which would reach terminals, but for line breaks and tabs."""
+    match value:
+        case str():
+            return "".join("\ufffd" if category(c) == "Cc" and c not in "\n\t" else c for c in value)
+        case list():
+            return [_printable(each) for each in value]
+        case dict():
+            return {_printable(key): _printable(each) for key, each in value.items()}
+    return value
 
 
 def curves(folder: Path) -> tuple[tuple[Scalar, ...], tuple[str, ...]]:

@@ -49,10 +49,14 @@ class StopSignal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, StopAtOnceError):
+            return  # the program ends, and signals stay ignored
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and not self._patient:
+            for each in EXIT_CODES:  # a third one must not keep the run from being recorded as it was left
+                signal.signal(each, signal.SIG_IGN)
             raise StopAtOnceError(number, "stopped at once by a second signal, without another checkpoint")
         self.received = signal.Signals(number)

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from sngan_cli.stopping import StopAtOnceError, StopSignal
+from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, StopSignal
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
@@ -28,3 +28,21 @@ def test_a_patient_process_notes_any_number_of_signals() -> None:
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         assert stop.received is signal.SIGTERM
+
+
+def test_a_third_signal_does_not_disturb_how_the_second_ends_it() -> None:
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    reached = []
+    try:
+        with pytest.raises(StopAtOnceError) as stopped, StopSignal():
+            signal.raise_signal(signal.SIGTERM)
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                reached.append("the end")
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert (reached, stopped.value.exit_code) == (["the end"], 130)

@@ -73,6 +73,8 @@ def _value(column: Column[Any], given: Any) -> Any:
             raise ValueError(f"{column.name} has no time zone")
     elif kind is float and isinstance(given, int | str) and not isinstance(given, bool):
         given = float(given)  # also infinity, of which JSON knows nothing
+    elif kind is int and isinstance(given, int) and given < 0:
+        raise ValueError(f"{column.name} is {given}")
     check_value(column, given)
     return given
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from numbers import Real
 from typing import Literal, cast
 
 import numpy as np
@@ -17,7 +18,9 @@ from sngan_cli.contracts import Classwise, Comparison, Features, Metric, Remarki
 from sngan_cli.engine import features, sampling
 from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.extraction import Extraction
+from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
+from sngan_cli.wording import shortened
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def score(
             known["real_chosen"] = real.chosen
         compared = real.images if name in real.statistics else None
         named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
-        value, std = accumulator.result()
+        value, std = _checked(name, accumulator.result())
         more: dict[str, str | Mapping[str, float]] = {}
         same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256
         remarks = (
@@ -215,6 +218,17 @@ def score(
             )
         )
     return found
+
+
+def _checked(name: str, result: object) -> tuple[float, float | None]:
+    """A metric's result; raises `ComponentError` where it is no number with a standard deviation or None."""
+    match result:
+        case (Real() as value, Real() | None as std):
+            return float(value), None if std is None else float(std)
+    given = shortened(repr(result))
+    raise ComponentError(
+        f"The metric {name!r} gives {given}, not a number and its standard deviation or None. Tell its author."
+    )
 
 
 def _evenly(labels: np.ndarray, count: int) -> np.ndarray:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from sngan_cli.config import protocols as named
-from sngan_registry import Checkpoint, Component, Environment, NewRun, Score, Status, Store
+from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, Score, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None,
@@ -467,3 +468,30 @@ def test_the_commands_that_it_gives_make_the_runs_comparable(
     shared = block(compared.out, f"is by {protocol}")
     assert "n=60 splits=2" in shared
     assert [row[1] for row in rows(shared)[2:]] == ["tiny", "other"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "given"),
+    [
+        ("dinov2", {"name": "dinov2"}, []),
+        ("dinov2[size=small]", {"name": "dinov2"}, ["--set", "extractor.size=small"]),
+        ("dinov2", {"name": "dinov2", "size": "small"}, ["--set", "extractor.size=large"]),
+        ("dinov2[size=base]", {"name": "shapes-cnn"}, ["--extractor", "dinov2", "--set", "extractor.size=base"]),
+        ("shapes-cnn", {"name": "dinov2", "size": "small"}, ["--extractor", "shapes-cnn"]),
+        ("mine", {"name": "classifier", "trained": "mine"}, []),
+    ],
+)
+def test_an_extractors_options_are_proposed_as_evaluate_takes_them(
+    wanted: str, own: dict[str, str], given: list[str]
+) -> None:
+    from sngan_cli import proposals
+
+    assert proposals._extractor(wanted, cast("Run", SimpleNamespace(config={"extractor": own}))) == given
+
+
+def test_runs_of_other_data_are_not_to_be_measured_by_the_same_real_images(sngan: Any, store: Store) -> None:
+    metrics = {"fid": {}}
+    one, other = (add_run(store, name, metrics=metrics, dataset={"name": name}) for name in ("shapes", "cifar10"))
+    done = sngan("runs", "compare", one, other)
+    assert f"sngan evaluate {one}" in done.out + done.err
+    assert "it was trained on other data" in done.out + done.err

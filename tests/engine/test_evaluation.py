@@ -18,6 +18,7 @@ from sngan_cli.contracts import Extractor, Features, Metric
 from sngan_cli.engine import evaluation
 from sngan_cli.engine.evaluation import Drawing, References, _evenly
 from sngan_cli.engine.extraction import Extraction
+from sngan_cli.errors import ComponentError
 
 CPU = torch.device("cpu")
 
@@ -265,3 +266,14 @@ def test_resizing_is_said() -> None:
     assert "resized" not in extraction.evidence()
     extraction(torch.zeros(1, 3, 9, 9, dtype=torch.uint8))
     assert extraction.evidence()["resized"] == "9 px to 4 px"
+
+
+@pytest.mark.parametrize("given", [None, 1.0, (1.0,), (1.0, 2.0, 3.0), ("1", None), (torch.ones(()), None), (1.0, "2")])
+def test_a_result_that_is_no_number_is_said_to_be_the_metrics(given: object) -> None:
+    with pytest.raises(ComponentError, match=r"^The metric 'odd' gives .*, not a number and its standard deviation"):
+        evaluation._checked("odd", given)
+
+
+def test_numbers_of_any_library_are_results() -> None:
+    assert evaluation._checked("mine", (np.float32(1.5), None)) == (1.5, None)
+    assert evaluation._checked("mine", (2, np.float64(0.5))) == (2.0, 0.5)
