@@ -33,14 +33,19 @@ def test_a_patient_process_notes_any_number_of_signals() -> None:
 def test_a_third_signal_does_not_disturb_how_the_second_ends_it() -> None:
     before = {number: signal.getsignal(number) for number in EXIT_CODES}
     reached = []
-    try:
-        with pytest.raises(StopAtOnceError) as stopped, StopSignal():
+
+    def signalled() -> None:
+        with StopSignal():
             signal.raise_signal(signal.SIGTERM)
             try:
                 signal.raise_signal(signal.SIGINT)
             finally:
                 signal.raise_signal(signal.SIGTERM)
                 reached.append("the end")
+
+    try:
+        with pytest.raises(StopAtOnceError) as stopped:
+            signalled()
         signal.raise_signal(signal.SIGINT)
     finally:
         for number, handler in before.items():
