@@ -121,7 +121,13 @@ def test_a_tensor_of_another_device_is_noticed(tiny: Callable[..., Composition])
         lambda x: x * torch.ones(4),
         lambda x: torch.cat([x, torch.ones(2, 4)]),
         lambda x: F.linear(x, torch.ones(3, 4)),
-        lambda x: F.conv2d(x[..., None, None], torch.ones(3, 4, 1, 1)),
+        pytest.param(
+            lambda x: F.conv2d(x[..., None, None], torch.ones(3, 4, 1, 1)),
+            marks=pytest.mark.skipif(
+                torch.__version__ < (2, 14),  # type: ignore[operator]
+                reason="fake convolutions of earlier versions look at no kernel's device",
+            ),
+        ),
         lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4)),
         lambda x: torch.where(torch.ones(4) > 0, x, 0.0),
         lambda x: x.index_select(1, torch.arange(2)),
