@@ -25,7 +25,7 @@ def test_training_raises_the_score(sngan: Any) -> None:
         "--lr-d", "1e-3", "--ema", "0.998", "--set", "weights=averaged", "--eval-samples", "1000", "--device", "cpu",
     ]  # fmt: skip
     scores = []
-    for steps in (0, 2000):
+    for steps in (0, 3500):
         assert sngan("train", *settings, "--steps", steps).code == 0
         scores.append(sngan("runs", "show", "@last", "--json").json["scores"][0]["value"])
     assert scores[0] < 1.5
