@@ -289,14 +289,18 @@ class Extractor(Component, ABC):
         they are there but not what they should be.
         """
 
+    def unusual_options(self) -> dict[str, Any]:
+        """The options that are not as they are by default, but for paths: where weights lie does not matter."""
+        given = self.model_dump(exclude_defaults=True)
+        return {key: value for key, value in given.items() if not isinstance(value, Path)}
+
     def label(self, name: str) -> str:
         """What scores call this extractor beside its weights' hash: they compare where both are the same.
 
         That is the `name` that it is registered under, with the options that are not as they are by default, but for
         paths.
         """
-        options = self.model_dump(exclude_defaults=True)
-        given = [f"{key}={value}" for key, value in options.items() if not isinstance(value, Path)]
+        given = [f"{key}={value}" for key, value in self.unusual_options().items()]
         return f"{name}[{','.join(given)}]".replace(" ", "") if given else name
 
 

@@ -66,7 +66,7 @@ def list_runs(
     wanted = None if status is None else Status(status)
     with paths.open_store(create=False) as store:
         found = store.summaries(status=wanted, tags=tag or (), where=_conditions(where))
-        nothing_recorded = not (found or store.summaries())
+        nothing_recorded = not (found or store.summaries(limit=1))
     shown, protocols = _ordered(found, sort, reverse, limit)
     if as_json:
         console.print_json([_record(summary) for summary in shown])

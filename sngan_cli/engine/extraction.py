@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -42,11 +41,7 @@ class Extraction:
     ) -> Extraction:
         """The extractor of a composition, whose weights are loaded."""
         made, entry = composition.extractor, composition.entries["extractor"]
-        # Where weights lie does not matter; what they are, their hash says.
-        options = {
-            key: value for key, value in made.model_dump(exclude_defaults=True).items() if not isinstance(value, Path)
-        }
-        maker = f"{entry.distribution} {entry.version} {source_sha256(type(made))} {options}"
+        maker = f"{entry.distribution} {entry.version} {source_sha256(type(made))} {made.unusual_options()}"
         return cls(loaded, made.label(composition.config.extractor.name), device, precision, maker=maker)
 
     def __call__(self, images: Tensor) -> Features:

@@ -216,9 +216,9 @@ def _try_loss(
 
     def judge_again(images: Tensor, of: str = "real") -> Tensor:
         judged: Tensor = gan.discriminator(images, y)
-        return judged
+        return judged.float()
 
-    real_logits, fake_logits = judge_again(real).float(), judge_again(fake, of="fake").float()
+    real_logits, fake_logits = judge_again(real), judge_again(fake, of="fake")
     with blaming(entry):
         loss_d = loss.discriminator(real_logits, fake_logits)
         loss_g = loss.generator(logits)
