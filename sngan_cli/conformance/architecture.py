@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
 from sngan_cli.conformance.passes import (
-    declares_batch_statistics,
     depends_on_the_batch,
     learned,
     perturb,
@@ -24,7 +23,7 @@ from sngan_cli.conformance.passes import (
 )
 from sngan_cli.conformance.promises import Bench, Promise, UncheckedError, about, expect, expect_equal
 from sngan_cli.contracts import Architecture, NetworkShape, Normalization
-from sngan_cli.engine.gan import latent_dim
+from sngan_cli.engine.gan import latent_dim, uses_batch_statistics
 
 IMAGES, CLASSES = 4, 3
 OWN_CHOICE = Normalization()
@@ -133,7 +132,7 @@ def looks_at_labels_where_conditional(case: Case) -> None:
 def judges_each_image_by_itself(case: Case) -> None:
     """Raise where a logit depends on the other images, and D does not say so: they may be real and generated ones."""
     network = case.build(OWN_CHOICE)
-    if case.kind == "generator" or declares_batch_statistics(network):
+    if case.kind == "generator" or uses_batch_statistics(network):
         return
     perturb(network)
     expect(

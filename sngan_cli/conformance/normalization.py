@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
-from sngan_cli.conformance.passes import declares_batch_statistics, depends_on_the_batch, learned, perturb, seeded
+from sngan_cli.conformance.passes import depends_on_the_batch, learned, perturb, seeded
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, about, expect, expect_equal
 from sngan_cli.contracts import Normalization, WeightConstraint
+from sngan_cli.engine.gan import uses_batch_statistics
 
 CHANNELS, CLASSES = 4, 3
 
@@ -131,7 +132,7 @@ def needs_no_labels_of_unlabelled(norm: Normalization, bench: Bench) -> None:
 
 def says_where_it_depends_on_the_batch(module: nn.Module) -> None:
     """Raise where real images would be normalised with generated ones, or kept apart for nothing."""
-    mixes, declared = depends_on_the_batch(module, *_features()), declares_batch_statistics(module)
+    mixes, declared = depends_on_the_batch(module, *_features()), uses_batch_statistics(module)
     expect(declared or not mixes, "its output depends on the batch: set batch_statistics = True on the module")
     expect(mixes or not declared, "batch_statistics is set, and its output does not depend on the batch")
 

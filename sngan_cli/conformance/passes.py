@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 
 
 def seeded(network: nn.Module, *inputs: Tensor | None) -> Tensor:
@@ -40,20 +40,11 @@ def depends_on_the_batch(module: nn.Module, x: Tensor, y: Tensor | None) -> bool
     return not torch.allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def declares_batch_statistics(network: nn.Module) -> bool:
-    """Whether a network says that it depends on the batch."""
-    return any(isinstance(m, _BatchNorm) or _says_so(m) for m in network.modules())
-
-
 def running_statistics(network: nn.Module) -> set[str]:
     """Names of the buffers that a pass in training mode may change."""
     return {
         f"{path}.{name}" if path else name
         for path, module in network.named_modules()
-        if isinstance(module, _NormBase) or _says_so(module)
+        if isinstance(module, _NormBase) or getattr(module, "batch_statistics", False)
         for name, _ in module.named_buffers(recurse=False)
     }
-
-
-def _says_so(module: nn.Module) -> bool:
-    return bool(getattr(module, "batch_statistics", False))

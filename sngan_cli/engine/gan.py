@@ -72,7 +72,7 @@ class Gan:
             random=torch.Generator(device).manual_seed(derived_seed(config.seed, "training")),
             world=world,
             bf16=config.precision == "bf16",
-            separate=_uses_batch_statistics(discriminator),
+            separate=uses_batch_statistics(discriminator),
         )
         gan.schedule(config, 1)
         return gan
@@ -326,7 +326,8 @@ def _adam(network: nn.Module, config: RunConfig) -> torch.optim.Adam:
     return adam
 
 
-def _uses_batch_statistics(network: nn.Module) -> bool:
+def uses_batch_statistics(network: nn.Module) -> bool:
+    """Whether a network says that what it makes of an image depends on the others of the batch."""
     return any(isinstance(m, _BatchNorm) or getattr(m, "batch_statistics", False) for m in network.modules())
 
 
