@@ -43,7 +43,7 @@ bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-mimicry==0.1.16
 	failed=0; \
 	for part in step memory ceiling overhead; do $(BIN)/python benchmarks/$$part.py --save $(BENCH) || failed=1; done; \
-	for part in table resampling 'extractor --save' sharing startup; do \
+	for part in table convolutions 'extractor --save' sharing startup; do \
 		set -- $$part; $(BIN)/python benchmarks/$$1.py $$2 || failed=1; \
 	done; \
 	exit $$failed

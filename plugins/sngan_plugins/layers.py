@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from sngan_cli.contracts import Normalization
 from sngan_plugins.resampling import pooled_conv, upsampled_conv
+from sngan_plugins.winograd import conv3x3
 
 RESIDUAL_GAIN = math.sqrt(2)
 """Gain of the 3x3 convolutions on a residual path, which feed a ReLU."""
@@ -37,8 +38,17 @@ def conv(
     norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, gain: float = 1.0
 ) -> nn.Module:
     """Convolution that keeps the resolution (3x3, 1x1), or halves it (4x4 or 3x3 of stride 2)."""
-    layer = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
+    of = Conv3x3 if (kernel, stride) == (3, 1) else nn.Conv2d
+    layer = of(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
     return norm.constrain(initialised(layer, gain))
+
+
+class Conv3x3(nn.Conv2d):
+    """3x3 convolution that keeps the resolution, in its quicker form."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Convolve h (N, C, H, W)."""
+        return conv3x3(h, self.weight, self.bias)
 
 
 def deconv(norm: Normalization, channels_in: int, channels_out: int) -> nn.Module:

@@ -8,7 +8,7 @@ Both pairs compute each product several times. Written as convolutions of stride
 - `4x4`: the box is multiplied into the kernel beforehand, which makes it 4x4.
 - `plain`: as it is defined.
 
-`python benchmarks/resampling.py` times the three on a device.
+`python benchmarks/convolutions.py` times the three on a device.
 """
 
 from __future__ import annotations

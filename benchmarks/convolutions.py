@@ -1,9 +1,9 @@
-"""Times the forms of the resampling convolutions on a device, to choose the one in `sngan_plugins/resampling.py`.
+"""Times the forms of 3x3 convolutions on a device, to choose those in `sngan_plugins/resampling.py` and `winograd.py`.
 
-    python benchmarks/resampling.py [--device cpu] [--rounds 9]
+    python benchmarks/convolutions.py [--device cpu] [--rounds 9]
 
-Shapes are those of the 32 px ResNet at batch 64 and 128; forward and backward of input and weight, channels last, the
-forms in turn (A B C A B C ...), medians in milliseconds.
+Shapes are those of the 32 px ResNet, and of the widest layers of `standard`, at batch 64 and 128; forward and backward
+of input and weight, channels last, the forms in turn (A B C A B C ...), medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,14 +19,27 @@ from common import taken
 from torch import Tensor
 
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision
-from sngan_plugins.resampling import Form, pooled_conv, upsampled_conv
+from sngan_plugins import resampling, winograd
+from sngan_plugins.resampling import pooled_conv, upsampled_conv
+from sngan_plugins.winograd import conv3x3
 
+FORMS: dict[Callable[..., Tensor], tuple[str, ...]] = {
+    upsampled_conv: get_args(resampling.Form),
+    pooled_conv: get_args(resampling.Form),
+    conv3x3: get_args(winograd.Form),
+}
 SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
     ("G up    4 ->  8", upsampled_conv, 64, 256, 4),
     ("G up    8 -> 16", upsampled_conv, 64, 256, 8),
     ("G up   16 -> 32", upsampled_conv, 64, 256, 16),
     ("D down 32 -> 16", pooled_conv, 128, 128, 32),
     ("D down 16 ->  8", pooled_conv, 128, 128, 16),
+    ("G at 32        ", conv3x3, 64, 256, 32),
+    ("G at 16        ", conv3x3, 64, 256, 16),
+    ("G at  8        ", conv3x3, 64, 256, 8),
+    ("D at 16        ", conv3x3, 128, 128, 16),
+    ("D at  8, wide  ", conv3x3, 128, 256, 8),
+    ("D at  4, wide  ", conv3x3, 128, 512, 4),
 )
 
 
@@ -40,16 +53,16 @@ def main() -> None:
     keep_freed_memory()
     set_precision("fp32", device)
     print(f"{describe(device)}, torch {torch.__version__}, median of {options.rounds} in turn, ms")
-    forms: tuple[Form, ...] = get_args(Form)
     for dtype in (torch.float32, torch.bfloat16):
         for name, layer, batch, channels, side in SHAPES:
             h = laid_out(torch.randn(batch, channels, side, side), device, dtype)
             weight = laid_out(torch.randn(channels, channels, 3, 3) / 10, device, dtype)
 
-            def work(form: Form, layer: Callable[..., Tensor] = layer, h: Tensor = h, weight: Tensor = weight) -> None:
+            def work(form: str, layer: Callable[..., Tensor] = layer, h: Tensor = h, weight: Tensor = weight) -> None:
                 out = layer(h, weight, None, form)
                 torch.autograd.grad(out, (h, weight), torch.ones_like(out))
 
+            forms = FORMS[layer]
             works = {form: replayed(partial(work, form), device) for form in forms}
             times: dict[str, list[float]] = {form: [] for form in forms}
             for _ in range(options.rounds):
