@@ -1,4 +1,4 @@
-"""The README says what is true: its commands run, and its tables name what there is."""
+"""The README and its pages say what is true: their commands run, and their tables name what there is."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ from sngan_registry import Status, Store
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("training", "registry", "experiments", "scoring", "plugins")
+}
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SMALL = [
     "--arch", "standard", "--set", "arch.width=0.05", "--size", "8", "--batch-size", "4", "--n-dis", "1", "--steps",
@@ -30,9 +34,9 @@ SMALL = [
 
 
 def commands() -> list[str]:
-    """Lines of the README that a reader would type after `sngan`, without their comments."""
-    found = re.findall(r"^    sngan (.+)$", README, re.MULTILINE)
-    return [re.sub(r"\s+#.*$", "", line) for line in found]
+    """What a reader of the README and its pages would type after `sngan`, once each, without comments."""
+    found = re.findall(r"^    sngan (.+)$", "\n".join([README, *PAGES.values()]), re.MULTILINE)
+    return list(dict.fromkeys(re.sub(r"\s+#.*$", "", line) for line in found))
 
 
 @pytest.fixture
@@ -130,7 +134,7 @@ def check_output(path: Path) -> None:
 
 
 def test_the_experiment_of_ones_own_is_one(sngan: Any, tmp_path: Path) -> None:
-    (table,) = re.findall(r"^    title = .*?(?=^\S)", README, re.MULTILINE | re.DOTALL)
+    (table,) = re.findall(r"^    title = .*?(?=^\S|\Z)", PAGES["experiments"], re.MULTILINE | re.DOTALL)
     path = tmp_path / "own.toml"
     path.write_text(textwrap.dedent(table), encoding="utf-8")
     done = sngan("experiments", "run", path, "--dry-run")
@@ -143,6 +147,17 @@ def test_every_built_in_component_and_recipe_is_named() -> None:
     named = set(re.findall(r"`([\w-]+)`", README))
     assert built_in <= named
     assert set(recipe_names()) <= named
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_every_link_leads_to_a_file(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    linked = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+    assert [target for target in linked if target and not ((ROOT / page).parent / target).exists()] == []
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"](docs/{path.name})" not in README] == []
 
 
 def test_every_make_target_and_marker_exists() -> None:
