@@ -107,7 +107,8 @@ def open_data(
             f"The data set {name!r} opens as {type(pictures).__name__}, not Pictures: tell its author."
         )
     names = pictures.class_names
-    if not (names is None or (isinstance(names, Sequence) and all(isinstance(each, str) for each in names))):
+    listed = isinstance(names, Sequence) and not isinstance(names, str)  # a str is a sequence of its letters
+    if names is not None and not (listed and all(isinstance(each, str) for each in names)):
         raise ComponentError(
             f"The data set {name!r} has the class names {shortened(repr(names))}, no sequence of str: tell its author."
         )

@@ -104,16 +104,18 @@ def preview(
 def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[str] | None) -> DecodedPictures:
     """The pictures of a data set, decoded, with a warning of those that cannot be."""
     from sngan_cli.bars import progress
-    from sngan_cli.catalog import Catalog
+    from sngan_cli.catalog import Catalog, blaming
     from sngan_cli.composition import open_data
     from sngan_cli.engine.cache import prepare
 
     options = component_options(set_ or (), {"dataset": dataset})["dataset"]
-    component = cast("Dataset", Catalog.installed().make("dataset", dataset, options))
-    _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
-    side = size or component.default_side(pictures)
-    with progress("preparing pictures") as report:
-        decoded = prepare(pictures, side, paths.cache_folder() / "pictures", report)
+    catalog = Catalog.installed()
+    component = cast("Dataset", catalog.make("dataset", dataset, options))
+    with blaming(catalog.load("dataset", dataset).entry):
+        _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
+        side = size or component.default_side(pictures)
+        with progress("preparing pictures") as report:
+            decoded = prepare(pictures, side, paths.cache_folder() / "pictures", report)
     decoded.tell_of_skipped(console.warn)
     return decoded
 

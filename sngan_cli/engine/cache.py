@@ -211,16 +211,20 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
     return _Chunk(images[: len(labels)], labels, skipped)
 
 
-def _check_read(pictures: Pictures, index: int, pixels: np.ndarray, label: int, side: int) -> None:
-    """Raise `DataError` where a data set breaks its promise: its author wants to know."""
+def _check_read(pictures: Pictures, index: int, pixels: object, label: object, side: int) -> None:
+    """Raise `ValueError` where a data set breaks its promise: whose it is, `catalog.blaming` says."""
     classes = 1 if pictures.class_names is None else len(pictures.class_names)
-    if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
+    if not isinstance(pixels, np.ndarray):
+        found = f"{type(pixels).__name__}, not an array"
+    elif pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
         found = f"an array {pixels.shape} of {pixels.dtype}, not {(side, side, 3)} of uint8"
+    elif not isinstance(label, int | np.integer):
+        found = f"the label {label!r}, not a whole number"
     elif not 0 <= label < classes:
         found = f"the label {label}, of {counted(classes, 'class', 'classes')}"
     else:
         return
-    raise DataError(f"The data set gives {found}, for {pictures.name(index)}: tell its author.")
+    raise ValueError(f"read gives {found}, for {pictures.name(index)}")
 
 
 def _digest(folder: Path, names: list[str] | None) -> str:
@@ -235,6 +239,8 @@ def _digest(folder: Path, names: list[str] | None) -> str:
 def _check_skipped(pictures: Pictures, skipped: Sequence[tuple[str, str]]) -> None:
     """Raise `DataError` where too many pictures are broken, or all."""
     total, allowed = len(pictures), pictures.max_unreadable
+    if not total:
+        raise DataError("The data set holds no pictures.")
     if len(skipped) <= allowed and len(skipped) < total:
         return
     named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])

@@ -145,6 +145,21 @@ class Digits(Pictures):
 
     def read(self, index, side):
         return np.zeros((side, side, 3), np.uint8), index
+
+
+class Spelt(Stumbling, contract=1):
+    def open(self, root, download_to):
+        digits = Digits()
+        digits.class_names = "01"
+        return digits
+
+
+class Halved(Stumbling, contract=1):
+    def open(self, root, download_to):
+        digits = Digits()
+        digits.class_names = ("0", "1")
+        digits.read = lambda index, side: (np.zeros((side, side, 3)) / 2, index)
+        return digits
 '''
 
 
@@ -160,7 +175,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         "[sngan.metrics]\nfailing = misbehaving_plugin:Failing\n"
         "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
         "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\nvoid = misbehaving_plugin:Void\n"
-        "numbered = misbehaving_plugin:Numbered\n"
+        "numbered = misbehaving_plugin:Numbered\nspelt = misbehaving_plugin:Spelt\n"
+        "halved = misbehaving_plugin:Halved\n"
     )
     (tmp_path / "misbehaving_plugin.py").write_text(MISBEHAVING)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -194,6 +210,10 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["--dataset", "void", "--set", "dataset={}"], "The data set 'void' opens as NoneType, not Pictures: tell its"),
         (["--dataset", "numbered", "--set", "dataset={}"],
          "The data set 'numbered' has the class names array(['0', '1'], dtype='<U1'), no sequence of str: tell its"),
+        (["--dataset", "spelt", "--set", "dataset={}"],
+         "The data set 'spelt' has the class names '01', no sequence of str: tell its author"),
+        (["--dataset", "halved", "--set", "dataset={}"],
+         "The dataset 'halved' of misbehaving 1.0 failed: ValueError: read gives an array (8, 8, 3) of float64, not"),
     ],
 )  # fmt: skip
 def test_what_misbehaves_is_named_before_there_is_a_run(
@@ -208,6 +228,16 @@ def test_what_misbehaves_is_named_before_there_is_a_run(
     assert done.code == 1, done.err
     assert message in done.err
     assert sngan("runs", "list", "--json").json == []
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_a_data_set_that_misbehaves_is_named_by_prepare(sngan: Any) -> None:
+    done = sngan("datasets", "prepare", "halved")
+    assert (done.code, done.err) == (
+        1,
+        "error: The dataset 'halved' of misbehaving 1.0 failed: ValueError: read gives an array (8, 8, 3) of float64, "
+        "not (8, 8, 3) of uint8, for 0. Tell its author what `sngan --debug` shows.\n",
+    )
 
 
 @pytest.mark.usefixtures("misbehaving")

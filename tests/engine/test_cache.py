@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,16 +261,24 @@ def test_warnings_of_decoders_are_silent_in_threads_and_filters_come_back(tmp_pa
     [
         (np.zeros((4, 4, 1), np.uint8), 0, r"an array \(4, 4, 1\) of uint8, not \(4, 4, 3\) of uint8, for 0\.png"),
         (np.zeros((4, 4, 3)), 0, r"of float64, not"),
-        (np.zeros((4, 4, 3), np.uint8), 3, r"the label 3, of 3 classes, for 0\.png: tell its author"),
+        ([[[0, 0, 0]]], 0, r"read gives list, not an array, for 0\.png"),
+        (np.zeros((4, 4, 3), np.uint8), 3, r"read gives the label 3, of 3 classes, for 0\.png"),
         (np.zeros((4, 4, 3), np.uint8), -1, r"the label -1"),
+        (np.zeros((4, 4, 3), np.uint8), 0.5, r"the label 0\.5, not a whole number, for 0\.png"),
+        (np.zeros((4, 4, 3), np.uint8), None, r"the label None, not a whole number"),
     ],
 )
-def test_a_data_set_that_breaks_its_promise(tmp_path: Path, pixels: np.ndarray, label: int, message: str) -> None:
+def test_a_data_set_that_breaks_its_promise(tmp_path: Path, pixels: Any, label: Any, message: str) -> None:
     pictures = Numbered(names="abc")
     pictures.read = lambda index, side: (pixels, label)  # type: ignore[method-assign]
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         prepare(pictures, 4, tmp_path)
     assert leftovers(tmp_path) == []
+
+
+def test_a_data_set_without_pictures(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^The data set holds no pictures\.$"):
+        prepare(Numbered(0), 4, tmp_path)
 
 
 def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
