@@ -41,13 +41,16 @@ class TrainedGenerator:
     data_sha256: str
 
     def class_index(self, wanted: str) -> int:
-        """Turn a class, by name or number, into its label; raises `UsageError` where there is none such."""
+        """Turn a class, by name or number, into its label; raises `UsageError` where there is none such.
+
+        Where all names are numbers, such as 0, 5 and 10, a number is a name.
+        """
         if self.class_names is None:
             raise UsageError(f"The run is unconditional and has no class {wanted!r}: leave --class out.")
         if wanted in self.class_names:
             return self.class_names.index(wanted)
         last = len(self.class_names) - 1
-        if not re.fullmatch(r"-?[0-9]+", wanted):
+        if not re.fullmatch(r"-?[0-9]+", wanted) or all(name.isdecimal() for name in self.class_names):
             raise UsageError(no_such("class", wanted, self.class_names))
         if not 0 <= int(wanted) <= last:
             raise UsageError(
@@ -58,10 +61,13 @@ class TrainedGenerator:
 
     def class_path(self, wanted: str) -> tuple[int, int]:
         """Turn `K` or `A:B` into the labels of both ends of a path; a class may have a colon in its name."""
-        for at in [i for i, letter in enumerate(wanted) if letter == ":"]:
-            start, end = wanted[:at], wanted[at + 1 :]
-            if self.class_names and wanted not in self.class_names and start and end:
-                return self.class_index(start), self.class_index(end)
+        names = self.class_names or ()
+        ways = [(wanted[:at], wanted[at + 1 :]) for at, letter in enumerate(wanted) if letter == ":"]
+        ways = [way for way in ways if all(way)] if names and wanted not in names else []
+        known = [way for way in ways if all(end in names or end.isdecimal() for end in way)]
+        if ways:
+            start, end = (known or ways)[0]
+            return self.class_index(start), self.class_index(end)
         only = self.class_index(wanted)
         return only, only
 
