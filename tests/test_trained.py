@@ -44,3 +44,9 @@ def test_where_names_are_numbers_a_number_is_a_name() -> None:
     with pytest.raises(UsageError, match=r"^There is no class '1'"):
         of_classes("0", "10", "5").class_index("1")
     assert of_classes("ten", "5").class_index("0") == 0
+
+
+def test_of_thousands_of_classes_a_hundred_are_listed() -> None:
+    names = [f"n{k:04}" for k in range(1000)]
+    with pytest.raises(UsageError, match=r"^There is no class 'x'\. Known: n0000, .*, n0099 and 900 others\.$"):
+        of_classes(*names).class_index("x")
