@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 import zipfile
@@ -106,6 +107,13 @@ def test_a_tar_archive_is_unpacked_once(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").glob("data.tar.gz-*")) == [unpacked]
     write_tar(path, {"cat/1.png": picture(10), "dog/1.png": picture(20), "dog/2.png": picture(30)})
     assert len(Folder().open(path, tmp_path / "cache")) == 3
+
+
+def test_a_tar_archive_that_is_changed_under_its_size_and_time_is_unpacked_again(tmp_path: Path) -> None:
+    for level in (10, 20):
+        path = write_tar(tmp_path / "data.tar", {"1.png": picture(level)}, "w")
+        os.utime(path, ns=(1, 1))
+        assert levels(Folder().open(path, tmp_path / "cache")) == [("1.png", level, 0)]
 
 
 @pytest.mark.parametrize("name", ["../out.png", "/abs/out.png"])

@@ -251,7 +251,7 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
 def _unpacked(archive: Path, unpack_to: Path) -> Path:
     """Unpack a tar archive, once for each state of it; a packed one has no index to read single pictures by."""
     status = archive.stat()
-    state = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    state = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}"
     target = unpack_to / f"{archive.name}-{hashlib.sha256(os.fsencode(state)).hexdigest()[:12]}"
     if target.is_dir():
         return target
