@@ -281,9 +281,21 @@ def test_svhn(tmp_path: Path) -> None:
     assert pictures.class_names == tuple("0123456789")
     with pytest.raises(DataError, match=r"SVHN needs test_32x32\.mat in .*: download http://"):
         Svhn(split="test").open(tmp_path, tmp_path)
-    scipy.io.savemat(tmp_path / "test_32x32.mat", {"z": np.zeros(3)})
-    with pytest.raises(DataError, match=r"test_32x32\.mat is not SVHN as published"):
-        Svhn(split="test").open(tmp_path, tmp_path)
+    scipy.io.savemat(tmp_path / "test_32x32.mat", {"X": pixels[..., :2], "y": np.array([[10], [3]])})
+    first = Svhn(split="test").open(tmp_path / "test_32x32.mat", tmp_path)
+    assert [first.read(k, 32)[1] for k in range(2)] == [0, 3]
+    scipy.io.savemat(tmp_path / "test_32x32.mat", {"X": pixels[..., 1:], "y": np.array([[10], [3]])})
+    assert Svhn(split="test").open(tmp_path, tmp_path).identity != first.identity
+    for other in (
+        {"z": np.zeros(3)},
+        {"X": pixels, "y": np.array([[10], [3]])},
+        {"X": pixels[..., :2].transpose(3, 0, 1, 2), "y": np.array([[10], [3]])},
+        {"X": pixels[..., :2] / 255, "y": np.array([[10], [3]])},
+        {"X": pixels[..., :2], "y": np.array([[0], [3]])},
+    ):
+        scipy.io.savemat(tmp_path / "test_32x32.mat", other)
+        with pytest.raises(DataError, match=r"test_32x32\.mat is not SVHN as published"):
+            Svhn(split="test").open(tmp_path, tmp_path)
     published = {name: md5 for _, name, md5 in torchvision.datasets.SVHN.split_list.values()}
     assert published == svhn.MD5
 

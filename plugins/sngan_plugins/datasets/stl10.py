@@ -40,7 +40,8 @@ class Stl10(Dataset, contract=1):
         if "unlabeled" not in splits:
             labels = np.concatenate([_labels(folder / f"{split}_y.bin", PICTURES[split]) for split in splits])
             names, kinds = CLASS_NAMES, "Xy"
-        times = [(folder / f"{split}_{kind}.bin").stat().st_mtime_ns for split in splits for kind in kinds]
+        found = [(folder / f"{split}_{kind}.bin").stat() for split in splits for kind in kinds]
+        times = [(status.st_mtime_ns, status.st_ctime_ns) for status in found]
         return ArrayPictures(f"stl10 {self.split} {times}", parts, labels, names)
 
     def default_side(self, pictures: Pictures) -> int:

@@ -30,22 +30,35 @@ class Svhn(Dataset, contract=1):
     """Which of the official splits."""
 
     def open(self, root: Path | None, download_to: Path) -> Pictures:
-        """Find or fetch one file a split."""
+        """Find or fetch one file a split; `root` may be one of them, too."""
         folder = root or download_to / "svhn"
+        if folder.is_file():
+            folder = folder.parent
         parts, labels = [], []
         for split in self.split.split("+"):
             name = f"{split}_32x32.mat"
             if root is None:
                 download(TITLE, f"{URL}/{name}", folder / name, MD5[name])
             found = read_mat(folder / name, TITLE, f"{URL}/{name}")
-            if not {"X", "y"} <= found.keys():
+            if not _is_whole(found):
                 raise DataError(f"The file {folder / name} is not {TITLE} as published: download {URL}/{name} again.")
             parts.append(np.ascontiguousarray(found["X"].transpose(3, 0, 1, 2)))
             labels.append(found["y"].ravel().astype(np.int64) % 10)  # the digit 0 is published as 10
-        joined = np.concatenate(labels)
-        identity = f"svhn {self.split} {hashlib.sha256(joined.tobytes()).hexdigest()[:16]}"
-        return ArrayPictures(identity, parts, joined, tuple("0123456789"))
+        digest = hashlib.sha256()
+        for array in (*parts, *labels):
+            digest.update(array.data)
+        identity = f"svhn {self.split} {digest.hexdigest()[:16]}"
+        return ArrayPictures(identity, parts, np.concatenate(labels), tuple("0123456789"))
 
     def default_side(self, pictures: Pictures) -> int:
         """32 pixels, as published."""
         return 32
+
+
+def _is_whole(found: dict[str, np.ndarray]) -> bool:
+    """Whether the arrays are pictures X (32, 32, 3, N) and labels y (N, 1) from 1 to 10."""
+    if not {"X", "y"} <= found.keys():
+        return False
+    pixels, labels = found["X"], found["y"]
+    shaped = pixels.dtype == np.uint8 and pixels.shape == (32, 32, 3, labels.size)
+    return bool(shaped and np.isin(labels, range(1, 11)).all())
