@@ -141,6 +141,8 @@ def test_a_truncated_tar_archive_is_named(tmp_path: Path) -> None:
 
 ANIMEFACE = {
     "animeface-character-dataset/README.ja": b"...",
+    "__MACOSX/thumb/000_hatsune_miku/._face_1.png": b"...",
+    "animeface-character-dataset/thumb/000_hatsune_miku/._face_1.png": b"...",
     "animeface-character-dataset/tools/x.png": picture(99),
     "animeface-character-dataset/thumb/997_ana_coppola/face_1.png": picture(40),
     "animeface-character-dataset/thumb/000_hatsune_miku/face_2.png": picture(20),
@@ -222,6 +224,7 @@ def test_flowers(flowers: Path, tmp_path: Path, packed: bool, split: str, number
 def test_flowers_from_the_archive_itself(flowers: Path, tmp_path: Path) -> None:
     assert len(Flowers102().open(write_tar(flowers / "102flowers.tgz", JPEGS), tmp_path / "cache")) == 5
     assert len(Flowers102().open(write_zip(flowers / "other.zip", JPEGS), tmp_path / "cache")) == 5
+    assert len(Flowers102().open(write_folder(flowers, JPEGS) / "jpg", tmp_path / "cache")) == 5
 
 
 def test_flowers_that_lack_something(flowers: Path, tmp_path: Path) -> None:
@@ -230,8 +233,14 @@ def test_flowers_that_lack_something(flowers: Path, tmp_path: Path) -> None:
     write_folder(flowers, {name: content for name, content in JPEGS.items() if "00003" not in name})
     with pytest.raises(DataError, match=r"lacks 1 of the 5 pictures that setid\.mat names, such as image_00003\.jpg"):
         Flowers102().open(flowers, tmp_path)
+    scipy.io.savemat(flowers / "setid.mat", {"labels": np.ones(5)})
+    with pytest.raises(DataError, match=r"setid\.mat is not Oxford .* it has no 'trnid'\. Download https://"):
+        Flowers102().open(flowers, tmp_path)
     (flowers / "setid.mat").write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"setid\.mat is damaged .* download https://"):
+        Flowers102().open(flowers, tmp_path)
+    scipy.io.savemat(flowers / "imagelabels.mat", {"labels": np.arange(5)})
+    with pytest.raises(DataError, match=r"imagelabels\.mat is damaged: it holds labels out of 1 to 102\. Download"):
         Flowers102().open(flowers, tmp_path)
     (flowers / "imagelabels.mat").unlink()
     with pytest.raises(DataError, match=r"needs imagelabels\.mat in .*/flowers: download https://.*/imagelabels\.mat"):

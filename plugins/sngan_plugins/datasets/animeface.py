@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from sngan_cli.contracts import DataError, Dataset, Field, Pictures
 from sngan_plugins.datasets.decoding import SUFFIXES
-from sngan_plugins.datasets.files import FilePictures, open_files
+from sngan_plugins.datasets.files import FilePictures, is_visible, open_files
 from sngan_plugins.datasets.published import download
 
 TITLE = "AnimeFace Character Dataset"
@@ -34,7 +34,11 @@ class AnimeFace(Dataset, contract=1):
             root /= ARCHIVE
         files = open_files(root, download_to)
         names = sorted(files.names())
-        found = [(name, m["character"]) for name in names if _is_picture(name) and (m := _PICTURE.fullmatch(name))]
+        found = [
+            (name, m["character"])
+            for name in names
+            if is_visible(name) and _is_picture(name) and (m := _PICTURE.fullmatch(name))
+        ]
         if not found:
             shown = ", ".join(names[:3]) or "nothing"
             raise DataError(

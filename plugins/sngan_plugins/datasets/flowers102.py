@@ -17,6 +17,8 @@ from sngan_plugins.datasets.published import download
 TITLE = "Oxford 102 Flowers"
 URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 ARCHIVE, LABELS, SPLITS = "102flowers.tgz", "imagelabels.mat", "setid.mat"
+FOLDER = "jpg"
+"""What the archive unpacks to."""
 MD5 = {
     ARCHIVE: "52808999861908f626f3c1f4e79d11fa",
     LABELS: "e0620be6f572b9609742df49c70aed4d",
@@ -42,7 +44,7 @@ class Flowers102(Dataset, contract=1):
             root = download_to / "flowers-102"
             for name, md5 in MD5.items():
                 download(TITLE, f"{URL}/{name}", root / name, md5)
-        beside = root if root.is_dir() else root.parent
+        beside = root if root.is_dir() and root.name != FOLDER else root.parent
         files = open_files(beside / ARCHIVE if (beside / ARCHIVE).is_file() else root, download_to)
         numbers = {int(m["number"]): name for name in files.names() if (m := _PICTURE.fullmatch(name))}
         if not numbers:
@@ -51,13 +53,14 @@ class Flowers102(Dataset, contract=1):
                 f"{files.place} is not {TITLE} as published: expected are pictures named image_00001.jpg and so on; "
                 f"found is {shown}."
             )
-        labels = read_mat(beside / LABELS, TITLE, f"{URL}/{LABELS}")["labels"].ravel()
-        splits = read_mat(beside / SPLITS, TITLE, f"{URL}/{SPLITS}")
-        chosen = np.sort(np.concatenate([splits[key].ravel() for key in _SPLIT[self.split]]))
+        labels = _numbers(beside / LABELS, "labels")
+        if not np.isin(labels, range(1, 103)).all():
+            raise DataError(f"The file {beside / LABELS} is damaged: it holds labels out of 1 to 102. {_again(LABELS)}")
+        chosen = np.sort(np.concatenate([_numbers(beside / SPLITS, key) for key in _SPLIT[self.split]]))
         if missing := [number for number in chosen if number not in numbers or number > len(labels)]:
             raise DataError(
                 f"{files.place} lacks {len(missing)} of the {len(chosen)} pictures that {SPLITS} names, such as "
-                f"image_{missing[0]:05d}.jpg: download {URL}/{ARCHIVE} again."
+                f"image_{missing[0]:05d}.jpg. {_again(ARCHIVE)}"
             )
         return FilePictures(
             f"flowers102 {self.split} {hashlib.sha256(labels.tobytes()).hexdigest()[:16]}",
@@ -71,6 +74,18 @@ class Flowers102(Dataset, contract=1):
     def default_side(self, pictures: Pictures) -> int:
         """96 pixels, as in the article."""
         return 96
+
+
+def _numbers(path: Path, key: str) -> np.ndarray:
+    """Read one of the arrays (N,) of a file of labels or splits."""
+    found = read_mat(path, TITLE, f"{URL}/{path.name}")
+    if key not in found:
+        raise DataError(f"The file {path} is not {TITLE} as published: it has no {key!r}. {_again(path.name)}")
+    return found[key].ravel()
+
+
+def _again(name: str) -> str:
+    return f"Download {URL}/{name} again."
 
 
 def _class_names() -> tuple[str, ...]:
