@@ -108,6 +108,18 @@ def test_an_archive_with_folder_entries_and_backslashes(tmp_path: Path) -> None:
     assert labels(opened(path)) == {"cat/a.png": 0, "dog/a.png": 1}
 
 
+def test_an_archive_whose_entries_begin_at_its_own_folder(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", {"./": b"", **{f"./{name}": content for name, content in CLASSES.items()}})
+    assert labels(opened(path)) == LABELS
+
+
+def test_endings_of_pictures(tmp_path: Path) -> None:
+    """A kind that this Pillow cannot read is a broken picture, not one that is left out in silence."""
+    names = [f"a.{ending}" for ending in ("avif", "jfif", "pgm", "tiff", "webp")]
+    pictures = opened(write(tmp_path / "f", {name: plain() for name in names}))
+    assert [pictures.name(index) for index in range(len(pictures))] == names
+
+
 def test_nothing_is_unpacked(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "z.zip", CLASSES)
     labels(opened(path))
@@ -375,7 +387,7 @@ def test_a_missing_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [{}, {"read.me": b"", ".a.png": b"", "cat/notes.txt": b""}])
 def test_a_place_without_pictures_says_what_is_expected(tmp_path: Path, files: dict[str, bytes]) -> None:
-    expected = r"no pictures in .*\. Expected are pictures \(bmp, gif, jpeg, .*webp\), either all together or in one "
+    expected = r"no pictures in .*\. Expected are pictures \(avif, bmp, gif, .*webp\), either all together or in one "
     (tmp_path / "f").mkdir()
     for root in (write(tmp_path / "f", files), write_zip(tmp_path / "z.zip", files)):
         with pytest.raises(DataError, match=expected + "sub-folder a class"):

@@ -200,7 +200,7 @@ class _InZip(Files):
             ) from error
         for entry in entries:
             _check_entry(path, entry)
-        self._entries = {entry.filename.replace("\\", "/"): entry for entry in entries}
+        self._entries = {entry.filename.replace("\\", "/").removeprefix("./"): entry for entry in entries}
 
     def names(self) -> Iterator[str]:
         return iter(self._entries)
