@@ -48,6 +48,11 @@ def is_visible(name: str) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
+def as_text(name: str) -> str:
+    """A name with escapes for bytes that are no UTF-8, which no file of text can hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class FilePictures(Pictures):
     """Encoded pictures in files."""
 
@@ -72,8 +77,8 @@ class FilePictures(Pictures):
         return len(self._paths)
 
     def name(self, index: int) -> str:
-        """Path of the picture in its folder or archive; bytes that are no UTF-8 are written as escapes."""
-        return os.fsencode(self._paths[index]).decode("utf-8", "backslashreplace")
+        """Path of the picture in its folder or archive."""
+        return as_text(self._paths[index])
 
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sngan_cli.contracts import DataError, Dataset, Field, Pictures, UsageError
 from sngan_plugins.datasets.decoding import SUFFIXES
-from sngan_plugins.datasets.files import FilePictures, Files, is_visible, open_files
+from sngan_plugins.datasets.files import FilePictures, Files, as_text, is_visible, open_files
 
 _LAYOUT = f"pictures ({', '.join(suffix[1:] for suffix in SUFFIXES)}), either all together or in one sub-folder a class"
 _DEFAULT_SIDE = 64
@@ -60,7 +60,7 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
         files,
         [*paths, *lost],
         [labels.get(owner, 0) for owner in owners] + [0] * len(lost),
-        class_names=folders or None,
+        class_names=tuple(map(as_text, folders)) or None,
         max_unreadable=max_unreadable,
     )
 
