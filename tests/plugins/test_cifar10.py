@@ -169,6 +169,13 @@ def test_files_are_not_unpickled_unless_they_are_as_published(published: Path, t
         Cifar10().open(published, tmp_path)
 
 
+def test_another_archive_is_refused_even_where_cifar_is_unpacked(archive: Path, tmp_path: Path) -> None:
+    assert len(Cifar10().open(archive, tmp_path / "downloads")) == 10
+    (tmp_path / "pictures.zip").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"pictures\.zip is not CIFAR-10 as published"):
+        Cifar10().open(tmp_path / "pictures.zip", tmp_path / "downloads")
+
+
 def test_an_archive_that_is_not_as_published(archive: Path, tmp_path: Path) -> None:
     with (archive / "cifar-10-python.tar.gz").open("ab") as file:
         file.write(b"x")

@@ -45,7 +45,10 @@ class Published:
             raise DataError(
                 f"{self.title} is not in {root}: expected there is {self.folder}/ or {self.archive}, from {self.url}."
             )
-        if not (place / self.folder).is_dir():
+        unpacked = (place / self.folder).is_dir()
+        if not unpacked or archive.name != self.archive:  # else it is taken for what was unpacked: MD5s take seconds
+            self._check(archive)
+        if not unpacked:
             self._unpack(archive, place)
         return place
 
@@ -53,16 +56,18 @@ class Published:
         download(self.title, self.url, place / self.archive, self.md5)
         self._unpack(place / self.archive, place)
 
-    def _unpack(self, archive: Path, place: Path) -> None:
+    def _check(self, archive: Path) -> None:
         from torchvision.datasets.utils import check_integrity
 
-        place.mkdir(parents=True, exist_ok=True)
         if not check_integrity(archive, self.md5):
             raise DataError(
                 f"The archive {archive} is not {self.title} as published: its MD5 is not {self.md5}. Download "
                 f"{self.url} again or, if the archive holds pictures of your own, give it to --dataset folder."
             )
+
+    def _unpack(self, archive: Path, place: Path) -> None:
         try:
+            place.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place, prefix=".partial-") as partial:
                 with tarfile.open(archive) as packed:
                     packed.extractall(partial, filter="data")
