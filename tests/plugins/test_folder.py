@@ -198,6 +198,12 @@ def test_a_name_that_is_no_utf_8_is_written_as_escapes(tmp_path: Path) -> None:
         pictures.read(1, 4)
 
 
+def test_control_characters_in_a_name_are_written_as_escapes(tmp_path: Path) -> None:
+    pictures = opened(write(tmp_path / "f", {"good/a.png": plain(), "\x1b[31mred\n/日本\u3000a.png": plain()}))
+    assert pictures.class_names == (r"\x1b[31mred\n", "good")
+    assert pictures.name(0) == "\\x1b[31mred\\n/日本\u3000a.png"
+
+
 def test_levels_of_other_types(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePictureError, match="floating-point"):
         decoded(tmp_path, encoded(Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)), "TIFF"), 4)

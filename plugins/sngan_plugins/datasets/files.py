@@ -8,6 +8,7 @@ import stat
 import tarfile
 import tempfile
 import threading
+import unicodedata
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -49,8 +50,9 @@ def is_visible(name: str) -> bool:
 
 
 def as_text(name: str) -> str:
-    """A name with escapes for bytes that are no UTF-8, which no file of text can hold."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A name with escapes for bytes that are no UTF-8 and for control characters, which a terminal would obey."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(ascii(letter)[1:-1] if unicodedata.category(letter) == "Cc" else letter for letter in text)
 
 
 class FilePictures(Pictures):
