@@ -6,6 +6,7 @@ import io
 import os
 import random
 import shutil
+import stat
 import struct
 import tarfile
 import zipfile
@@ -372,6 +373,21 @@ def test_a_dead_link_is_a_broken_picture(tmp_path: Path) -> None:
     (root / "b.png").symlink_to(tmp_path / "absent.png")
     with pytest.raises(UnreadablePictureError, match=r"it is a link to /.*/absent\.png, which is not there"):
         opened(root).read(1, 4)
+
+
+def test_a_link_in_a_zip_archive_is_a_broken_picture(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", {"dog/a.png": plain(), "eel/a.png": plain()})
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in ("cat", "dog/b.png"):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(entry, "dog")
+    pictures = opened(path)
+    assert pictures.class_names == ("dog", "eel")
+    assert [pictures.name(i) for i in range(len(pictures))] == ["dog/a.png", "dog/b.png", "eel/a.png", "cat"]
+    for index in (1, 3):
+        with pytest.raises(UnreadablePictureError, match="it is a link, and none is followed in a zip archive"):
+            pictures.read(index, 4)
 
 
 def test_no_readable_picture_has_no_default_side(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class Files(ABC):
         """Bytes of a file; raises `UnreadablePictureError`."""
 
     def is_lost(self, name: str) -> bool:
-        """Whether it is a link to what cannot be found: a picture, or a folder of some."""
+        """Whether it is a link to what cannot be had: a picture, or a folder of some."""
         return False
 
     @abstractmethod
@@ -214,6 +214,8 @@ class _InZip(Files):
 
     def content(self, name: str) -> bytes:
         entry = self._entries[name]
+        if self.is_lost(name):
+            raise UnreadablePictureError("it is a link, and none is followed in a zip archive")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks others unbounded
             raise UnreadablePictureError("it is packed by another method than deflate")
         swollen = entry.file_size > _NOTABLE and entry.file_size > _RATIO * entry.compress_size
@@ -224,6 +226,9 @@ class _InZip(Files):
                 return file.read(entry.file_size)  # zipfile stops there too, and checks the CRC-32
         except Exception as error:  # a damaged archive fails in zlib, struct, CRC checks, ...
             raise UnreadablePictureError(f"{type(error).__name__}: {error}") from error
+
+    def is_lost(self, name: str) -> bool:
+        return stat.S_ISLNK(self._entries[name].external_attr >> 16)  # the mode, where Unix has packed it
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Names, sizes and checksums: the same archive elsewhere is the same data set."""
