@@ -425,6 +425,22 @@ class Repeating(Drawn, contract=1):
         return pictures
 
 
+class Spelt(Drawn, contract=1):
+    """Takes the letters of a word for the names of its classes."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        pictures = Grey()
+        pictures.class_names = "ab"
+        return pictures
+
+
+class Fractional(Drawn, contract=1):
+    """Has a side that is no whole number."""
+
+    def default_side(self, pictures: Pictures) -> int:
+        return 8.0  # type: ignore[return-value]
+
+
 class Flickering(Drawn, contract=1):
     """Draws other pictures each time."""
 
@@ -731,6 +747,8 @@ BROKEN: list[tuple[Component, str]] = [
     (Unlabelled(), "a label of its classes"),
     (Halved(), "a label of its classes"),
     (Repeating(), "no two classes"),
+    (Spelt(), "a label of its classes"),
+    (Fractional(), "from any thread"),
     (Flickering(), "from any thread"),
     (Floating(), "from any thread"),
     (Unscored(), "an extractor that is installed"),
