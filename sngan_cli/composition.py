@@ -106,6 +106,11 @@ def open_data(
         raise ComponentError(
             f"The data set {name!r} opens as {type(pictures).__name__}, not Pictures: tell its author."
         )
+    if not (isinstance(pictures.identity, str) and pictures.identity):
+        raise ComponentError(
+            f"The data set {name!r} has the identity {shortened(repr(pictures.identity))}, no text that names its "
+            "content: tell its author."
+        )
     names = pictures.class_names
     listed = isinstance(names, Sequence) and not isinstance(names, str)  # a str is a sequence of its letters
     if names is not None and not (listed and all(isinstance(each, str) for each in names)):
