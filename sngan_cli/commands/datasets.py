@@ -121,7 +121,7 @@ def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[
 
 
 def _choose(decoded: DecodedPictures, *, images: int, seed: int) -> tuple[np.ndarray, int]:
-    """Pictures in rows, and how many make a row."""
+    """Pictures in rows, and how many make a row; one of a class that has fewer is filled up with white."""
     import math
 
     import numpy as np
@@ -132,5 +132,8 @@ def _choose(decoded: DecodedPictures, *, images: int, seed: int) -> tuple[np.nda
         chosen = order[:images]
         return decoded.images[np.sort(chosen)], math.isqrt(len(chosen) - 1) + 1
     rows = [order[labels == label] for label in np.unique(labels)]
-    columns = min(max(1, images // len(rows)), *map(len, rows))
-    return decoded.images[np.concatenate([row[:columns] for row in rows])], columns
+    columns = min(max(1, images // len(rows)), max(map(len, rows)))
+    sheet = np.full((len(rows), columns, *decoded.images.shape[1:]), 255, np.uint8)
+    for place, row in zip(sheet, rows, strict=True):
+        place[: len(row)] = decoded.images[row[:columns]]
+    return sheet.reshape(-1, *decoded.images.shape[1:]), columns

@@ -156,6 +156,15 @@ def test_a_preview_shows_a_class_a_row(sngan: Any, tmp_path: Path) -> None:
     assert tiles(output, 2).shape[:2] == (10, 2)
 
 
+def test_a_preview_of_a_small_class_beside_a_large_one(sngan: Any, tmp_path: Path) -> None:
+    for name in ("ant/0", "bee/0", "bee/1", "bee/2"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "own" / f"{name}.png")
+    output = tmp_path / "own.png"
+    assert sngan("datasets", "preview", "folder", "--data-dir", tmp_path / "own", "-o", output).code == 0
+    assert tiles(output, 3)[:, :, 0, 0, 0].tolist() == [[0, 255, 255], [0, 0, 0]]
+
+
 def test_a_preview_of_unlabelled_pictures_is_square(sngan: Any, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     for k in range(7):
