@@ -97,6 +97,10 @@ class Pictures(ABC):
     def name(self, index: int) -> str:
         """Name one picture in a message, such as its path in the archive."""
 
+    def is_changed(self) -> bool:
+        """Whether the pictures are others by now than `identity` names, as files may be that are edited meanwhile."""
+        return False
+
     def side(self, index: int) -> int | None:
         """Shorter side of one picture as it is stored, in pixels; None where nobody knows."""
         return None

@@ -84,7 +84,8 @@ def prepare(
 
     The code of a data set is content, too, unless its identity covers it. Broken pictures are left out. `progress` is
     told how many of how many are done; `workers` threads decode, one a core by default. Raises `DataError` where more
-    pictures are broken than the data set allows, where none is left, and where the cache cannot be written.
+    pictures are broken than the data set allows, where none is left, where they are changed meanwhile, and where the
+    cache cannot be written.
     """
     key = _key(pictures, side)
     folder = cache / key
@@ -95,6 +96,8 @@ def prepare(
         try:
             partial.mkdir(parents=True)
             _write(pictures, side, partial, progress, workers or os.cpu_count() or 1)
+            if pictures.is_changed():  # what was decoded is none of what the key stands for
+                raise DataError("The pictures were changed while they were decoded: try again.")
             _publish(partial, folder)
         except OSError as error:
             raise DataError(

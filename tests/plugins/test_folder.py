@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError, UsageError
+from sngan_cli.engine.cache import prepare
 from sngan_plugins.datasets.folder import Folder
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -170,6 +171,21 @@ def test_folders_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     os.utime(tmp_path / "two" / "a.bmp", ns=(0, 0))
     identities.add(opened(tmp_path / "two").identity)
     assert len(identities) == 3
+
+
+def test_pictures_that_are_changed_while_they_are_decoded_are_not_kept(tmp_path: Path) -> None:
+    """What was decoded would stand for the pictures as they were, once these are back."""
+    root, archive = write(tmp_path / "f", CLASSES), write_zip(tmp_path / "z.zip", CLASSES)
+    for place, changed in ((root, root / "cat" / "z.png"), (archive, archive)):
+        pictures = opened(place)
+        assert not pictures.is_changed()
+        away = changed.rename(tmp_path / "away")
+        assert pictures.is_changed()
+        if place == root:
+            with pytest.raises(DataError, match=r"^The pictures were changed while they were decoded: try again\.$"):
+                prepare(pictures, 4, tmp_path / "cache")
+        away.rename(changed)
+        assert prepare(opened(place), 4, tmp_path / "cache").skipped == ()
 
 
 def test_contents_are_read_once_for_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,8 @@ class FilePictures(Pictures):
         """Take the paths of the pictures and, for each, its label; `dataset` names what makes them a data set."""
         self._files, self._paths, self._labels = files, paths, labels
         self.class_names, self.max_unreadable = class_names, max_unreadable
-        self.identity = f"{dataset} {files.fingerprint(paths)}"
+        self._fingerprint = files.fingerprint(paths)
+        self.identity = f"{dataset} {self._fingerprint}"
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -85,6 +86,10 @@ class FilePictures(Pictures):
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture."""
         return decode(self._files.content(self._paths[index]), side), self._labels[index]
+
+    def is_changed(self) -> bool:
+        """Whether a file, or the archive, is another by now."""
+        return self._files.is_changed(self._paths, self._fingerprint)
 
     def side(self, index: int) -> int | None:
         """Shorter side of one picture, from its header; None where that cannot be read."""
@@ -123,6 +128,10 @@ class Files(ABC):
     @abstractmethod
     def fingerprint(self, names: Sequence[str]) -> str:
         """SHA-256 of what identifies the content of the files."""
+
+    def is_changed(self, names: Sequence[str], fingerprint: str) -> bool:
+        """Whether the files are others than when that fingerprint was taken."""
+        return self.fingerprint(names) != fingerprint
 
 
 class _InFolder(Files):
@@ -175,8 +184,7 @@ class _InFolder(Files):
             except OSError:  # a dead link: an unreadable picture like others
                 seen.update(os.fsencode(f"{name}\0\0"))
                 continue
-            now = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            seen.update(os.fsencode(f"{name}\0{now}\0"))
+            seen.update(os.fsencode(f"{name}\0{_state(status)}\0"))
         note = self._notes / seen.hexdigest()
         with suppress(OSError):
             return note.read_text(encoding="ascii")
@@ -197,6 +205,7 @@ class _InZip(Files):
     def __init__(self, path: Path):
         self.place = path
         self._local = threading.local()
+        self._state = _state(path.stat())
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()
@@ -238,12 +247,23 @@ class _InZip(Files):
             digest.update(f"{name}\0{entry.file_size}\0{entry.CRC}\0".encode())
         return digest.hexdigest()
 
+    def is_changed(self, names: Sequence[str], fingerprint: str) -> bool:
+        try:
+            return _state(self.place.stat()) != self._state
+        except OSError:
+            return True
+
     def _archive(self) -> zipfile.ZipFile:
         """One open archive a thread: reading moves the file's position."""
         if not hasattr(self._local, "archive"):
             self._local.archive = zipfile.ZipFile(self.place)
         archive: zipfile.ZipFile = self._local.archive
         return archive
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What tells a change to a file."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
@@ -262,8 +282,7 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
 
 def _unpacked(archive: Path, unpack_to: Path) -> Path:
     """Unpack a tar archive, once for each state of it; a packed one has no index to read single pictures by."""
-    status = archive.stat()
-    state = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}"
+    state = f"{archive.resolve()}\0{_state(archive.stat())}"
     target = unpack_to / f"{archive.name}-{hashlib.sha256(os.fsencode(state)).hexdigest()[:12]}"
     if target.is_dir():
         return target
