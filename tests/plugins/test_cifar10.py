@@ -121,7 +121,6 @@ def test_without_a_place_it_is_downloaded_once(archive: Path, tmp_path: Path, mo
 
     def download(url: str, root: Path, filename: str, md5: str) -> None:
         urls.append(url)
-        root.mkdir(parents=True)
         shutil.copy(archive / filename, root / filename)
 
     monkeypatch.setattr(utils, "download_url", download)

@@ -185,6 +185,19 @@ def test_animeface_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         AnimeFace().open(None, tmp_path)
 
 
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(url: str, filename: str) -> None:
+        Path(filename).write_bytes(b"PK")
+        raise URLError("no route")
+
+    monkeypatch.setattr(utils, "_get_redirect_url", lambda url, **_: url)
+    monkeypatch.setattr(utils, "_urlretrieve", break_off)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"could not be downloaded \(no route\)"):
+            AnimeFace().open(None, tmp_path / "downloads")
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
 # Flowers -------------------------------------------------------------------------------------------------------------
 
 JPEGS = {f"jpg/image_{number:05d}.jpg": picture(40 * number, "JPEG") for number in range(1, 6)}

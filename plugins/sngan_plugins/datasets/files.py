@@ -212,7 +212,7 @@ class _InZip(Files):
         except Exception as error:  # a damaged archive fails in zipfile, struct, decoding of names, ...
             raise DataError(
                 f"{path} is neither a folder nor a zip or tar archive that can be read ({error}): give the folder or "
-                "archive that holds the pictures."
+                "archive that holds the pictures or, if it was cut off, delete it and download or pack it again."
             ) from error
         for entry in entries:
             _check_entry(path, entry)

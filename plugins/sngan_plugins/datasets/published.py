@@ -79,10 +79,15 @@ class Published:
 
 def download(title: str, url: str, target: Path, md5: str | None) -> None:
     """Fetch a file unless it is there already; raises `DataError` saying how to do that by hand."""
-    from torchvision.datasets.utils import download_url
+    from torchvision.datasets.utils import check_integrity, download_url
 
+    if check_integrity(target, md5):
+        return
     try:
-        download_url(url, target.parent, target.name, md5)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".partial-") as partial:
+            download_url(url, Path(partial), target.name, md5)
+            (Path(partial) / target.name).replace(target)  # half a file, without an MD5, would be taken for all of it
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(
