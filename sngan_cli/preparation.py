@@ -96,7 +96,7 @@ def _fitted(composition: Composition, place: Place, device: torch.device) -> tup
     if config.conditional and not pictures.class_names:
         raise UsageError(
             f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "
-            "the pictures into one folder a class."
+            "the pictures into two folders or more, one a class, and use --dataset folder."
         )
     steps = config.steps
     if config.epochs is not None:

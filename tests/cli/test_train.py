@@ -490,7 +490,10 @@ def test_bad_input_is_named_before_anything_is_recorded(
 def test_conditioning_needs_labels(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
     done = sngan(*folder_run(tiny, pictures(tmp_path / "flat")), "--conditional")
     assert done.code == 2
-    assert "The data set 'folder' has no labels, and --conditional needs some" in done.err
+    assert (
+        "The data set 'folder' has no labels, and --conditional needs some: leave it out, or sort the pictures into two"
+        in done.err
+    )
 
 
 def test_a_home_that_cannot_be_written_is_noticed_before_training(
