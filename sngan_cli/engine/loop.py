@@ -165,7 +165,8 @@ class Training:
             except UnrecordableError as error:
                 message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
                 self._observe(Noticed(self.progress.step, "unrecorded", message))
-                torch.cuda.empty_cache()  # rehearsals had a stream of their own, whose memory no other uses
+            # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
+            torch.cuda.empty_cache()
         return lambda: iteration(self.gan, self.real, self.config)
 
     def _finish_step(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 import torch
@@ -253,6 +254,26 @@ def test_training_goes_on_by_replaying_and_says_where_it_cannot(
     (said,) = [e for e in listener.events if isinstance(e, Noticed)]
     assert said.message.startswith("Steps are launched kernel by kernel, and not replayed as one CUDA graph: replayed,")
     assert all(torch.equal(t, wanted[name]) for name, t in everything(failing.gan).items())
+
+
+def test_a_recording_that_fails_leaves_no_memory(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its error holds, such as the graph, is gone when the cache is emptied."""
+    held: list[ReferenceType[Tensor]] = []
+    alive: list[bool] = []
+
+    class Failing(Taping):
+        def record(self, work: Iteration) -> tuple[Callable[[], None], Losses]:
+            memory = torch.zeros(8)
+            held.append(ref(memory))
+            raise RuntimeError("it cannot be recorded")
+
+    monkeypatch.setattr(loop, "worthwhile", lambda gan, config, iterations: True)
+    monkeypatch.setattr(loop, "CudaRecorder", lambda device, random: Failing())
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.extend(each() is not None for each in held))
+    assert Training(tiny(), data, tmp_path, listener).run() == Result("finished", 8)
+    assert alive == [False]
 
 
 def test_the_average_moves_faster_at_first(tiny: Any) -> None:
