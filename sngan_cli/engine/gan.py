@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ class Gan:
     def compile(self) -> None:
         """Let both networks be compiled when they are first called in training."""
         torch.compiler.reset()  # torch compiles a method for a few objects only: those of earlier runs count no more
+        # Before torch 2.14 the compiler advises TensorFloat-32, which --precision decides on.
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
         for network in (self.generator, self.discriminator):
             network.compile(dynamic=False)
 

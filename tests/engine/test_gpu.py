@@ -120,6 +120,7 @@ def test_a_step_that_cannot_be_a_graph_trains_without(
         torch.testing.assert_close(training.gan.discriminator.state_dict()[name], tensor, rtol=0.05, atol=0.005)
 
 
+@pytest.mark.filterwarnings("default")  # the compiler looks at attributes that warn
 def test_a_graph_of_compiled_networks(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,12 @@ def test_metrics_that_compare_are_given_the_data(
     assert all(value > 0 for value in classes.values())
     # Real images are looked at once: twenty generated ones of each score, and ten of the data.
     assert [(event.done, event.total) for event in listener.of(Scoring)] == [(10, 10), (20, 20), (20, 20)]
+
+
+def test_advice_of_the_compiler_on_precision_is_not_passed_on(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any
+) -> None:
+    Training(tiny(compile="on"), data, tmp_path, listener)  # nothing is compiled before the first step
+    warnings.warn(
+        "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled.", stacklevel=1
+    )

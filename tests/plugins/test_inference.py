@@ -107,6 +107,7 @@ def test_what_fails_uncompiled_too_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("default")  # a compiler's warning would be one of the ways to fail
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_it_is_compiled_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "LEAST_SEEN", 64)
