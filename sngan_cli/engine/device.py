@@ -17,6 +17,11 @@ from sngan_cli.wording import counted, first_line
 
 
 def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there and works; raises `UsageError` otherwise."""
+    return working(find_device(name))
+
+
+def find_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there; raises `UsageError` otherwise."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,12 +31,33 @@ def resolve_device(name: str) -> torch.device:
         raise UsageError(f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.") from error
     if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise UsageError(f"The device {name!r} is not supported: choose auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        there = counted(torch.cuda.device_count(), "CUDA device")
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
         raise UsageError(
-            f"The device {name!r} is not there: torch {torch.__version__} sees {there}. Use --device cpu, or install "
-            "a torch build that fits the driver."
+            f"The device {name!r} is not there: torch {torch.__version__} sees {counted(there, 'CUDA device')}. "
+            f"{_way_out(there)}"
         )
+    return device
+
+
+def _way_out(there: int) -> str:
+    """What to do where a GPU is asked for and so many others are there."""
+    if there:
+        return "Use --device cuda, or count from cuda:0."
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return f"Use --device cpu, or unset CUDA_VISIBLE_DEVICES = {visible!r}, which says what it may see."
+    return "Use --device cpu, or install a torch build that fits the driver."
+
+
+def working(device: torch.device) -> torch.device:
+    """The same device; raises `UsageError` where it is a GPU that torch cannot compute on."""
+    if device.type == "cuda":
+        try:
+            torch.ones((), device=device)  # by a kernel, where memory might merely be set
+        except RuntimeError as error:
+            raise UsageError(
+                f"The device {str(device)!r} is there and cannot be used: {first_line(error).rstrip('.')}. Use "
+                "--device cpu, or install a driver and a torch build that fit it."
+            ) from error
     return device
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from sngan_cli.config import RunConfig
-from sngan_cli.engine.device import resolve_device
+from sngan_cli.engine.device import find_device, working
 from sngan_cli.engine.distributed import World, collective
 from sngan_cli.errors import LostProcessError, UsageError
 from sngan_cli.wording import counted
@@ -106,13 +106,13 @@ def following(stop: Callable[[], bool]) -> Iterator[tuple[World, Order]]:
 
 def take_device(name: str, devices: int) -> torch.device:
     """Take the device `name`, or a GPU of this process's own where it is one of several and `name` is auto or cuda."""
-    device = resolve_device(name)
+    device = find_device(name)  # tried once it is this process's own: trying takes memory of it
     if devices == 1 or device.type == "cpu":
-        return device
+        return working(device)
     here = _number("LOCAL_WORLD_SIZE", devices, least=1)
     if device.index is not None and here == 1:
         torch.cuda.set_device(device)
-        return device
+        return working(device)
     if device.index is not None:
         raise UsageError(
             f"The device {name!r} is one, where {here} are to be used: choose --device cuda or --devices 1."
@@ -124,7 +124,7 @@ def take_device(name: str, devices: int) -> torch.device:
         )
     device = torch.device("cuda", _number("LOCAL_RANK", 0))
     torch.cuda.set_device(device)
-    return device
+    return working(device)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from sngan_cli.engine import device
+from sngan_cli.engine import device, processes
 from sngan_cli.errors import UsageError
 
 
@@ -17,6 +18,34 @@ from sngan_cli.errors import UsageError
 def test_a_device_that_is_not_there(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         device.resolve_device(name)
+
+
+@pytest.mark.parametrize(
+    ("there", "visible", "way_out"),
+    [
+        (1, "0", r"sees 1 CUDA device\. Use --device cuda, or count from cuda:0"),
+        (0, "", r"sees 0 CUDA devices\. Use --device cpu, or unset CUDA_VISIBLE_DEVICES = ''"),
+        (0, None, r"Use --device cpu, or install a torch build that fits the driver"),
+    ],
+)
+def test_why_a_gpu_is_not_there(monkeypatch: pytest.MonkeyPatch, there: int, visible: str | None, way_out: str) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(UsageError, match=way_out):
+        device.resolve_device("cuda:1")
+
+
+@pytest.mark.parametrize("resolve", [device.resolve_device, lambda name: processes.take_device(name, 1)])
+def test_a_gpu_that_torch_cannot_compute_on(monkeypatch: pytest.MonkeyPatch, resolve: Callable[[str], object]) -> None:
+    def too_old(*size: object, device: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nSearch for it.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", too_old)
+    with pytest.raises(UsageError, match=r"'cuda' is there and cannot be used: CUDA error: no kernel .* device\. Use"):
+        resolve("auto")
 
 
 def test_tf32_needs_a_gpu() -> None:
