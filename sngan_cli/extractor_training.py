@@ -19,6 +19,7 @@ from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.classifier import Plan, Split, Trained
 from sngan_cli.engine.device import (
     describe,
+    enough_memory,
     fastest_precision,
     resolve_device,
     set_precision,
@@ -106,7 +107,8 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         made_by = environment(describe(device), *versions(device))  # the checkout may be another one when it is done
         started = time.monotonic()
         plan = Plan(request.epochs, request.batch_size, request.lr, request.flip, request.seed, precision == "bf16")
-        with blaming(entry):
+        remedy = "lower --batch-size, or try --precision bf16"
+        with blaming(entry), enough_memory("while the classifier trains", remedy):
             accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=audience.trained)
         seconds = round(time.monotonic() - started, 3)
         _warn_of_chance(request.name, accuracy, data, parts, audience)

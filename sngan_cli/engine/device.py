@@ -6,12 +6,14 @@ import ctypes
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from sngan_cli.errors import UsageError
+from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.waiting import SPINS
 from sngan_cli.wording import counted, first_line
 
@@ -79,6 +81,15 @@ def set_precision(precision: str | None, device: torch.device) -> None:
     # These switches keep torch's newer ones in agreement; the reverse is not so, and torch's own code reads both.
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+@contextmanager
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Context of `what` a device does, which says what to do where its memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SnganError(f"The device ran out of memory {what}: {remedy}.") from error
 
 
 def check_compiler(device: torch.device) -> None:

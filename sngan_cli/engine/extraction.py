@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses, OfOneSide
+from sngan_cli.engine.device import enough_memory
 from sngan_cli.engine.source import source_sha256
 from sngan_cli.errors import ComponentError, UsageError
 
@@ -48,7 +49,8 @@ class Extraction:
         """Extract from uint8 images (N, 3, H, W)."""
         if isinstance(self.loaded, OfOneSide) and images.shape[-1] != self.loaded.side:
             self.resized = f"{images.shape[-1]} px to {self.loaded.side} px"
-        with torch.no_grad():
+        remedy = "end other programs that use it, or score by `sngan evaluate --device cpu`"
+        with enough_memory(f"where the extractor {self.name!r} looks at images", remedy), torch.no_grad():
             if self.precision != "bf16":
                 return self.loaded(images)
             with torch.autocast(self.device.type, torch.bfloat16):

@@ -18,7 +18,7 @@ from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import checkpoint, evaluation, features, pictures, sampling
 from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
-from sngan_cli.engine.device import resolve_device, set_precision
+from sngan_cli.engine.device import enough_memory, resolve_device, set_precision
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import Drawing
 from sngan_cli.engine.extraction import Extraction, Precision
@@ -301,12 +301,8 @@ _NO_LOSS = {
 def _explained(step: int, loss: str) -> Iterator[None]:
     """Context of a step with the loss of that name, whose errors of torch's say what to do."""
     try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise SnganError(
-            f"The device ran out of memory at step {step}: lower --batch-size and --g-batch-size, or try "
-            "--precision bf16."
-        ) from error
+        with enough_memory(f"at step {step}", "lower --batch-size and --g-batch-size, or try --precision bf16"):
+            yield
     except Exception as error:
         for said, amiss in _NO_LOSS.items():
             if said in str(error):  # the networks and the loss were tried, but not at these logits

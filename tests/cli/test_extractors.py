@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 from sngan_cli import trained_extractors
 from sngan_cli.catalog import Catalog
 from sngan_cli.contracts import Extractor
+from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import prepare
 from sngan_cli.engine.classifier import split
 from sngan_cli.engine.device import fastest_precision
@@ -378,6 +379,19 @@ def test_a_signal_ends_it_with_its_code_and_leaves_nothing(
     assert [p.suffix for p in unfinished] == [".partial"]
     assert (process.returncode, out) == (code, "")
     assert "Nothing is kept of an extractor that is not trained to its end: start it again." in said.read_text()
+    assert leftovers(home) == []
+
+
+def test_a_device_without_enough_memory_is_said_with_the_way_out(
+    sngan: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(classifier, "augmented", full)
+    done = sngan("extractors", "train", "mine", *TRAIN)
+    assert done.code == 1
+    assert "ran out of memory while the classifier trains: lower --batch-size, or try --precision bf16." in done.err
     assert leftovers(home) == []
 
 

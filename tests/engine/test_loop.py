@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from sngan_cli.engine import checkpoint, watch
+from sngan_cli.engine import checkpoint, loop, watch
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import ComponentError, DivergedError, UnscoredError
+from sngan_cli.errors import ComponentError, DivergedError, SnganError, UnscoredError
 from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
 from sngan_plugins.losses.hinge import Hinge
 
@@ -125,6 +125,29 @@ def test_a_loss_that_comes_to_have_no_gradient_is_named(
     monkeypatch.setattr(Hinge, "generator", lambda self, fake: of_g(self, fake.detach() if next(asked) == 3 else fake))
     with pytest.raises(ComponentError, match=r"the loss 'hinge' gives does not depend on the logits at step 3: it has"):
         training.run()
+
+
+def test_a_device_without_enough_memory_is_said_with_the_way_out(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(loop, "iteration", full)
+    with pytest.raises(SnganError, match=r"ran out of memory at step 1: lower --batch-size and --g-batch-size, or try"):
+        Training(tiny(), data, tmp_path, listener).run()
+
+
+def test_a_score_that_finds_no_memory_does_not_end_the_training(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(type(extractor), "__call__", full)
+    with pytest.raises(UnscoredError, match=r"^Step 8 is not scored\. The device ran out of memory .* --device cpu`\."):
+        Training(tiny(eval_every=4), data, tmp_path, listener, extractor=extractor).run()
+    assert [noticed.kind for noticed in listener.of(Noticed)] == ["unscored"]
 
 
 def test_a_pinned_discriminator_is_said_once(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
