@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sngan_cli.errors import LostProcessError
+from sngan_cli.wording import first_line
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,10 @@ def collective() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        unreached = f", or its GPU cannot be reached ({first_line(error)})" if "NCCL" in str(error) else ""
         raise LostProcessError(
-            "Another process that trains this run has ended unexpectedly; what it said itself, if anything, stands "
-            "above."
+            f"Another process that trains this run has ended unexpectedly{unreached}; what it said itself, if "
+            "anything, stands above."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sngan_cli.engine import checkpoint, processes
-from sngan_cli.engine.distributed import SyncedBatchNorm, World, synchronise
+from sngan_cli.engine.distributed import SyncedBatchNorm, World, collective, synchronise
 from sngan_cli.engine.loop import Training
-from sngan_cli.errors import CheckpointError, UsageError
+from sngan_cli.errors import CheckpointError, LostProcessError, UsageError
 
 HERE = Path(__file__).parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -134,3 +135,10 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match=message):
         processes.take_device(name, 8)
+
+
+def test_gpus_that_cannot_be_reached_are_said_in_nccl_s_words() -> None:
+    said = "NCCL error in: NCCLUtils.hpp:94, unhandled system error (run with NCCL_DEBUG=INFO for details)"
+    told = rf"ended unexpectedly, or its GPU cannot be reached \({re.escape(said)}\); what it said"
+    with pytest.raises(LostProcessError, match=told), collective():
+        raise RuntimeError(f"{said}\nncclSystemError: System call failed.")
