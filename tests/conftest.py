@@ -1,4 +1,4 @@
-"""What all tests share: few threads, a home of their own, no network, and random weights for published ones."""
+"""What all tests share: few threads, a home of their own, no GPU, no network, and random weights for published ones."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def _one_thread(request: pytest.FixtureRequest) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is the CPU, and so everything is the same everywhere; a GPU is for the tests of one."""
+    if not request.node.get_closest_marker("gpu"):
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
 @pytest.fixture(autouse=True)

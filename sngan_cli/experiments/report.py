@@ -193,8 +193,8 @@ def _section(result: Result, conditions: Sequence[str], store: Store, runs_folde
         value = case.published.get(best.metric)
         published = "" if value is None else f" (published: {value:.3f})"
         heading += [f"{title_of(best.metric)} {best.value:.3f} at step {best.step}{published}, seed {run.seed}.", ""]
-    set_precision("fp32", resolve_device("auto"))
     try:
+        set_precision("fp32", resolve_device("auto"))
         trained = load_generator(store, run, runs_folder, "best" if scores else "last", weights=None, device="auto")
     except SnganError as error:
         return [*heading, f"There is no figure: {_plain(str(error))}", ""]
