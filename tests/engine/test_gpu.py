@@ -79,6 +79,31 @@ def test_a_graph_trains_as_the_plain_step_does(
     }
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"arch": {"name": name, "width": 0.05}} for name in ("standard", "resnet-postact")),
+        *({"norm": name, "norm_g": name} for name in ("spectral", "none", "batch", "layer", "instance", "weight")),
+        {"loss": "cross-entropy", "precision": "tf32"},
+    ],
+    ids=str,
+)
+def test_steps_of_every_component_are_replayed(
+    tiny: Any,
+    data: Any,
+    tmp_path: Path,
+    listener: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    conditional: bool,
+) -> None:
+    monkeypatch.setattr(graph, "LEAST", 1)
+    settings = GRAPHED | {"conditional": conditional, "steps": 2} | settings
+    assert Training(tiny(**settings), data, tmp_path, listener).run() == Result("finished", 2)
+    assert not [event for event in listener.events if isinstance(event, Noticed)]
+
+
 def test_a_graph_resumes_from_its_checkpoint(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
