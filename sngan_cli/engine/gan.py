@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,6 +53,9 @@ class Gan:
     def build(cls, composition: Composition, classes: int | None, world: World) -> Gan:
         """Build and initialise both networks from the run's seed; `classes` is None where it is unconditional."""
         config, device = composition.config, world.device
+        if device.type == "cuda":
+            gc.collect()  # networks that were tried, or trained before, hold themselves in cycles, and their memory
+            torch.cuda.empty_cache()
         torch.manual_seed(derived_seed(config.seed, "initialisation"))
         generator = placed(_generator(composition, classes), device)
         discriminator = placed(_discriminator(composition, classes), device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -153,3 +155,16 @@ def test_a_graph_of_compiled_networks(
     training = Training(tiny(**GRAPHED, compile="on"), data, tmp_path, listener)
     assert training.run() == Result("finished", 8)
     assert not [event for event in listener.events if isinstance(event, Noticed)]
+
+
+def test_networks_of_an_earlier_run_leave_no_memory(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    gc.disable()
+    try:
+        first = Training(tiny(device="cuda", steps=1), data, tmp_path, listener)
+        first.run()
+        weight = ref(next(first.gan.discriminator.parameters()))
+        del first
+        Training(tiny(device="cuda", steps=1), data, tmp_path, listener)
+        assert weight() is None
+    finally:
+        gc.enable()
