@@ -23,7 +23,7 @@ from sngan_cli.engine.device import (
     fastest_precision,
     resolve_device,
     set_precision,
-    settle_on_cpu,
+    settle,
     versions,
 )
 from sngan_cli.errors import DataError, UsageError
@@ -89,8 +89,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
     device = resolve_device(request.device)
     precision = request.precision or fastest_precision(device)
     set_precision(precision, device)
-    if device.type == "cpu":
-        settle_on_cpu()
+    settle(device)
     dataset, extractor, entry = _components(request, catalog)
     with trained_extractors.new_folder(request.name) as folder:
         root, data, side = _data(request, catalog, dataset, extractor, audience)

@@ -8,7 +8,7 @@ from sngan_cli.catalog import Catalog, finding_fault
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer
 from sngan_cli.engine.cache import prepare
-from sngan_cli.engine.device import settle_on_cpu
+from sngan_cli.engine.device import settle
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.loop import Training
 from sngan_cli.engine.processes import Order, following
@@ -33,8 +33,7 @@ def follow(cache: Path) -> bool:
 def _train(world: World, order: Order, cache: Path, stop: StopSignal) -> None:
     composition = compose([Layer("the leader", order.config.to_dict())], Catalog.installed())
     assert order.config.size is not None  # the leader has resolved it
-    if world.device.type == "cpu":
-        settle_on_cpu()
+    settle(world.device)
     _, pictures = composition.open_data(cache / "downloads")
     data = prepare(pictures, order.config.size, cache / "pictures")
     with finding_fault(composition.entries.values()):

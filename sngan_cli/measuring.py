@@ -17,7 +17,7 @@ from sngan_cli.config.protocols import ScoringProtocol
 from sngan_cli.contracts import Features, Metric
 from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import resolve_device, set_precision, settle_on_cpu
+from sngan_cli.engine.device import resolve_device, set_precision, settle
 from sngan_cli.engine.evaluation import References
 from sngan_cli.engine.extraction import Extraction, Precision, check_classes, try_extractor, try_metrics
 from sngan_cli.errors import UsageError
@@ -105,8 +105,7 @@ class Ruler:
         """
         device = resolve_device(request.device)
         set_precision(request.precision, device)
-        if device.type == "cpu":
-            settle_on_cpu()
+        settle(device)
         name = composition.config.extractor.name
         with blaming(composition.entries["extractor"]):
             loaded = composition.extractor.load(str(device), place.cache / "weights")

@@ -11,7 +11,7 @@ from sngan_cli.composition import Composition, check_size
 from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
-from sngan_cli.engine.device import check_compiler, fastest_precision, set_precision, settle_on_cpu
+from sngan_cli.engine.device import check_compiler, fastest_precision, set_precision, settle
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.extraction import check_classes, try_extractor, try_metrics
 from sngan_cli.engine.gan import try_networks
@@ -53,7 +53,7 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
     device = world.device
     config = composition.config.changed(precision=composition.config.precision or fastest_precision(device))
     set_precision(config.precision, device)
-    for setting in settle_on_cpu() if device.type == "cpu" else ():
+    for setting in settle(device):
         audience.debug(setting)
     if config.compile == "on":
         check_compiler(device)

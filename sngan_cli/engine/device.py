@@ -122,12 +122,15 @@ def describe(device: torch.device) -> str:
     return f"cpu ({counted(torch.get_num_threads(), 'thread')})"
 
 
-def settle_on_cpu() -> list[str]:
-    """Set what quickens work on a CPU, where the user has not; says in words how things stand then."""
+def settle(device: torch.device) -> list[str]:
+    """Set what quickens work on the CPU, where the user has not; says in words how things stand then.
+
+    Scores are computed there in part whatever the device, and so threads are looked after; memory is where it trains.
+    """
     fitted = fit_threads() is not None
     share = ", this container's share of the processors; OMP_NUM_THREADS overrides" if fitted else ""
     said = [f"torch uses {counted(torch.get_num_threads(), 'thread')}{share}"]
-    if keep_freed_memory():
+    if device.type == "cpu" and keep_freed_memory():
         said.append("glibc keeps freed memory for the next step (mallopt); set MALLOC_TRIM_THRESHOLD_ to have it not")
     if SPINS in os.environ:
         said.append(f"a thread that waits looks {os.environ[SPINS]} times before it sleeps ({SPINS})")

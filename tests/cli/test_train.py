@@ -112,7 +112,7 @@ def test_the_precision_is_the_device_s_quickest_and_recorded(
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "settle_on_cpu", lambda: ["glibc keeps freed memory"])
+    monkeypatch.setattr(preparation, "settle", lambda device: ["glibc keeps freed memory"])
     monkeypatch.delenv("SNGAN_DEBUG", raising=False)
     assert "debug:" not in sngan("train", *tiny, "--steps", 0).err
     monkeypatch.setenv("SNGAN_DEBUG", "1")

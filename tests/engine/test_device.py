@@ -150,12 +150,14 @@ def test_what_is_set_on_a_cpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(device, "keep_freed_memory", lambda: True)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    one, other, third = device.settle_on_cpu()
+    one, other, third = device.settle(torch.device("cpu"))
     assert one.startswith("torch uses 2 threads, this container's share of the processors")
     assert other.startswith("glibc keeps freed memory")
     assert third == "a thread that waits looks 7 times before it sleeps (GOMP_SPINCOUNT)"
     monkeypatch.delenv("GOMP_SPINCOUNT")
-    assert device.settle_on_cpu()[2:] == []
+    assert device.settle(torch.device("cpu"))[2:] == []
+    (threads,) = device.settle(torch.device("cuda"))  # scores are computed on the CPU in part
+    assert threads == one
 
 
 def test_a_compiler_that_does_not_work_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
