@@ -94,6 +94,14 @@ def fault_of(error: BaseException, entries: Iterable[Entry]) -> ComponentError |
     return _failure(found, error) if found else None
 
 
+def reason_of(error: BaseException, entries: Iterable[Entry]) -> str:
+    """Why something has failed, in words: those of an error that says all, or with the component that is at fault."""
+    error = fault_of(error, entries) or error
+    if isinstance(error, SnganError):
+        return str(error)
+    return f"{type(error).__name__}: {first_line(error).rstrip('.')}. `sngan --debug` shows where."
+
+
 def _is_explained(error: BaseException) -> bool:
     """Whether an error says all by itself: one of ours, or of the system."""
     return isinstance(error, SnganError | MemoryError) or (isinstance(error, OSError) and bool(error.strerror))

@@ -50,7 +50,7 @@ class LostProcessError(SnganError):
 
 
 class UnscoredError(SnganError):
-    """A run is trained to its end and saved, and could not be scored there (exit code 1)."""
+    """What was to be scored could not be, or not by every metric; all else is done and recorded (exit code 1)."""
 
 
 class DivergedError(SnganError):

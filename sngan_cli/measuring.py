@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from sngan_cli.contracts import Features, Metric
 from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device, set_precision, settle
-from sngan_cli.engine.evaluation import References
+from sngan_cli.engine.evaluation import Failure, References
 from sngan_cli.engine.extraction import Extraction, Precision, check_classes, try_extractor, try_metrics
 from sngan_cli.errors import UsageError
 from sngan_cli.paths import Place
@@ -70,6 +70,18 @@ class Group:
     def comparing(self) -> list[str]:
         """Metrics that compare with real images."""
         return [name for name, metric in self.metrics.items() if metric.reference(10**9) is not None]
+
+    def fit_for(self, images: int, unscored: Callable[[str, Failure], None]) -> Group:
+        """The same without the metrics that so many images are too few for, of which `unscored` is told."""
+        fit = {}
+        for name, metric in self.metrics.items():
+            try:
+                metric.accumulator(images)
+            except UsageError as error:
+                unscored(name, error)
+            else:
+                fit[name] = metric
+        return replace(self, metrics=fit)
 
 
 @dataclass

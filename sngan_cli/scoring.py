@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from sngan_cli.catalog import Catalog
+from sngan_cli.catalog import Catalog, reason_of
 from sngan_cli.comparison import best_step
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, RunConfig
@@ -17,8 +18,8 @@ from sngan_cli.contracts import Pictures
 from sngan_cli.engine import evaluation, sampling
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device
-from sngan_cli.engine.evaluation import Drawing
-from sngan_cli.errors import NotFoundError, UsageError
+from sngan_cli.engine.evaluation import Drawing, Failure
+from sngan_cli.errors import NotFoundError, UnscoredError, UsageError
 from sngan_cli.events import Scored
 from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
@@ -28,10 +29,40 @@ from sngan_cli.trained import load_generator, steps_of
 from sngan_registry import Event, Run, Score
 
 
-def evaluate_run(run: Run, which: str, request: Request, place: Place, audience: Audience) -> list[Scored]:
+@dataclass
+class Scores:
+    """What was measured and recorded, and what could not be."""
+
+    found: list[Scored] = field(default_factory=list)
+    _reasons: dict[str, list[str]] = field(default_factory=dict)
+    _first: Failure | None = None
+
+    def unscored(self, of: str = "") -> Callable[[str, Failure], None]:
+        """Take note of the metrics, `of` a step where there are several, that fail."""
+
+        def note(metric: str, error: Failure) -> None:
+            itself = [entry for entry in Catalog.installed().entries("metric") if entry.name == metric]
+            self._reasons.setdefault(reason_of(error, itself), []).append(f"{metric}{of}")
+            self._first = self._first or error
+
+        return note
+
+    def check_some(self) -> None:
+        """Raise what has failed first, where nothing at all was measured."""
+        if self._first and not self.found:
+            raise self._first
+
+    def check_all(self) -> None:
+        """Raise `UnscoredError` where something failed beside what was measured."""
+        if self._first:
+            said = [f"Not scored: {', '.join(what)}. {reason}" for reason, what in self._reasons.items()]
+            raise UnscoredError(" ".join(said)) from self._first
+
+
+def evaluate_run(run: Run, which: str, request: Request, place: Place, audience: Audience) -> Scores:
     """Score checkpoints of a run (`best`, `last`, a step, or `all`) and record the scores with it.
 
-    Raises `NotFoundError` for a checkpoint that there is not, and `UsageError` for images too few for a metric.
+    Raises `NotFoundError` for a checkpoint that there is not, and what has failed where no metric could be measured.
     """
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
@@ -43,7 +74,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     scores_before, steps = place.store.scores(run.id), steps_of(place.store, run, place.runs)
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
-    found = []
+    outcome = Scores()
     for checkpoint in map(str, steps) if which == "all" else [which]:
         try:
             trained = load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
@@ -77,21 +108,23 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                     "checkpoint": _how_chosen(which, trained.step, standing),
                 },
                 progress=ruler.watch(f"scoring step {trained.step}", group.images),
+                unscored=outcome.unscored(f" of step {trained.step}"),
                 protocol=request.protocol.name,
             )
             for scored in scores:
                 place.store.add_score(run.id, score_of(scored))
-            found += scores
+            outcome.found += scores
+    outcome.check_some()
     ruler.tell_of_extraction()
-    metrics = ", ".join(dict.fromkeys(scored.metric for scored in found))
-    scored_steps = ", ".join(dict.fromkeys(str(scored.step) for scored in found))
-    if again := [scored for scored in found if _measured(scored) in before]:
+    metrics = ", ".join(dict.fromkeys(scored.metric for scored in outcome.found))
+    scored_steps = ", ".join(dict.fromkeys(str(scored.step) for scored in outcome.found))
+    if again := [scored for scored in outcome.found if _measured(scored) in before]:
         same = ", ".join(f"{scored.metric} of step {scored.step}" for scored in again)
         audience.warn(f"Scored before by the same protocol, weights and seed, and replaced: {same}.")
     message = f"Scored after training by {request.protocol.name}, step {scored_steps}: {metrics}."
     place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
-    return found
+    return outcome
 
 
 def evaluate_images(
@@ -103,7 +136,7 @@ def evaluate_images(
     *,
     size: int | None,
     name: str | None,
-) -> list[Scored]:
+) -> Scores:
     """Score a folder (or archive) of pictures against a data set, and record the scores under a name, or the path.
 
     `dataset` is its name and options, or None where no metric compares. Pictures are resized to the side of the data
@@ -131,11 +164,12 @@ def evaluate_images(
         evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
         audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
     ruler.check_classes(names, f"{folder} has no folders that are named as the data's classes")
-    found = []
-    for group in ruler.groups:
-        count = min(group.images, len(made.images))
-        for metric in group.metrics.values():
-            metric.accumulator(count)  # says so where these are too few
+    outcome = Scores()
+    for whole in ruler.groups:
+        count = min(whole.images, len(made.images))
+        group = whole.fit_for(count, outcome.unscored())
+        if not group.metrics:
+            continue
         ruler.tell_of_fewer("pictures", count, group.images, group.metrics)
         scores = evaluation.score(
             evaluation.pictures(made.images, labels, count),
@@ -149,6 +183,7 @@ def evaluate_images(
             settings={"side": side} if dataset is None and sides - {side} else {},
             evidence=evidence,
             progress=ruler.watch(f"scoring {folder}", count),
+            unscored=outcome.unscored(),
             protocol=request.protocol.name,
         )
         for scored in scores:
@@ -160,9 +195,10 @@ def evaluate_images(
                     against="" if dataset is None else ruler.composition.config.dataset.name,
                 )
             )
-        found += scores
+        outcome.found += scores
+    outcome.check_some()
     ruler.tell_of_extraction()
-    return found
+    return outcome
 
 
 def _sides(pictures: Pictures) -> set[int]:

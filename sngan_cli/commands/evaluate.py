@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sngan_cli.events import Scored
     from sngan_cli.measuring import Request
+    from sngan_cli.scoring import Scores
 
 app = typer.Typer(add_completion=False)
 
@@ -128,12 +129,13 @@ def evaluate(
         precision=precision.value,
     )
     if run_id is not None:
-        found = _of_run(run_id, "last" if checkpoint is None else checkpoint, request)
+        scores = _of_run(run_id, "last" if checkpoint is None else checkpoint, request)
     else:
         assert images is not None
         dataset = None if against is None else {**options.get("dataset", {}), "name": against}
-        found = _of_pictures(images, dataset, request, size, name)
-    _print(found, as_json, of_run=run_id is not None)
+        scores = _of_pictures(images, dataset, request, size, name)
+    _print(scores.found, as_json, of_run=run_id is not None)
+    scores.check_all()
 
 
 def _options(set_: Sequence[str], against: str | None) -> dict[str, dict[str, Any]]:
@@ -171,7 +173,7 @@ def _metrics(
     return {name: given.get(name, {}) for name in dict.fromkeys([*names, *given])}
 
 
-def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
+def _of_run(run_id: str, checkpoint: str, request: Request) -> Scores:
     from sngan_cli.bars import Bars
     from sngan_cli.scoring import evaluate_run
 
@@ -181,7 +183,7 @@ def _of_run(run_id: str, checkpoint: str, request: Request) -> list[Scored]:
 
 def _of_pictures(
     images: Path, dataset: Mapping[str, Any] | None, request: Request, size: int | None, name: str | None
-) -> list[Scored]:
+) -> Scores:
     from sngan_cli.bars import Bars
     from sngan_cli.scoring import evaluate_images
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from numbers import Real
-from typing import Literal, cast
+from typing import Literal, NoReturn, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from sngan_cli.config.protocols import name_of
-from sngan_cli.contracts import Classwise, Comparison, Features, Metric, Remarking
+from sngan_cli.contracts import Accumulator, Classwise, Comparison, Features, Metric, Reference, Remarking
 from sngan_cli.engine import features, sampling
 from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
 from sngan_cli.wording import shortened
+
+T = TypeVar("T")
+R = TypeVar("R")
+Failure = Exception | SystemExit
+"""What a metric may raise: one that ends the program has failed, too."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class References:
     chosen: Literal["all", "evenly", "at random"] = "all"
     """How they were chosen: evenly from the classes of data that have not as many of each, or as often as there."""
     statistics: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
+    failed: Mapping[str, Failure] = field(default_factory=dict)
+    """Metrics that could make nothing of them, and why."""
 
     @property
     def whole(self) -> bool:
@@ -93,10 +101,11 @@ def references(
     `features_of` gives the features of chosen ones, in order.
     """
     count = min(count, len(labels))
-    made = {name: metric.reference(count) for name, metric in metrics.items()}
+    failed: dict[str, Failure] = {}
+    made = _each(metrics, lambda _, metric: metric.reference(count), failed)
     started = {name: reference for name, reference in made.items() if reference is not None}
     if not started:
-        return References()
+        return References(failed=failed)
     balanced = len(set(np.unique(labels, return_counts=True)[1])) == 1
     by_class = balanced or (conditional and evenly)
     chosen = _evenly(labels if by_class else np.zeros_like(labels), count)
@@ -104,16 +113,14 @@ def references(
     for found in features_of(chosen):
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
         seen += len(found.pooled)
-        for reference in started.values():
-            reference.add(replace(found, labels=y))
+        _each(started, partial(_add, replace(found, labels=y)), failed)
     how: Literal["all", "evenly", "at random"] = "at random"
     if count == len(labels):
         how = "all"
     elif by_class and not balanced:
         how = "evenly"
-    return References(
-        count, len(labels), data_sha256, how, {name: reference.result() for name, reference in started.items()}
-    )
+    statistics = _each(started, lambda _, reference: reference.result(), failed)
+    return References(count, len(labels), data_sha256, how, statistics, failed)
 
 
 def generated(
@@ -142,6 +149,10 @@ def pictures(
         yield batch, None if labels is None else torch.from_numpy(labels[index])
 
 
+def _raised(metric: str, error: Failure) -> NoReturn:
+    raise error
+
+
 def score(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
     metrics: Mapping[str, Metric],
@@ -154,26 +165,29 @@ def score(
     settings: Mapping[str, int | float | str],
     evidence: Mapping[str, str | int | float],
     progress: Callable[[int], bool],
+    unscored: Callable[[str, Failure], None] = _raised,
     protocol: str | None = None,
 ) -> list[Scored]:
     """Score `samples` images, uint8 (N, 3, H, W) and labels (N,) in batches, by every metric.
 
     `settings` and `evidence` say how the images were made: what makes scores of them incomparable with others, and
     everything. A score names the protocol that it follows, `protocol` where it is one of several. `progress` is told
-    how many are done, and answers whether to go on.
+    how many are done, and answers whether to go on. A metric that fails costs the others nothing: `unscored` is told,
+    which by default raises the error.
     """
-    accumulators = {name: metric.accumulator(samples) for name, metric in metrics.items()}
+    failed = dict(real.failed)
+    accumulators: dict[str, Accumulator] = _each(metrics, lambda _, metric: metric.accumulator(samples), failed)
     done = 0
     for images, y in batches:
-        seen = replace(extraction(images), labels=y)
-        for accumulator in accumulators.values():
-            accumulator.add(seen)
+        if not accumulators.keys() - failed.keys():
+            break
+        _each(accumulators, partial(_add, replace(extraction(images), labels=y)), failed)
         done += len(images)
         if not progress(done):
             raise features.ScoringStoppedError
-    found = []
-    for name, metric in metrics.items():
-        accumulator = accumulators[name]
+
+    def finished(name: str, accumulator: Accumulator) -> Scored:
+        metric = metrics[name]
         unusual = {**extraction.settings(), **settings}
         own: dict[str, int | float | str] = {**metric.protocol(), **unusual}
         known: dict[str, int | float | str] = {"images": samples, **metric.protocol()}
@@ -198,26 +212,44 @@ def score(
         if class_names is not None and isinstance(accumulator, Classwise):
             values = zip(class_names, accumulator.per_class(), strict=False)
             more["classes"] = {class_: value for class_, value in values if math.isfinite(value)}
-        found.append(
-            Scored(
-                step=step,
-                metric=name,
-                value=value,
-                std=std,
-                higher_is_better=metric.higher_is_better,
-                protocol=_protocol(extraction.label, samples, own),
-                evidence={
-                    **extraction.evidence(),
-                    **({} if named is None else {"protocol name": named}),
-                    **known,
-                    **evidence,
-                    "sngan": version("sngan"),
-                    "torch": torch.__version__,
-                    **more,
-                },
-            )
+        return Scored(
+            step=step,
+            metric=name,
+            value=value,
+            std=std,
+            higher_is_better=metric.higher_is_better,
+            protocol=_protocol(extraction.label, samples, own),
+            evidence={
+                **extraction.evidence(),
+                **({} if named is None else {"protocol name": named}),
+                **known,
+                **evidence,
+                "sngan": version("sngan"),
+                "torch": torch.__version__,
+                **more,
+            },
         )
-    return found
+
+    found = _each(accumulators, finished, failed)
+    for name, error in failed.items():
+        unscored(name, error)
+    return list(found.values())
+
+
+def _each(what: Mapping[str, T], do: Callable[[str, T], R], failed: dict[str, Failure]) -> dict[str, R]:
+    """What doing it to each metric's own gives; those that fail go to `failed`, and are left out from then on."""
+    done = {}
+    for name, one in what.items():
+        if name not in failed:
+            try:
+                done[name] = do(name, one)
+            except (Exception, SystemExit) as error:
+                failed[name] = error
+    return done
+
+
+def _add(given: Features, metric: str, to: Accumulator | Reference) -> None:
+    to.add(given)
 
 
 def _checked(name: str, result: object) -> tuple[float, float | None]:

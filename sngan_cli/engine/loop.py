@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
-from sngan_cli.catalog import finding_fault
+from sngan_cli.catalog import reason_of
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import checkpoint, evaluation, features, pictures, sampling
@@ -193,16 +193,18 @@ class Training:
     def _try_to_score(self, step: int) -> None:
         """Score, or tell why that failed: nothing that was trained is lost for want of a score."""
         try:
-            with finding_fault(self.composition.entries.values()):
-                self._score(step)
-        except Exception as error:
-            unforeseen = f"{type(error).__name__}: {first_line(error).rstrip('.')}. `sngan --debug` shows where."
-            message = f"Step {step} is not scored. {error if isinstance(error, SnganError) else unforeseen}"
-            if step != self.config.steps:
-                self._observe(Noticed(step, "unscored", message))
-                return
-            self._unscored = UnscoredError(message)
-            self._unscored.__cause__ = error
+            self._score(step)
+        except (Exception, SystemExit) as error:
+            self._tell_unscored(step, error)
+
+    def _tell_unscored(self, step: int, error: BaseException, by: str = "") -> None:
+        """Tell why a step is not scored, or not `by` a metric; of the last one at the end."""
+        message = f"Step {step} is not scored{by}. {reason_of(error, self.composition.entries.values())}"
+        if step != self.config.steps:
+            self._observe(Noticed(step, "unscored", message))
+            return
+        self._unscored = UnscoredError(f"{self._unscored} {message}" if self._unscored else message)
+        self._unscored.__cause__ = error
 
     def _score(self, step: int) -> None:
         assert self._extraction is not None
@@ -214,6 +216,8 @@ class Training:
             self._observe(Scoring(step, done, of))
             self._stopping = self._stopping or self._stop()
             return not self._stopping
+
+        unscored: dict[str, BaseException] = {}
 
         def features_of_real(chosen: np.ndarray) -> Iterator[Features]:
             count = len(chosen)
@@ -243,15 +247,19 @@ class Training:
                 settings=drawing.settings(conditional=class_names is not None),
                 evidence={**drawing.evidence(conditional=class_names is not None), "checkpoint": "while training"},
                 progress=report,
+                unscored=unscored.__setitem__,
             )
         except features.ScoringStoppedError:
             self._observe(Noticed(step, "unscored", f"Step {step} is not scored: the run was asked to stop."))
             return
         for scored in scores:
             self._observe(scored)
-        self.progress = replace(self.progress, scored_step=step)
-        if scores:
-            self._remember_best(scores[0])
+            if scored.metric == next(iter(self.composition.metrics)):
+                self._remember_best(scored)
+        for name, error in unscored.items():
+            self._tell_unscored(step, error, f" by {name}")
+        if not unscored:
+            self.progress = replace(self.progress, scored_step=step)
 
     def _remember_best(self, scored: Scored) -> None:
         best = self.progress.best_value

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from sngan_cli.catalog import Catalog
+from sngan_cli.config.protocols import ScoringProtocol
 
 
 @pytest.fixture
@@ -278,19 +280,50 @@ def test_a_metric_that_fails_costs_no_training(sngan: Any, tiny: list[str], monk
     done = sngan("train", *usual, "--steps", 2, "--metric", "failing", "--eval-every", 1)
     failure = "The metric 'failing' of misbehaving 1.0 failed: KeyError: 'result'. Tell its author what"
     assert done.code == 1
-    assert f"warning: step 1: Step 1 is not scored. {failure}" in done.err
-    assert f"error: Step 2 is not scored. {failure}" in done.err
+    assert f"warning: step 1: Step 1 is not scored by failing. {failure}" in done.err
+    assert f"error: Step 2 is not scored by failing. {failure}" in done.err
     run_id = done.out.strip()
     assert f"Go on from step 2 with: sngan train --resume {run_id}\n" in done.err
     run = sngan("runs", "show", run_id, "--json").json
     assert [c["step"] for c in run["checkpoints"] if not c["deleted"]] == [2]
     assert (run["status"], run["step"]) == ("failed", 2)
-    assert run["reason"].startswith(f"Step 2 is not scored. {failure}")
+    assert run["reason"].startswith(f"Step 2 is not scored by failing. {failure}")
     assert [(e["kind"], e["step"]) for e in run["events"] if e["kind"] == "unscored"] == [("unscored", 1)]
     mended = sys.modules["misbehaving_plugin"].Sum
     monkeypatch.setattr(mended, "result", lambda self: (3.5, None))
     assert "step 2: failing = 3.500" in sngan("train", "--resume", run_id).err
     assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_a_metric_that_fails_costs_the_others_no_score(
+    sngan: Any, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = sngan("train", *tiny, "--steps", 2, "--metric", "failing,is", "--eval-every", 1)
+    failure = "The metric 'failing' of misbehaving 1.0 failed: KeyError: 'result'. Tell its author what"
+    assert done.code == 1
+    assert f"error: Step 2 is not scored by failing. {failure}" in done.err
+    run_id = done.out.strip()
+    run = sngan("runs", "show", run_id, "--json").json
+    assert [(s["metric"], s["step"]) for s in run["scores"]] == [("is", 1), ("is", 2)]
+    assert [c["step"] for c in run["checkpoints"] if not c["deleted"]] == [2]  # the best is by the first metric alone
+
+    few = ("--protocol", "quick", "--set", "metrics.is.splits=2", "--device", "cpu")
+    monkeypatch.setattr(ScoringProtocol, "of", lambda self, metric: (20, 20, {}))
+    done = sngan("evaluate", run_id, "--metric", "failing,is", *few)
+    assert done.code == 1
+    assert f"error: Not scored: failing of step 2. {failure}" in done.err
+    assert [line.split()[2] for line in done.out.splitlines()[1:]] == ["is"]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for k in range(12):
+        Image.new("RGB", (8, 8), (20 * k, 0, 0)).save(pictures / f"{k}.png")
+    extra = ("--set", "metrics.kid.subset_size=20", "--set", "dataset.images=20")
+    done = sngan("evaluate", "--images", pictures, "--metric", "is,failing,kid", "--against", "shapes", *few, *extra)
+    assert done.code == 1
+    assert "Not scored: kid. A KID over subsets of 20 needs at least as many generated images, not 12:" in done.err
+    assert f"Not scored: failing. {failure}" in done.err
+    assert [s["metric"] for s in sngan("scores", "list", "--json").json if s.get("pictures")] == ["is"]
 
 
 @pytest.mark.usefixtures("broken")
