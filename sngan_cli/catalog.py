@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from sngan_cli import contracts
 from sngan_cli.config.run_config import as_toml
 from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
-from sngan_cli.errors import SnganError, did_you_mean, no_such
+from sngan_cli.errors import NotFoundError, SnganError, did_you_mean, no_such
 from sngan_cli.wording import first_line, refused, shortened
 
 _BASES: dict[str, type[Component]] = {
@@ -163,8 +163,8 @@ class Catalog:
     def load(self, kind: str, name: str, *, others: Iterable[str] = ()) -> Loaded:
         """Import a component's class; `others` are names that an unknown one may have been meant for, too.
 
-        Raises `UsageError` where the name is unknown or offered twice, and `ComponentError` where the plugin cannot be
-        imported, is no component of this kind, or was written for another contract version.
+        Raises `NotFoundError` where the name is unknown or offered twice, and `ComponentError` where the plugin cannot
+        be imported, is no component of this kind, or was written for another contract version.
         """
         entry = self._find(kind, name, others)
         try:
@@ -199,16 +199,16 @@ class Catalog:
         found = [entry for entry in self.entries(kind) if entry.name == name]
         if len(found) > 1:
             owners = " and ".join(f"{e.distribution} {e.version}" for e in found)
-            raise UsageError(
+            raise NotFoundError(
                 f"The {kind} {name!r} is offered by {owners}: uninstall one, or ask an author to rename it."
             )
         if not found:
             if name in _declared_in_checkout(kind):
-                raise UsageError(
+                raise NotFoundError(
                     f"The {kind} {name!r} is in pyproject.toml but not in the installed metadata: "
                     "reinstall with `pip install -e .` in the checkout."
                 )
-            raise UsageError(no_such(kind, name, [*self.names(kind), *others]))
+            raise NotFoundError(no_such(kind, name, [*self.names(kind), *others]))
         return found[0]
 
     def _check(self, entry: Entry, component: object) -> None:

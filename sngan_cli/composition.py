@@ -10,7 +10,7 @@ from typing import Any, cast
 from sngan_cli import contracts, trained_extractors
 from sngan_cli.catalog import Catalog, Entry
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
-from sngan_cli.errors import ComponentError, UsageError
+from sngan_cli.errors import ComponentError, NotFoundError, UsageError
 from sngan_cli.wording import shortened
 
 
@@ -84,7 +84,7 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
 
 
 def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> dict[str, contracts.Metric]:
-    """Build metrics from their options, by name; raises `UsageError` for one or an option that there is not."""
+    """Build metrics from their options, by name; raises `UsageError` for a name or an option that there is not."""
     return {
         name: cast("contracts.Metric", catalog.make("metric", name, options, f"metrics.{name}"))
         for name, options in tables.items()
@@ -96,11 +96,14 @@ def open_data(
 ) -> tuple[Path | None, contracts.Pictures]:
     """Open a data set, called `name` in messages; returns where it was looked for, and its pictures.
 
-    Raises `ComponentError` where these are not what the contract says.
+    Raises `NotFoundError` where there is nothing at `data_dir`, and `ComponentError` where the pictures are not what
+    the contract says.
     """
     root = None if data_dir is None else Path(data_dir).expanduser().resolve()
     if root is not None and not dataset.needs_data_dir:
         raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
+    if root is not None and not root.exists():
+        raise NotFoundError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
     pictures = dataset.open(root, downloads)
     if not isinstance(pictures, contracts.Pictures):
         raise ComponentError(

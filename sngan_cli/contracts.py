@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sngan_cli.errors import ComponentError, DataError, UsageError, WeightsUnavailableError
+from sngan_cli.errors import ComponentError, DataError, NotFoundError, UsageError, WeightsUnavailableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT", "GROUPS", "Accumulator", "Architecture", "Classwise", "Comparison", "Component", "ComponentError",
     "DataError", "Dataset", "Extractor", "Features", "Field", "Judge", "LoadedExtractor", "Loss", "Metric",
-    "NamedClasses", "NetworkShape", "Normalization", "OfOneSide", "Pictures", "Reference", "Remarking",
+    "NamedClasses", "NetworkShape", "Normalization", "NotFoundError", "OfOneSide", "Pictures", "Reference", "Remarking",
     "TrainableExtractor", "UnreadablePictureError", "UsageError", "WeightConstraint", "WeightsUnavailableError",
 ]  # fmt: skip
 
@@ -289,8 +289,8 @@ class Extractor(Component, ABC):
     def load(self, device: str, cache: Path) -> LoadedExtractor:
         """Load the weights on `device`; `cache` is a folder for what must be downloaded.
 
-        Raises `WeightsUnavailableError` saying what to put where when they cannot be had, and `ComponentError` when
-        they are there but not what they should be.
+        Raises `WeightsUnavailableError` saying what to put where when they cannot be had, `NotFoundError` when there is
+        no file where an option says, and `ComponentError` when they are there but not what they should be.
         """
 
     def unusual_options(self) -> dict[str, Any]:

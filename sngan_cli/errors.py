@@ -18,13 +18,13 @@ class SnganError(Exception):
 
 
 class UsageError(SnganError):
-    """The command was given something it cannot use: a flag, an option, a component, a class (exit code 2)."""
+    """The command was given something it cannot use: a value, or things that do not go together (exit code 2)."""
 
     exit_code = 2
 
 
-class NotFoundError(SnganError):
-    """A run, checkpoint or curve that does not exist, or a name that fits several (exit code 3)."""
+class NotFoundError(UsageError):
+    """What was named does not exist, or several bear the name: a run, component, class, file ... (exit code 3)."""
 
     exit_code = 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sngan_cli import paths
 from sngan_cli.bars import progress
-from sngan_cli.errors import UsageError
+from sngan_cli.errors import NotFoundError, UsageError
 from sngan_registry.backup import back_up, move_aside, unused
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.soundness import examine
@@ -21,11 +21,11 @@ _TOOLS = {
 def back_up_registry(target: Path | None) -> Path:
     """Copy the registry to a new file, by default beside it; returns its path.
 
-    Raises `UsageError` where that cannot be done: the registry is no file, there is none, or `target` cannot be new.
+    Raises `NotFoundError` where there is none, and `UsageError` where it is no file or `target` cannot be new.
     """
     path = _file()
     if not path.is_file():
-        raise UsageError(f"There is no registry {path} yet, so none to copy.")
+        raise NotFoundError(f"There is no registry {path} yet, so none to copy.")
     target = target or unused(path, f"backup-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     if target.exists():
         raise UsageError(f"{target} exists already: name a new file.")

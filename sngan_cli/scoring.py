@@ -144,7 +144,7 @@ def evaluate_images(
     one of the data set's classes, metrics that look at classes do so.
     """
     if not folder.expanduser().exists():
-        raise UsageError(f"--images {folder}: there is no such folder or archive.")
+        raise NotFoundError(f"--images {folder}: there is no such folder or archive.")
     itself = {"dataset": "folder", "data_dir": str(folder.expanduser().absolute())}
     held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]

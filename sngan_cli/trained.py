@@ -41,7 +41,7 @@ class TrainedGenerator:
     data_sha256: str
 
     def class_index(self, wanted: str) -> int:
-        """Turn a class, by name or number, into its label; raises `UsageError` where there is none such.
+        """Turn a class, by name or number, into its label; raises `NotFoundError` where there is none such.
 
         Where all names are numbers, such as 0, 5 and 10, a number is a name.
         """
@@ -51,9 +51,9 @@ class TrainedGenerator:
             return self.class_names.index(wanted)
         last = len(self.class_names) - 1
         if not re.fullmatch(r"-?[0-9]+", wanted) or all(name.isdecimal() for name in self.class_names):
-            raise UsageError(no_such("class", wanted, self.class_names))
+            raise NotFoundError(no_such("class", wanted, self.class_names))
         if not 0 <= int(wanted) <= last:
-            raise UsageError(
+            raise NotFoundError(
                 f"There is no class {wanted}: classes run from 0 ({self.class_names[0]}) to {last} "
                 f"({self.class_names[last]})."
             )

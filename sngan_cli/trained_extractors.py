@@ -115,7 +115,7 @@ def _fault(error: Exception) -> str:
 def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
     """Turn the name of an extractor into that of a component and the options that lead it to its weights.
 
-    A component's own name stands for itself. Raises `UsageError` where nothing bears the name.
+    A component's own name stands for itself. Raises `NotFoundError` where nothing bears the name.
     """
     if name in catalog.names("extractor"):
         return name, {}

@@ -81,5 +81,5 @@ def test_without_it_the_name_is_unknown() -> None:
         [sys.executable, "-m", "sngan_cli", "train", "--dataset", "shapes", "--loss", "least-squares", "--dry-run"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert "There is no loss 'least-squares'" in done.stderr

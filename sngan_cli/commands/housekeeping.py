@@ -26,7 +26,7 @@ def tag(
     as_json: Annotated[bool, typer.Option("--json", help="Print the tags of each run as JSON.")] = False,
 ) -> None:
     """Give tags to runs and take them away; prints the tags that each has then."""
-    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
     from sngan_cli.labels import check_label, relabel
 
     add, remove = add or [], remove or []
@@ -40,7 +40,7 @@ def tag(
         for text in remove:
             if text not in known:
                 which = f"Run {runs[0].id}" if len(runs) == 1 else "None of these runs"
-                raise UsageError(f"{which} has no tag {text!r}.{did_you_mean(text, known)}")
+                raise NotFoundError(f"{which} has no tag {text!r}.{did_you_mean(text, known)}")
         if add or remove:
             runs = [relabel(store, run, add_tags=add, remove_tags=remove) for run in runs]
     if as_json:

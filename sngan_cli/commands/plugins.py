@@ -54,13 +54,13 @@ def show(
     """Show a component: what it is, where it comes from, and its options."""
     from sngan_cli.catalog import Catalog
     from sngan_cli.contracts import GROUPS
-    from sngan_cli.errors import UsageError, no_such
+    from sngan_cli.errors import NotFoundError, no_such
 
     catalog = Catalog.installed()
     kinds = [_checked(kind) or k for k in ([kind] if kind else GROUPS) if name in catalog.names(k)]
     if not kinds:
         known = [n for k in GROUPS for n in catalog.names(k) if kind in (None, k)]
-        raise UsageError(no_such("component", name, known))
+        raise NotFoundError(no_such("component", name, known))
     shown = [_description(catalog.load(k, name)) for k in kinds]
     if as_json:
         console.print_json(shown[0] if len(shown) == 1 else shown)
@@ -148,14 +148,14 @@ def new(
 
 def _named(catalog: Catalog, name: str, kind: str | None) -> list[Entry]:
     """The components of this name, or all that a package of this name supplies."""
-    from sngan_cli.errors import UsageError, no_such
+    from sngan_cli.errors import NotFoundError, no_such
 
     entries = catalog.entries(kind)
     found = [entry for entry in entries if entry.name == name]
     found = found or [entry for entry in entries if _normalised(entry.distribution) == _normalised(name)]
     if not found:
         known = [word for entry in entries for word in (entry.name, entry.distribution)]
-        raise UsageError(no_such(f"{kind or 'component'} or package", name, known))
+        raise NotFoundError(no_such(f"{kind or 'component'} or package", name, known))
     return found
 
 

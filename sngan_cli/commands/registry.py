@@ -100,14 +100,14 @@ def rebuild(
     are. A registry that is damaged is moved aside first, and kept. Exits with 1 where a folder was of no use.
     """
     from sngan_cli.bars import progress
-    from sngan_cli.errors import UsageError
+    from sngan_cli.errors import NotFoundError
     from sngan_cli.registry_rebuild import rebuild as take_in
     from sngan_cli.registry_rebuild import something_to_take, unknown_folders
     from sngan_cli.run_trash import trashed_runs_folder
 
     folder = runs or paths.runs_folder()
     if runs is not None and not runs.is_dir():
-        raise UsageError(f"The folder of runs {runs} does not exist: give the one whose folders bear the runs' ids.")
+        raise NotFoundError(f"The folder of runs {runs} does not exist: give the one whose folders bear the runs' ids.")
     moved = _make_room(yes=yes)
     if moved is None and not something_to_take(folder):
         console.note(f"There is nothing to take in: no run lies in {folder}, and no trained extractor here.")

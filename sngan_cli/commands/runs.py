@@ -181,7 +181,7 @@ def compare(
     Where a protocol measured some of the runs only, it is said which, and how to measure the others.
     """
     from sngan_cli.comparison import differing_settings, differing_versions, measured, metrics_of
-    from sngan_cli.errors import UsageError, did_you_mean
+    from sngan_cli.errors import NotFoundError, UsageError, did_you_mean
     from sngan_cli.run_comparison import no_common_protocol, print_comparison
     from sngan_cli.run_table import names_of
     from sngan_cli.wording import shortened
@@ -194,7 +194,7 @@ def compare(
     if metric is not None:
         if metric not in metrics:
             known = did_you_mean(metric, metrics)
-            raise UsageError(
+            raise NotFoundError(
                 f"None of these runs has a score {shortened(metric)!r}.{known} `sngan evaluate` measures others."
             )
         metrics = [metric]

@@ -22,14 +22,14 @@ def list_scores(
 
     Values by different protocols (extractor, weights, images, splits, real images) are not comparable.
     """
-    from sngan_cli.errors import UsageError, no_such
+    from sngan_cli.errors import NotFoundError, no_such
     from sngan_cli.score_table import print_csv, print_rankings, rankings
 
     with paths.open_store(create=False) as store:
         found = list(rankings([*store.run_scores(), *store.picture_scores.all()]))
     metrics = {ranking.metric for ranking in found}
     if metric is not None and found and metric not in metrics:
-        raise UsageError(no_such("score", metric, metrics))
+        raise NotFoundError(no_such("score", metric, metrics))
     found = [ranking for ranking in found if metric in (None, ranking.metric)]
     if as_json:
         console.print_json([score for ranking in found for score in ranking.scores])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sngan_cli.config.run_config import ROLES, RunConfig
-from sngan_cli.errors import UsageError, did_you_mean, no_such
+from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
 from sngan_cli.wording import shortened
 
 _COMPONENT_TABLES = {*ROLES, "arch", "metrics"}
@@ -98,20 +98,21 @@ def recipe_names() -> list[str]:
 
 
 def recipe(name: str) -> Layer:
-    """Read a recipe; raises `UsageError` where there is none of that name."""
+    """Read a recipe; raises `NotFoundError` where there is none of that name."""
     if name not in recipe_names():
-        raise UsageError(no_such("recipe", name, recipe_names()))
+        raise NotFoundError(no_such("recipe", name, recipe_names()))
     values = tomllib.loads((_recipes() / f"{name}.toml").read_text(encoding="utf-8"))
     return Layer(f"recipe {name}", {"recipe": name, **values})
 
 
 def config_file(path: Path) -> Layer:
-    """Read a TOML configuration; raises `UsageError` where it cannot be read."""
+    """Read a TOML configuration; raises `NotFoundError` or `UsageError` where it cannot be read."""
     try:
         return Layer(str(path), tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"The configuration {path} cannot be read: {reason}.") from error
+        kind = NotFoundError if isinstance(error, FileNotFoundError) else UsageError
+        raise kind(f"The configuration {path} cannot be read: {reason}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"The configuration {path} is not valid TOML: {error}.") from error
 

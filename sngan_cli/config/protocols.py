@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from sngan_cli.contracts import Metric
-from sngan_cli.errors import UsageError, no_such
+from sngan_cli.errors import NotFoundError, no_such
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def name_of(
 
 
 def protocol(name: str) -> ScoringProtocol:
-    """Find a protocol; raises `UsageError` where there is none of that name."""
+    """Find a protocol; raises `NotFoundError` where there is none of that name."""
     known = protocols()
     if name not in known:
-        raise UsageError(no_such("protocol", name, known))
+        raise NotFoundError(no_such("protocol", name, known))
     return known[name]

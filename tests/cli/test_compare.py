@@ -372,7 +372,7 @@ def test_runs_without_scores(sngan: Any, store: Store) -> None:
         ([], 2, "RUN_ID"),
         (["one", "one"], 2, "'one' and 'one' are one run, "),
         (["one", "nobody"], 3, "There is no run 'nobody'"),
-        (["one", "other", "--metric", "iss"], 2, "None of these runs has a score 'iss'. Did you mean 'is'?"),
+        (["one", "other", "--metric", "iss"], 3, "None of these runs has a score 'iss'. Did you mean 'is'?"),
     ],
 )
 def test_mistakes_are_named(sngan: Any, store: Store, arguments: list[str], code: int, message: str) -> None:

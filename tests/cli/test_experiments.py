@@ -135,7 +135,7 @@ def test_a_case_that_diverges_does_not_stop_the_others(sngan: Any, mine: Path, h
 
 def test_missing_data_stop_it_before_there_is_a_run(sngan: Any, mine: Path, home: Path) -> None:
     done = sngan("experiments", "run", mine, "--dataset", "folder", "--data-dir", mine.parent / "nowhere")
-    assert done.code == 1
+    assert done.code == 3
     assert "nowhere" in done.err
     assert runs(home) == {}
 
@@ -248,7 +248,7 @@ def test_shown_beside_what_was_published(sngan: Any, mine: Path) -> None:
         (["run", "cifar10-resnet", "--case", "4"], 3, "has no case '4': choose one of 0, 1, 2, 3"),
         (["run", "mine.toml", "--set", "seed=1"], 2, "give --seed instead"),
         (["run", "mine.toml", "--set", "n_dsi=1"], 2, "Did you mean 'n_dis'"),
-        (["run", "mine.toml", "--dataset", "shape"], 2, "There is no dataset 'shape'. Did you mean 'shapes'"),
+        (["run", "mine.toml", "--dataset", "shape"], 3, "There is no dataset 'shape'. Did you mean 'shapes'"),
         (["report", "mine.toml"], 3, "There is no run of the experiment 'mine' with these settings yet"),
         (["list", "nowhere"], 3, "There is no experiment in 'nowhere'"),
     ],
@@ -324,7 +324,7 @@ def test_a_case_that_cannot_start_does_not_stop_the_others(sngan: Any, mine: Pat
     text = text.replace('case = "a"', 'case = "a"\ndataset = { name = "shapes", images = 20 }')
     mine.write_text(text.replace('case = "c"', 'case = "c"\ndataset = { name = "shapes", images = 20 }'))
     done = sngan("experiments", "run", mine)
-    assert done.code == 1
+    assert done.code == 3
     assert "case b, seed 0: The data folder /nowhere does not exist" in done.err
     assert set(runs(home)) == {"mine/a", "mine/c"}
 
@@ -336,10 +336,10 @@ def test_a_dry_run_names_the_runs_that_would_fail(sngan: Any, mine: Path, home: 
     text = text.replace('case = "a"', f'case = "a"\ndataset = "folder"\ndata_dir = "{tmp_path}"')
     mine.write_text(text.replace('case = "c"', f'case = "c"\n{fixed}'))
     done = sngan("experiments", "run", mine, "--dry-run")
-    assert done.code == 2, done.err
+    assert done.code == 3, done.err
     assert [line.split()[2] for line in done.out.splitlines()[1:]] == ["train"] * 3
     as_json = sngan("experiments", "run", mine, "--dry-run", "--json")
-    assert (as_json.code, as_json.err) == (2, done.err)
+    assert (as_json.code, as_json.err) == (3, done.err)
     assert [(row["case"], row["seed"], row["to_do"], row["status"], row["run"]) for row in as_json.json] == [
         (case, 0, "train", None, None) for case in "abc"
     ]

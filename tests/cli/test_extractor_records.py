@@ -155,7 +155,7 @@ def test_what_was_removed_is_restored_just_as_it_was(
     assert (taken.code, taken.out) == (2, "")
     assert f"There is an extractor 'mine' already, in {mine}: remove it with `sngan extractors rm mine`" in taken.err
     assert sngan("extractors", "rm", "mine", "--yes").code == 0
-    assert sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").code == 2
+    assert sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").code == 3
     done = sngan("extractors", "restore", "mine")
     assert (done.code, done.out, done.err) == (0, f"{mine}\n", "")
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == files

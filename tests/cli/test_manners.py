@@ -18,6 +18,26 @@ from sngan_registry import Status, Store
 
 FULL = Path("/dev/full")
 """A file that has no room."""
+ABSENT = [
+    "runs show nobody", "sample nobody -o x.png", "train --like nobody", "train --resume nobody",
+    "sample tiny --checkpoint 3 -o x.png", "evaluate tiny --checkpoint 3", "train --resume tiny --checkpoint 3",
+    "sample tiny --class zebra -o x.png", "interpolate tiny --class 0:99 -o x.png", "train --dataset shaps",
+    "train --dataset shapes --loss hnge", "train --dataset shapes --metric fidd",
+    "train --dataset shapes --recipe papr", "train --dataset shapes --extractor mine",
+    "datasets preview shaps -o x.png", "plugins show hnge", "plugins check hnge", "extractors show mine",
+    "extractors rm mine", "extractors restore mine", "extractors register mine",
+    "extractors train mine --dataset shaps", "evaluate tiny --extractor mine", "evaluate tiny --metric fidd",
+    "evaluate tiny --protocol quik", "train --dataset folder --data-dir nowhere",
+    "train --dataset cifar10 --data-dir nowhere", "datasets prepare folder --data-dir nowhere",
+    "datasets prepare stl10 --data-dir nowhere", "extractors train mine --dataset folder --data-dir nowhere",
+    "train --config nowhere.toml", "evaluate --images nowhere",
+    "evaluate tiny --extractor inception-v3 --set extractor.weights=nowhere.pth", "experiments show nothing",
+    "experiments show nowhere.toml", "experiments run cifar10-resnet --case 99", "experiments report nothing",
+    "scores rm theirs", "scores list --metric fidd", "runs plot tiny --what fidd -o x.png",
+    "runs tag tiny --remove tset", "runs import nowhere.zip", "runs restore nobody",
+    "registry rebuild --runs nowhere",
+]  # fmt: skip
+"""Commands that name what is not there, beside a run `tiny`."""
 
 
 def test_a_failure_nobody_foresaw_is_one_line_and_a_traceback_on_request(
@@ -39,6 +59,15 @@ def test_a_failure_nobody_foresaw_is_one_line_and_a_traceback_on_request(
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["train", "--nonsense"], ["sample"], ["runs", "lst"]])
 def test_wrong_usage_exits_with_2(sngan: Any, arguments: list[str]) -> None:
     assert sngan(*arguments).code == 2
+
+
+def test_what_is_named_and_is_not_there_exits_with_3(
+    sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in ABSENT:
+        done = sngan(*arguments.split())
+        assert (done.code, done.out) == (3, ""), f"{arguments}: {done.err}"
 
 
 def test_version(sngan: Any) -> None:

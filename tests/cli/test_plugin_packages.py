@@ -146,7 +146,7 @@ def test_what_is_broken_ends_in_an_error(sngan: Any, tmp_path: Path, monkeypatch
         assert refused.code == 2
         assert "--set sets options of one component, and 'wrong-way' is 2" in refused.err
         unknown = sngan("plugins", "check", "wrung")
-        assert unknown.code == 2
+        assert unknown.code == 3
         assert "There is no component or package 'wrung'. Did you mean 'wrong'" in unknown.err
     finally:
         Catalog.installed.cache_clear()

@@ -343,8 +343,8 @@ def test_a_broken_plugin_and_a_name_taken_twice_are_listed_with_their_reasons(sn
     ("name", "code", "message"),
     [
         ("broken", 1, "of broken-plugin 2.5 cannot be imported"),
-        ("hinge", 2, "is offered by broken-plugin 2.5 and sngan"),
-        ("cross-entrpy", 2, "There is no component 'cross-entrpy'. Did you mean 'cross-entropy'?"),
+        ("hinge", 3, "is offered by broken-plugin 2.5 and sngan"),
+        ("cross-entrpy", 3, "There is no component 'cross-entrpy'. Did you mean 'cross-entropy'?"),
     ],
 )
 def test_what_cannot_be_shown_says_why(sngan: Any, name: str, code: int, message: str) -> None:

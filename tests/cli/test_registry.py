@@ -125,7 +125,7 @@ def test_backup_prints_where_it_is(sngan: Any, home: Path, tmp_path: Path) -> No
 
 def test_backup_refuses_what_it_cannot_do(sngan: Any, home: Path, tmp_path: Path) -> None:
     done = sngan("registry", "backup")
-    assert (done.code, done.err) == (2, f"error: There is no registry {home / 'registry.db'} yet, so none to copy.\n")
+    assert (done.code, done.err) == (3, f"error: There is no registry {home / 'registry.db'} yet, so none to copy.\n")
     Store.open(home / "registry.db").dispose()
     (tmp_path / "there").write_text("mine", encoding="utf-8")
     done = sngan("registry", "backup", tmp_path / "there")

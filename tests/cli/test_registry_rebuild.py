@@ -346,7 +346,7 @@ def test_folders_from_elsewhere(
     assert done.err == f"To draw from these runs or go on with them, put their folders into {home / 'runs'}.\n"
     assert rows(registry) == rows(lost)
     done = sngan("registry", "rebuild", "--runs", tmp_path / "missing")
-    assert (done.code, done.err.partition(":")[2].strip()[:19]) == (2, "The folder of runs ")
+    assert (done.code, done.err.partition(":")[2].strip()[:19]) == (3, "The folder of runs ")
 
 
 def test_an_extractor_whose_weights_were_altered_is_not_taken_in(sngan: Any, home: Path, registry: Path) -> None:

@@ -166,7 +166,7 @@ def test_scores_that_differ_by_their_seed_alone_are_told_apart(sngan: Any, train
 
 def test_a_metric_that_nothing_was_measured_by_is_refused(sngan: Any, registry: Store) -> None:
     done = sngan("scores", "list", "--metric", "fdi")
-    assert (done.code, done.err) == (2, "error: There is no score 'fdi'. Did you mean 'fid'?\n")
+    assert (done.code, done.err) == (3, "error: There is no score 'fdi'. Did you mean 'fid'?\n")
 
 
 def test_an_empty_registry_says_how_to_begin(sngan: Any, home: Path) -> None:

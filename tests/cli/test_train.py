@@ -440,8 +440,8 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--dataset", "shaps"], 2, r"There is no dataset 'shaps'\. Did you mean 'shapes'\?"),
-        (["--arch", "resnet"], 2, r"There is no architecture 'resnet'\. Did you mean 'resnet-preact' or"),
+        (["--dataset", "shaps"], 3, r"There is no dataset 'shaps'\. Did you mean 'shapes'\?"),
+        (["--arch", "resnet"], 3, r"There is no architecture 'resnet'\. Did you mean 'resnet-preact' or"),
         (["--set", "arch.widht=1"], 2, r"no option 'widht' .*Did you mean 'width'\?"),
         (["--set", "arch.width=wide"], 2, r"width = 'wide' cannot be used: input should be a valid number"),
         (["--set", "sed=1"], 2, r"there is no setting 'sed'\. Did you mean 'seed'"),
@@ -454,7 +454,7 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
             2,
             r"splits = 2 needs two images in each .*, not 1: .* lower --set metrics\.is\.splits",
         ),
-        (["--config", "absent.toml"], 2, r"absent\.toml cannot be read"),
+        (["--config", "absent.toml"], 3, r"absent\.toml cannot be read"),
         (["--like", "nobody"], 3, r"There is no run 'nobody'"),
         (["--steps", "1", "--epochs", "1"], 2, r"either steps or epochs"),
         (["--steps", "100000000000000000000"], 2, r"steps = 100000000000000000000 cannot be used"),
@@ -522,5 +522,5 @@ def test_an_entry_point_that_is_not_installed_says_to_reinstall(
     without = Catalog(e for e in Catalog.installed().entries() if e.name != "hinge")
     monkeypatch.setattr(Catalog, "installed", classmethod(lambda cls: without))
     done = sngan("train", *tiny, "--loss", "hinge")
-    assert done.code == 2
+    assert done.code == 3
     assert "in pyproject.toml but not in the installed metadata: reinstall" in done.err

@@ -417,11 +417,6 @@ def test_a_place_must_be_given() -> None:
         Folder().open(None, Path("unused"))
 
 
-def test_a_missing_place(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"/absent does not exist: give --data-dir a folder or an archive"):
-        opened(tmp_path / "absent")
-
-
 @pytest.mark.parametrize("files", [{}, {"read.me": b"", ".a.png": b"", "cat/notes.txt": b""}])
 def test_a_place_without_pictures_says_what_is_expected(tmp_path: Path, files: dict[str, bytes]) -> None:
     expected = r"no pictures in .*\. Expected are pictures \(avif, bmp, gif, .*webp\), either all together or in one "

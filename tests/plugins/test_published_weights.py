@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from sngan_cli.contracts import ComponentError, WeightsUnavailableError
+from sngan_cli.contracts import ComponentError, NotFoundError, WeightsUnavailableError
 from sngan_plugins.extractors import dinov2, inception_v3, torchvision_inception
 from sngan_plugins.extractors.published import PublishedWeights
 
@@ -55,7 +55,7 @@ def test_what_is_at_hand_is_preferred_in_the_order_that_is_documented(
     with pytest.raises(ComponentError, match=str(tmp_path / "cache" / made.published.file)):
         made.make().load("cpu", tmp_path / "cache")
     monkeypatch.setenv(made.published.variable, "nowhere.pth")
-    with pytest.raises(ComponentError, match=rf"{made.published.variable} = 'nowhere\.pth' names no file"):
+    with pytest.raises(NotFoundError, match=rf"{made.published.variable} = 'nowhere\.pth' names no file"):
         made.make().load("cpu", tmp_path / "cache")
     made.make(weights=made.path).load("cpu", tmp_path / "cache")
 
@@ -83,7 +83,7 @@ def test_what_is_no_tensor_is_not_unpickled(tmp_path: Path) -> None:
 def test_a_given_file_that_is_not_there_is_an_error_not_a_reason_to_download(
     stand_in: Callable[..., Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(ComponentError, match=r"extractor\.weights = '.*absent\.pth' names no file"):
+    with pytest.raises(NotFoundError, match=r"extractor\.weights = '.*absent\.pth' names no file"):
         stand_in("dinov2").make(weights=tmp_path / "absent.pth").load("cpu", tmp_path)
 
 

@@ -32,8 +32,6 @@ def open_files(root: Path, unpack_to: Path) -> Files:
 
     Raises `DataError` for what is none of them, and for an archive with an entry that leaves its folder.
     """
-    if not root.exists():
-        raise DataError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
     if root.is_dir():
         return _InFolder(root, unpack_to)
     try:

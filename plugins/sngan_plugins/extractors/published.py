@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sngan_cli.contracts import ComponentError, WeightsUnavailableError
+from sngan_cli.contracts import ComponentError, NotFoundError, WeightsUnavailableError
 
 _TIMEOUT = 20.0
 
@@ -35,8 +35,8 @@ class PublishedWeights:
     def load(self, given: Path | None, cache: Path) -> dict[str, Tensor]:
         """Read the tensors from the file `given`, that of the variable, the caches of sngan and torch, or the network.
 
-        Raises `WeightsUnavailableError` where the file cannot be had, and `ComponentError` where it is another one:
-        nothing of it is loaded then.
+        Raises `WeightsUnavailableError` where the file cannot be had, `NotFoundError` where a path leads to none, and
+        `ComponentError` where it is another one: nothing of it is loaded then.
         """
         path = self._find(given, cache) or self._download(cache)
         with path.open("rb") as file:
@@ -54,7 +54,7 @@ class PublishedWeights:
             if value:
                 path = Path(value).expanduser()
                 if not path.is_file():
-                    raise ComponentError(f"{source} = {str(value)!r} names no file: give the path of {self.file}.")
+                    raise NotFoundError(f"{source} = {str(value)!r} names no file: give the path of {self.file}.")
                 return path
         hub = Path(torch.hub.get_dir()) / "checkpoints"
         return next((folder / self.file for folder in (cache, hub) if (folder / self.file).is_file()), None)
