@@ -132,14 +132,15 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     try:
         try:
-            app()
+            raise SystemExit(
+                app(prog_name="sngan", standalone_mode=False)
+            )  # typer would say what is wrong in lines of its own
         finally:
             sys.stdout.flush()  # a reader that has left is met here, not in the interpreter's exit
     except BaseException as error:
         for number in EXIT_CODES:  # how the program ends is decided, and what it clears away takes seconds
             signal.signal(number, signal.SIG_IGN)
         _end(error)
-    raise SystemExit(0)
 
 
 def _end(error: BaseException) -> NoReturn:
@@ -180,6 +181,8 @@ def _explain(error: Exception) -> tuple[str, int]:
 
     if isinstance(error, SnganError):
         return f"error: {error}", error.exit_code
+    if hasattr(error, "format_message"):  # typer's, whose base class is not public in all versions
+        return _misread(error)
     if isinstance(error, RegistryError):
         others = dict.fromkeys((RunBusyError, RunChangedError, RunTakenError), 1)
         codes = {**others, QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3}
@@ -190,6 +193,21 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"error: {fault}", fault.exit_code
     kind = type(error).__name__
     return f"internal error: {kind}: {error}\nPlease report it with the output of `sngan --debug ...`.", 1
+
+
+def _misread(error: Any) -> tuple[str, int]:
+    """What is wrong with a command line, and which option may be meant; the help of a group without a command."""
+    from sngan_cli.errors import nearest
+
+    said: str = error.format_message()
+    if said.startswith("Usage: "):
+        return said, error.exit_code
+    if hasattr(error, "possibilities"):
+        known = [name for param in error.ctx.command.get_params(error.ctx) for name in param.opts]
+        said = f"There is no option {error.option_name!r}.{nearest(error.option_name, known, 0.7)}"
+    if error.ctx is not None and not said.startswith("Invalid value") and "Did you mean" not in said:
+        said = f"{said.rstrip('.')}. See `{error.ctx.command_path} --help`."
+    return f"error: {said}", error.exit_code
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -76,10 +76,15 @@ def no_such(what: str, word: str, known: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Say which known words are near `word`, or list them, a hundred at most, where none is; starts with a space."""
     candidates = sorted(set(known))
-    near = get_close_matches(word, candidates, n=3, cutoff=0.5)
-    if near:
-        return f" Did you mean {' or '.join(repr(name) for name in near)}?"
+    if near := nearest(word, candidates):
+        return near
     if not candidates:
         return " None is known."
     others = f" and {len(candidates) - 100} others" if len(candidates) > 100 else ""
     return f" Known: {', '.join(candidates[:100])}{others}."
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """Say which known words are near `word`, if any are as near as the cutoff (0 to 1); starts with a space."""
+    near = get_close_matches(word, sorted(set(known)), n=3, cutoff=cutoff)
+    return f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""

@@ -56,9 +56,27 @@ def test_a_failure_nobody_foresaw_is_one_line_and_a_traceback_on_request(
     assert "Traceback" in sngan("runs", "list").err
 
 
-@pytest.mark.parametrize("arguments", [["frobnicate"], ["train", "--nonsense"], ["sample"], ["runs", "lst"]])
-def test_wrong_usage_exits_with_2(sngan: Any, arguments: list[str]) -> None:
-    assert sngan(*arguments).code == 2
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("frobnicate", "No such command 'frobnicate'. See `sngan --help`."),
+        ("runs lst", "No such command 'lst'. Did you mean 'list'?"),
+        ("train --nonsense", "There is no option '--nonsense'. See `sngan train --help`."),
+        ("train --dataet x", "There is no option '--dataet'. Did you mean '--dataset'?"),
+        ("sample", "Missing argument 'RUN_ID'. See `sngan sample --help`."),
+        ("train --steps", "Option '--steps' requires an argument."),
+        ("evaluate --truncation x", "Invalid value for '--truncation': 'x' is no number from 0.01 to 10."),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exits_with_2(sngan: Any, arguments: str, said: str) -> None:
+    done = sngan(*arguments.split())
+    assert (done.code, done.out, done.err) == (2, "", f"error: {said}\n")
+
+
+def test_a_group_without_a_command_shows_its_help(sngan: Any) -> None:
+    done = sngan("runs")
+    assert done.err.startswith("Usage: sngan runs [OPTIONS] COMMAND [ARGS]...\n")
+    assert "error" not in done.err
 
 
 def test_what_is_named_and_is_not_there_exits_with_3(
