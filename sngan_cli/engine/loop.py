@@ -199,10 +199,11 @@ class Training:
 
     def _tell_unscored(self, step: int, error: BaseException, by: str = "") -> None:
         """Tell why a step is not scored, or not `by` a metric; of the last one at the end."""
-        message = f"Step {step} is not scored{by}. {reason_of(error, self.composition.entries.values())}"
+        reason = reason_of(error, self.composition.entries.values())
         if step != self.config.steps:
-            self._observe(Noticed(step, "unscored", message))
+            self._observe(Noticed(step, "unscored", f"Not scored{by}. {reason}"))
             return
+        message = f"Step {step} is not scored{by}. {reason}"
         self._unscored = UnscoredError(f"{self._unscored} {message}" if self._unscored else message)
         self._unscored.__cause__ = error
 
@@ -250,7 +251,7 @@ class Training:
                 unscored=unscored.__setitem__,
             )
         except features.ScoringStoppedError:
-            self._observe(Noticed(step, "unscored", f"Step {step} is not scored: the run was asked to stop."))
+            self._observe(Noticed(step, "unscored", "Not scored: the run was asked to stop."))
             return
         for scored in scores:
             self._observe(scored)

@@ -280,7 +280,7 @@ def test_a_metric_that_fails_costs_no_training(sngan: Any, tiny: list[str], monk
     done = sngan("train", *usual, "--steps", 2, "--metric", "failing", "--eval-every", 1)
     failure = "The metric 'failing' of misbehaving 1.0 failed: KeyError: 'result'. Tell its author what"
     assert done.code == 1
-    assert f"warning: step 1: Step 1 is not scored by failing. {failure}" in done.err
+    assert f"warning: step 1: Not scored by failing. {failure}" in done.err
     assert f"error: Step 2 is not scored by failing. {failure}" in done.err
     run_id = done.out.strip()
     assert f"Go on from step 2 with: sngan train --resume {run_id}\n" in done.err
