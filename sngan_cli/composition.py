@@ -91,19 +91,29 @@ def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> d
     }
 
 
+def data_root(dataset: contracts.Dataset, name: str, data_dir: str | Path | None) -> Path | None:
+    """Where a data set, called `name` in messages, is looked for.
+
+    Raises `NotFoundError` where nothing is there, and `UsageError` where the data set is not read from files.
+    """
+    if data_dir is None:
+        return None
+    if not dataset.needs_data_dir:
+        raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
+    root = Path(data_dir).expanduser().resolve()
+    if not root.exists():
+        raise NotFoundError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
+    return root
+
+
 def open_data(
     dataset: contracts.Dataset, name: str, data_dir: str | Path | None, downloads: Path
 ) -> tuple[Path | None, contracts.Pictures]:
     """Open a data set, called `name` in messages; returns where it was looked for, and its pictures.
 
-    Raises `NotFoundError` where there is nothing at `data_dir`, and `ComponentError` where the pictures are not what
-    the contract says.
+    Raises what `data_root` does, and `ComponentError` where the pictures are not what the contract says.
     """
-    root = None if data_dir is None else Path(data_dir).expanduser().resolve()
-    if root is not None and not dataset.needs_data_dir:
-        raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
-    if root is not None and not root.exists():
-        raise NotFoundError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
+    root = data_root(dataset, name, data_dir)
     pictures = dataset.open(root, downloads)
     if not isinstance(pictures, contracts.Pictures):
         raise ComponentError(

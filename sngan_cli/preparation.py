@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sngan_cli.catalog import blaming
-from sngan_cli.composition import Composition, check_size
+from sngan_cli.composition import Composition, check_size, data_root
 from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
@@ -74,14 +74,22 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
     return Prepared(resolved, data, extractor, unscored)
 
 
+def check_place(composition: Composition) -> torch.device:
+    """Find out at once whether there are the device and the data folder that a run names; returns the device."""
+    config = composition.config
+    device = take_device(config.device, config.devices)
+    set_precision(config.precision or fastest_precision(device), device)
+    data_root(composition.dataset, config.dataset.name, config.data_dir)
+    return device
+
+
 def check(composition: Composition, place: Place) -> None:
     """Find out, as far as it can be without decoding or training, whether a run can be prepared.
 
     Raises what `prepare` would raise. Data that would have to be downloaded are not looked at.
     """
     config = composition.config
-    device = take_device(config.device, config.devices)
-    set_precision(config.precision or fastest_precision(device), device)
+    device = check_place(composition)
     if config.data_dir is not None or not composition.dataset.downloads:
         _fitted(composition, place, device)
 

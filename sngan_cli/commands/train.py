@@ -256,6 +256,9 @@ def train(
     source = _for_other_data(source, overrides)
     composition = compose(_with_recipe(source, recipe, overrides), Catalog.installed())
     if dry_run:
+        from sngan_cli.preparation import check_place
+
+        check_place(composition)
         typer.echo(composition.config.to_toml(), nl=False)
         return
     raise typer.Exit(_train(composition, parent, labels))

@@ -80,6 +80,7 @@ def test_every_command_runs(
     run: str, sngan: Any, install: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New runs are composed but not trained (--dry-run); everything else is done for real, on a small run."""
+    (tmp_path / "pictures.zip").touch()
     typed = commands()
     assert len(typed) > 15
     for line in typed:
@@ -90,7 +91,7 @@ def test_every_command_runs(
             words[at : at + 1] = ["--dataset", "shapes", *SMALL]
         trains = words[0] == "train" and "--resume" not in words
         if (trains or words[:2] == ["experiments", "run"]) and "--dry-run" not in words:
-            words.append("--dry-run")
+            words += ["--dry-run", *(["--device", "cpu"] if trains else [])]
         if words[:2] == ["experiments", "report"]:
             settings = ("arch.width=0.05", "size=8", "batch_size=4", "g_batch_size=4", "eval_samples=20", "device=cpu")
             few = [word for setting in settings for word in ("--set", setting)]

@@ -524,3 +524,20 @@ def test_an_entry_point_that_is_not_installed_says_to_reinstall(
     done = sngan("train", *tiny, "--loss", "hinge")
     assert done.code == 3
     assert "in pyproject.toml but not in the installed metadata: reinstall" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--device", "cuda:99"], 2, "The device 'cuda:99' is not there"),
+        (["--precision", "tf32"], 2, "The precision 'tf32' exists on CUDA devices only"),
+        (["--dataset", "cifar10", "--data-dir", "nowhere"], 3, "nowhere does not exist: give --data-dir"),
+        (["--data-dir", "."], 2, "The data set 'shapes' is not read from files"),
+    ],
+)
+def test_a_dry_run_is_refused_where_the_run_would_be(
+    sngan: Any, tiny: list[str], home: Path, arguments: list[str], code: int, said: str
+) -> None:
+    done = sngan("train", *tiny[:2], "--device", "cpu", *arguments, "--dry-run")
+    assert (done.code, done.out, said in done.err) == (code, "", True), done.err
+    assert not home.exists() or list(home.iterdir()) == []
