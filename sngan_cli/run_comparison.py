@@ -25,7 +25,15 @@ _LEADS = "▸ "
 
 def print_comparison(compared: Sequence[Compared], metrics: Mapping[str, Sequence[Measured]]) -> None:
     """Print what differs between runs, and what was measured by these metrics: a table for each protocol of each."""
-    _print_settings(compared)
+    runs = [each.run for each in compared]
+    status = ["status", *(run.status.value for run in runs)]
+    step = ["step", *(f"{run.step}" if run.step == run.steps else f"{run.step}/{run.steps}" for run in runs)]
+    print_differences(compared, status, step)
+    for each in compared:
+        if each.run.reason:
+            console.say(f"{_called(each.run)} {each.run.status.value}: {each.run.reason}")
+        if not each.checkpoints:
+            console.say(f"{_called(each.run)} has no checkpoint that could be measured.")
     if not metrics:
         console.say("\nNone of these runs has a score.")
         _say_proposals("To measure them by one protocol:", proposals_by_standard(compared))
@@ -52,13 +60,10 @@ def no_common_protocol(compared: Sequence[Compared], metric: str, found: Sequenc
     return "\n".join([*lines, *heading, *(f"  {command}" for command in commands), *refusals])
 
 
-def _print_settings(compared: Sequence[Compared]) -> None:
+def print_differences(compared: Sequence[Compared], *more: list[str]) -> None:
+    """Print the settings, options and versions in which runs differ, below `more` rows on each."""
     runs = [each.run for each in compared]
-    rows = [
-        ["name", *(run.name or "" for run in runs)],
-        ["status", *(run.status.value for run in runs)],
-        ["step", *(f"{run.step}" if run.step == run.steps else f"{run.step}/{run.steps}" for run in runs)],
-    ]
+    rows = [["name", *(run.name or "" for run in runs)], *more]
     differing = [*differing_settings(runs).items(), *differing_versions(compared).items()]
     rows += [[key, *(text_of(values.get(run.id)) for run in runs)] for key, values in differing]
     heads = ["run", *(run.id for run in runs)]
@@ -68,11 +73,6 @@ def _print_settings(compared: Sequence[Compared]) -> None:
         _print_run_by_run(heads[1:], rows)
     if not differing:
         console.say("They differ in no setting.")
-    for each in compared:
-        if each.run.reason:
-            console.say(f"{_called(each.run)} {each.run.status.value}: {each.run.reason}")
-        if not each.checkpoints:
-            console.say(f"{_called(each.run)} has no checkpoint that could be measured.")
 
 
 def _print_run_by_run(ids: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.archive import export, import_
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
-from sngan_cli.commands.options import path_option
+from sngan_cli.commands.options import AsJson, path_option
 from sngan_cli.commands.watch import watch
 
 if TYPE_CHECKING:
@@ -186,10 +186,7 @@ def compare(
     from sngan_cli.run_table import names_of
     from sngan_cli.wording import shortened
 
-    if len(run_ids) < 2:
-        raise UsageError(f"There is nothing to compare {run_ids[0]!r} with: give two runs at least.")
-    with paths.open_store(create=False) as store:
-        compared = [_compared(store, run) for run in _different(store, run_ids)]
+    compared = _compared(run_ids)
     metrics = metrics_of((c.run for c in compared), (score for c in compared for score in c.scores))
     if metric is not None:
         if metric not in metrics:
@@ -216,6 +213,25 @@ def compare(
     })  # fmt: skip
 
 
+@app.command()
+def diff(
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Print the settings, options and versions in which runs differ, and nothing else of them."""
+    from sngan_cli.comparison import differing_settings, differing_versions
+    from sngan_cli.run_comparison import print_differences
+
+    compared = _compared(run_ids)
+    if not as_json:
+        print_differences(compared)
+        return
+    settings = differing_settings(each.run for each in compared)
+    console.print_json({"settings": settings, "versions": differing_versions(compared)})
+
+
 def _proposed(block: Measured, compared: Sequence[Compared]) -> dict[str, Any]:
     """The commands that measure what a protocol has not, None where no protocol by name is it, and refusals by run."""
     from sngan_cli.proposals import proposals_to_measure
@@ -240,11 +256,23 @@ def _different(store: Store, refs: Sequence[str]) -> list[Run]:
     return list(runs.values())
 
 
-def _compared(store: Store, run: Run) -> Compared:
+def _compared(refs: Sequence[str]) -> list[Compared]:
+    """All that is compared of two runs or more."""
     from sngan_cli.comparison import Compared
+    from sngan_cli.errors import UsageError
 
-    on_disk = sum(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id))
-    return Compared(run, store.components(run.id), store.scores(run.id), on_disk)
+    if len(refs) < 2:
+        raise UsageError(f"There is nothing to compare {refs[0]!r} with: give two runs at least.")
+    with paths.open_store(create=False) as store:
+        return [
+            Compared(
+                run,
+                store.components(run.id),
+                store.scores(run.id),
+                sum(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id)),
+            )
+            for run in _different(store, refs)
+        ]
 
 
 @app.command()

@@ -110,6 +110,18 @@ def test_runs_alike_are_said_to_be(sngan: Any, store: Store) -> None:
     assert "They differ in no setting." in sngan("runs", "compare", one, other).out
 
 
+def test_a_diff_is_what_differs_and_nothing_else(sngan: Any, store: Store) -> None:
+    one = add_run(store, "one", score(3.0), n_dis=1)
+    other = add_run(store, None, score(4.0), checkpoints=0, versions={"torch": "2.16"})
+    done = sngan("runs", "diff", "one", other)
+    assert rows(done.out) == [["run", one, other], ["name", "one"], ["n_dis", "1", "5"], ["torch", "2.15", "2.16"]]
+    assert sngan("runs", "diff", "one", other, "--json").json == {
+        "settings": {"n_dis": {one: 1, other: 5}}, "versions": {"torch": {one: "2.15", other: "2.16"}},
+    }  # fmt: skip
+    assert sngan("runs", "diff", "one").code == 2
+    assert sngan("runs", "diff", "one", "nobody").code == 3
+
+
 def test_scores_stand_together_within_a_protocol_only(sngan: Any, store: Store) -> None:
     one = add_run(store, "one", score(5.0), score(6.0, step=50), score(9.0, TRAINING))
     other = add_run(store, "other", score(5.5))
