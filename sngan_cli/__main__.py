@@ -1,6 +1,21 @@
-"""Runs `python -m sngan_cli` as `sngan`."""
+"""Where the program begins, as `sngan` and as `python -m sngan_cli`: a signal ends it quietly from here on."""
 
-from sngan_cli.app import main
+import signal
+
+from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
+
+
+def main() -> None:
+    """Import the program and run it."""
+    for number in EXIT_CODES:
+        signal.signal(number, stop_at_once)
+    try:
+        from sngan_cli.app import main as run
+
+        run()
+    except StopAtOnceError as error:
+        raise SystemExit(error.exit_code) from None
+
 
 if __name__ == "__main__":
     main()

@@ -60,7 +60,7 @@ def test_the_wheel_holds_three_packages_and_their_data(wheel: zipfile.ZipFile) -
 def test_the_wheel_has_the_program_and_every_component(wheel: zipfile.ZipFile) -> None:
     (path,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     lines = wheel.read(path).decode().splitlines()
-    assert "sngan = sngan_cli.app:main" in lines
+    assert "sngan = sngan_cli.__main__:main" in lines
     for group in GROUPS.values():
         assert f"[{group}]" in lines
         ours = [point for point in entry_points(group=group) if point.dist and point.dist.name == "sngan"]

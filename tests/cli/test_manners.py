@@ -92,6 +92,24 @@ def test_version(sngan: Any) -> None:
     assert sngan("--version").out.startswith("sngan 0.")
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_while_the_program_is_imported_ends_it_quietly(number: signal.Signals, code: int) -> None:
+    script = f"""
+import os, sys
+
+class Signalling:
+    def find_spec(name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), {number:d})
+
+from sngan_cli.__main__ import main
+sys.meta_path.insert(0, Signalling)
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
 def test_an_interruption_outside_of_training_exits_with_130(home: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sngan_cli", "train", "--dataset", "shapes", "--set", "dataset.images=500000",
                "--size", "64", "--arch", "standard", "--set", "arch.width=0.05"]  # fmt: skip
