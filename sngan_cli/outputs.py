@@ -8,9 +8,12 @@ from pathlib import Path
 from sngan_cli.errors import UsageError
 
 
-def check_output(path: Path, formats: Sequence[str]) -> None:
-    """Raise `UsageError` where a picture or plot cannot be written to `path`, before any work is done for it."""
-    if path.suffix.lower() not in formats:
+def check_output(path: Path, formats: Sequence[str] = ()) -> None:
+    """Raise `UsageError` where a file, of one of the formats if any, cannot be written, before work is done for it.
+
+    Folders on the way to it are made.
+    """
+    if formats and path.suffix.lower() not in formats:
         raise UsageError(
             f"The output {str(path)!r} has no known ending: use one of {', '.join(dict.fromkeys(formats))}."
         )
@@ -24,6 +27,4 @@ def check_output(path: Path, formats: Sequence[str]) -> None:
         if not existed:
             path.unlink()
     except OSError as error:
-        raise UsageError(
-            f"The output {str(path)!r} cannot be written: {error.strerror}. Choose another with -o."
-        ) from error
+        raise UsageError(f"The output {str(path)!r} cannot be written: {error.strerror}. Choose another.") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from sngan_cli import paths
 from sngan_cli.bars import progress
 from sngan_cli.errors import NotFoundError, UsageError
+from sngan_cli.outputs import check_output
 from sngan_registry.backup import back_up, move_aside, unused
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.soundness import examine
@@ -29,8 +30,7 @@ def back_up_registry(target: Path | None) -> Path:
     target = target or unused(path, f"backup-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     if target.exists():
         raise UsageError(f"{target} exists already: name a new file.")
-    if not target.parent.is_dir():
-        raise UsageError(f"The folder {target.parent} does not exist: make it first.")
+    check_output(target)
     with progress("copying the registry") as report:
         return back_up(path, target, report)
 

@@ -131,8 +131,15 @@ def test_backup_refuses_what_it_cannot_do(sngan: Any, home: Path, tmp_path: Path
     done = sngan("registry", "backup", tmp_path / "there")
     assert (done.code, done.err) == (2, f"error: {tmp_path / 'there'} exists already: name a new file.\n")
     assert (tmp_path / "there").read_text(encoding="utf-8") == "mine"
-    done = sngan("registry", "backup", tmp_path / "missing" / "copy.db")
-    assert (done.code, done.err) == (2, f"error: The folder {tmp_path / 'missing'} does not exist: make it first.\n")
+    done = sngan("registry", "backup", tmp_path / "there" / "copy.db")
+    assert (done.code, "copy.db' cannot be written: " in done.err) == (2, True)
+
+
+def test_a_backup_makes_the_folder_that_it_is_to_lie_in(sngan: Any, home: Path, tmp_path: Path) -> None:
+    Store.open(home / "registry.db").dispose()
+    done = sngan("registry", "backup", tmp_path / "new" / "copy.db")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'new' / 'copy.db'}\n")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["copy.db"]
 
 
 @pytest.mark.parametrize(
