@@ -37,8 +37,8 @@ def main() -> None:
         for _ in range(0, given.images, 100):
             features = torch.randn(100, given.features, generator=random).relu()
             target.add(Features(features, features[:, :1]))
-    accumulator.against(reference.result())
     started = time.monotonic()
+    accumulator.against(reference.result())
     value, _ = accumulator.result()
     seconds = time.monotonic() - started
     print(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
 from sngan_cli.contracts import Field, Metric, UsageError
-from sngan_plugins.collected import CollectedBesideReal, CollectedReal
+from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
 
 _LARGE = 0.1
 """Balls that hold a larger part of the images are remarked on."""
@@ -39,6 +41,12 @@ def radii(x: Tensor, neighbours: int) -> Tensor:
     return torch.cat([d.topk(neighbours + 1, largest=False).values[:, -1] for d in blocks(x, x)])
 
 
+@cache
+def _shared_radii(neighbours: int) -> Shared:
+    """Radii that metrics with as many neighbours share, where they are of the same features."""
+    return Shared(lambda features: radii(features[0], neighbours))
+
+
 def in_any_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     """Whether each row of x (N, D) lies within the radius (M,) of any of the centres (M, D); (N,) bool."""
     return torch.cat([(distances <= radius).any(1) for distances in blocks(x, centres)])
@@ -47,17 +55,19 @@ def in_any_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
 class NeighbourMetric(Metric):
     """A metric of generated and real features by their nearest neighbours."""
 
+    about_real: ClassVar[bool] = True
+    """Whether its balls are about real images: these are the same for every score, and measured once."""
     neighbours: int = Field(default=3, ge=1)
     """The k of the k-th nearest neighbour, whose distance is the radius of an image's ball."""
 
     @abstractmethod
-    def measure(self, generated: Tensor, real: Tensor) -> float:
-        """Compare features of generated images (N, D) with those of real ones (M, D)."""
+    def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
+        """Compare features of generated images (N, D) with those of real ones (M, D), by the radius of each ball."""
 
     def reference(self, images: int) -> CollectedReal:
         """Start the features of `images` real images."""
         self._check(images, "real")
-        return CollectedReal()
+        return RealBalls(self.neighbours) if self.about_real else CollectedReal()
 
     def accumulator(self, images: int) -> Compared:
         """Start the features of `images` generated images."""
@@ -77,6 +87,19 @@ class NeighbourMetric(Metric):
             )
 
 
+class RealBalls(CollectedReal):
+    """Features of real images, and the radii of their balls."""
+
+    def __init__(self, neighbours: int) -> None:
+        super().__init__()
+        self._neighbours = neighbours
+
+    def result(self) -> Mapping[str, Tensor]:
+        """The features (N, D) and radii (N,)."""
+        found = super().result()
+        return {**found, "radii": _shared_radii(self._neighbours)([found["features"]])}
+
+
 class Compared(CollectedBesideReal):
     """Features of generated images, compared with real ones by a metric."""
 
@@ -84,9 +107,17 @@ class Compared(CollectedBesideReal):
         super().__init__()
         self._metric = metric
 
+    def against(self, reference: Mapping[str, Tensor]) -> None:
+        """Take in features and balls of real images."""
+        super().against(reference)
+        self._real_radii = reference.get("radii")
+
     def result(self) -> tuple[float, float | None]:
         """What the metric measures."""
-        return self._metric.measure(self.features(), self.real), None
+        generated, radius = self.features(), self._real_radii
+        if radius is None:
+            radius = radii(generated, self._metric.neighbours)
+        return self._metric.measure(generated, self.real, radius), None
 
     def remark(self) -> str | None:
         """Say where balls hold so many images that it says little to lie in one."""

@@ -71,7 +71,9 @@ def test_all_metrics_keep_the_real_features_once() -> None:
 
     made = evaluation.references(metrics, features_of, labels, "0" * 64, conditional=True, count=250)
     kept = {t.untyped_storage().data_ptr(): t.untyped_storage() for m in made.statistics.values() for t in m.values()}
-    assert sum(storage.nbytes() for storage in kept.values()) == 250 * (64 * 4 + 8)  # features and labels
+    assert sum(storage.nbytes() for storage in kept.values()) == 250 * (
+        64 * 4 + 8 + 2 * 4
+    )  # features, labels, two radii
 
 
 def test_which_classes_are_left_out_and_why() -> None:

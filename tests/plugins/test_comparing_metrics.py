@@ -203,6 +203,25 @@ def test_balls_by_hand() -> None:
     assert value(Recall(neighbours=1), torch.tensor([[0.0], [0.5], [1.0], [1.5]]), real) == 2 / 4
 
 
+def test_balls_of_real_images_are_measured_once(both: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    generated, real = (Features(pooled, pooled[:, :1]) for pooled in both)
+    measured, radii = [], neighbours.radii
+    monkeypatch.setattr(neighbours, "radii", lambda x, k: measured.append((x is real.pooled, k)) or radii(x, k))
+    metrics = [Precision(), Recall(), Density(), Coverage()]
+    references = [metric.reference(700) for metric in metrics]
+    for reference in references:
+        reference.add(real)
+    statistics = [reference.result() for reference in references]
+    assert measured == [(True, 3), (True, 5)]
+    for _ in range(2):
+        for metric, made in zip(metrics, statistics, strict=True):
+            accumulator = metric.accumulator(700)
+            accumulator.add(generated)
+            accumulator.against(made)
+            accumulator.result()
+    assert measured[2:] == [(False, 3)] * 2  # recall's are about the generated images
+
+
 def test_neighbours_are_exact_far_from_zero() -> None:
     """Features at 1000 with a spread of 1, beside distances of differences in float64."""
     random = torch.Generator().manual_seed(0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sngan_cli.contracts import Field
-from sngan_plugins.neighbours import NeighbourMetric, blocks, radii
+from sngan_plugins.neighbours import NeighbourMetric, blocks
 
 
 class Coverage(NeighbourMetric, contract=1):
@@ -18,8 +18,7 @@ class Coverage(NeighbourMetric, contract=1):
     neighbours: int = Field(default=5, ge=1)
     """The k of the k-th nearest neighbour, whose distance is the radius of an image's ball."""
 
-    def measure(self, generated: Tensor, real: Tensor) -> float:
+    def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
         """Fraction of real images with a generated one in their ball."""
-        radius = radii(real, self.neighbours)
         nearest = torch.cat([distances.min(1).values for distances in blocks(real, generated)])
         return (nearest < radius).double().mean().item()

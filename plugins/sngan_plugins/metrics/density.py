@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sngan_cli.contracts import Field
-from sngan_plugins.neighbours import NeighbourMetric, blocks, radii
+from sngan_plugins.neighbours import NeighbourMetric, blocks
 
 
 class Density(NeighbourMetric, contract=1):
@@ -17,8 +17,7 @@ class Density(NeighbourMetric, contract=1):
     neighbours: int = Field(default=5, ge=1)
     """The k of the k-th nearest neighbour, whose distance is the radius of an image's ball."""
 
-    def measure(self, generated: Tensor, real: Tensor) -> float:
+    def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
         """Balls about real images that a generated one lies in, over k."""
-        radius = radii(real, self.neighbours)
         balls = sum(int((distances < radius).sum()) for distances in blocks(generated, real))
         return balls / (self.neighbours * len(generated))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sngan_plugins.neighbours import NeighbourMetric, in_any_ball, radii
+from sngan_plugins.neighbours import NeighbourMetric, in_any_ball
 
 
 class Precision(NeighbourMetric, contract=1):
@@ -14,6 +14,6 @@ class Precision(NeighbourMetric, contract=1):
     nearest other one.
     """
 
-    def measure(self, generated: Tensor, real: Tensor) -> float:
+    def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
         """Fraction of generated images in any real one's ball."""
-        return in_any_ball(generated, real, radii(real, self.neighbours)).double().mean().item()
+        return in_any_ball(generated, real, radius).double().mean().item()

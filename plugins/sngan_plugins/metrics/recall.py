@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
-from sngan_plugins.neighbours import NeighbourMetric, in_any_ball, radii
+from sngan_plugins.neighbours import NeighbourMetric, in_any_ball
 
 
 class Recall(NeighbourMetric, contract=1):
@@ -14,6 +16,8 @@ class Recall(NeighbourMetric, contract=1):
     nearest other one.
     """
 
-    def measure(self, generated: Tensor, real: Tensor) -> float:
+    about_real: ClassVar[bool] = False
+
+    def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
         """Fraction of real images in any generated one's ball."""
-        return in_any_ball(real, generated, radii(generated, self.neighbours)).double().mean().item()
+        return in_any_ball(real, generated, radius).double().mean().item()
