@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, insert, select
@@ -71,6 +71,10 @@ def _value(column: Column[Any], given: Any) -> Any:
         given = datetime.fromisoformat(given)
         if given.tzinfo is None:
             raise ValueError(f"{column.name} has no time zone")
+        try:
+            given = given.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(f"{column.name} is {given}, which is no time in UTC") from error
     elif kind is float and isinstance(given, int | str) and not isinstance(given, bool):
         given = float(given)  # also infinity, of which JSON knows nothing
     elif kind is int and isinstance(given, int) and given < 0:

@@ -130,6 +130,10 @@ def test_what_no_column_holds_is_passed_over_and_what_is_null_may_be_missing(
         ({"run.id": None}, "id is missing"),
         ({"run.status": "asleep"}, "'asleep' is not a valid Status"),
         ({"run.created": "2026-01-02T03:04:05"}, "created has no time zone"),
+        (
+            {"run.created": "0001-01-01T00:00:00+14:00"},
+            r"created is 0001-01-01 00:00:00\+14:00, which is no time in UTC",
+        ),
         ({"run.created": "noon"}, "Invalid isoformat string"),
         ({"run.tags": "a"}, "tags is no list"),
         ({"scores": [{"metric": "is"}]}, "protocol is missing"),
