@@ -13,7 +13,7 @@ from sngan_cli.bars import Bars, progress
 from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
-from sngan_cli.registry_rebuild import unknown_folders
+from sngan_cli.registry_rebuild import outlived_folders, unknown_folders
 from sngan_cli.run_folder import CONFIG, RECORD
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_cli.wording import sized
@@ -85,6 +85,10 @@ def check(*, hashes: bool) -> Report:
 def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]]:
     """What is wrong with files, and what was looked at."""
     findings = [*map(_of_unknown, unknown_folders(store, paths.runs_folder()))]
+    findings += [
+        Finding("run is recorded as lost, and has ended", str(folder), "take its end in: `sngan registry rebuild`")
+        for folder in outlived_folders(store, paths.runs_folder())
+    ]
     runs, standings = store.files(), extractor_records.survey(store.extractors.all())
     here = {run: folder for run in runs if (folder := _folder_of(run))}
     gone = [run for run in runs if run not in here and (run.checkpoints or run.artifacts)]

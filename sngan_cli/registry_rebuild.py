@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from sngan_cli import extractor_records, run_remains, trained_extractors
@@ -50,12 +51,27 @@ def unknown_folders(store: Store, runs: Path) -> list[Path]:
     return [each for each in folders if each.name not in known]
 
 
-def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
-    """Take in what is not there yet, each run in a transaction of its own; what is there stays as it is.
+def outlived_folders(store: Store, runs: Path) -> list[Path]:
+    """Folders of runs that the registry takes for lost, and that tell how these ended: it was away then."""
+    lost = [summary.run for summary in store.summaries(status=Status.LOST)]
+    return [runs / run.id for run in lost if run.heartbeat and _ends_after(run.heartbeat, runs / run.id)]
 
-    `report` is told how many folders of how many are done. A folder that is of no use stops nothing.
+
+def _ends_after(moment: datetime, folder: Path) -> bool:
+    try:
+        return datetime.fromisoformat(str(read(folder).values["run"].get("ended"))) >= moment
+    except (ValueError, TypeError):  # there is no record of an end
+        return False
+
+
+def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
+    """Take in what is not there yet, each run in a transaction of its own, and how those ended that seem lost.
+
+    All else stays as it is. `report` is told how many folders of how many are done. A folder that is of no use stops
+    nothing.
     """
-    folders, standings = unknown_folders(store, runs), extractor_records.survey(store.extractors.all())
+    folders = [*unknown_folders(store, runs), *outlived_folders(store, runs)]
+    standings = extractor_records.survey(store.extractors.all())
     unrecorded = [each for each in standings if each.record is None]
     total = len(folders) + len(unrecorded)
     for done, folder in enumerate(folders):

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, insert, select
+from sqlalchemy import Column, Connection, RowMapping, Table, delete, insert, select, update
 
 from sngan_registry import tables
+from sngan_registry.errors import RunNotFoundError
+from sngan_registry.reads import status_of
 from sngan_registry.records import Scalar, Status
 from sngan_registry.soundness import check_value
-from sngan_registry.writes import generator_weights, replace, stored_status
+from sngan_registry.writes import generator_weights, lock, replace, stored_status
 
 _OF_A_RUN = (tables.components, tables.scores, tables.checkpoints, tables.artifacts)
 """Tables whose rows are records of the same name in a description."""
@@ -20,13 +22,15 @@ _OF_A_RUN = (tables.components, tables.scores, tables.checkpoints, tables.artifa
 def restore(connection: Connection, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> str | None:
     """Insert a run that is not there yet; returns its id, or None where it is.
 
+    One that is there counts as not there where it is lost, and `described` tells of an end after its last sign of life.
     `described` has, as plain values of JSON, the `run`, and lists of its `components`, `scores`, `checkpoints`,
     `artifacts` and `events`. What no column holds is passed over. A parent that is not there is left out. Raises
     `ValueError` where a value is missing or not what its column holds; nothing is inserted then.
     """
     run = _run(described)
     run_id: str = run["id"]
-    if _is_there(connection, run_id):
+    known = _locked(connection, run_id)
+    if known is not None and not _is_outlived(known, run["ended"]):
         return None
     if run["parent"] is not None and not _is_there(connection, run["parent"]):
         run["parent"] = None
@@ -37,7 +41,12 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
     rows[tables.tags] = [{"run_id": run_id, "tag": str(tag)} for tag in _list(described["run"], "tags")]
     rows[tables.scalars] = [{"run_id": run_id, **vars(scalar)} for scalar in scalars]
     events = [_row(tables.events, each, run_id=run_id) for each in _list(described, "events")]
-    connection.execute(insert(tables.runs), run)
+    if known is None:
+        connection.execute(insert(tables.runs), run)
+    else:  # in its row, which others may name as the one that they started from
+        connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(run))
+        for table in (*rows, tables.events):
+            connection.execute(delete(table).where(table.c.run_id == run_id))
     for table, found in rows.items():
         if found:
             replace(connection, table, found)
@@ -97,6 +106,19 @@ def _list(values: Mapping[str, Any], name: str) -> Sequence[Any]:
     if not isinstance(found, list):
         raise ValueError(f"{name} is no list")
     return found
+
+
+def _locked(connection: Connection, run_id: str) -> RowMapping | None:
+    try:
+        return lock(connection, run_id)
+    except RunNotFoundError:
+        return None
+
+
+def _is_outlived(known: RowMapping, ended: datetime | None) -> bool:
+    """Whether a run that is lost to the registry has ended since, and was not removed."""
+    is_lost = known["removed"] is None and status_of(known, datetime.now(UTC)) is Status.LOST
+    return is_lost and ended is not None and ended >= known["heartbeat"]
 
 
 def _is_there(connection: Connection, run_id: str) -> bool:

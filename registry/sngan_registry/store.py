@@ -123,7 +123,7 @@ class Store:
             return reads.run(connection, run_id)
 
     def restore(self, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> Run | None:
-        """Take in a run, with all that belongs to it, as its folder describes it; None where its id is there already.
+        """Take in a run, with all that belongs to it, as its folder describes it; None where it is there already.
 
         What it takes, and what of it is left out, is said at `restoring.restore`. A run that was being trained comes in
         as lost. Raises `ValueError` where the description cannot be used.

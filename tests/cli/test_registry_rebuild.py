@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sngan_cli.events import Event, Scored
 from sngan_cli.recording import Recorder
 from sngan_cli.registry_rebuild import Taken
 from sngan_cli.run_folder import describe_folder
-from sngan_registry import Scalar, Status, Store
+from sngan_registry import Scalar, Status, Store, reads
 
 TABLES = ("runs", "tags", "components", "scalars", "scores", "checkpoints", "artifacts", "events", "extractors")
 STRANGE = ("nan", "inf", "-inf", "0.1", "1e-300", "-0.0")
@@ -222,6 +223,32 @@ def test_a_run_whose_registry_was_deleted_while_it_was_trained_comes_in_whole(
         assert [each.step for each in store.scalars(run_id, "loss_d")] == [1, 2, 3, 4]
     assert sngan("registry", "check", "--hashes").code == 0
     assert sngan("sample", run_id, "-n", 2, "-o", home / "sheet.png").code == 0
+
+
+def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
+    sngan: Any, tiny: list[str], home: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Recorder.__call__
+
+    def move_and_record(recorder: Recorder, event: Event) -> None:
+        if isinstance(event, Scored) and event.step == 2:
+            registry.rename(home / "aside.db")
+        record(recorder, event)
+
+    monkeypatch.setattr(Recorder, "__call__", move_and_record)
+    monkeypatch.setattr(recording, "PATIENCE", 0)
+    run_id = sngan("train", *tiny, "--steps", 4, "--eval-every", 2).out.strip()
+    (home / "aside.db").rename(registry)
+    monkeypatch.setattr(reads, "LOST_AFTER", timedelta(0))
+    assert sngan("runs", "show", run_id, "--json").json["status"] == "lost"
+    checked = sngan("registry", "check")
+    assert checked.code == 4
+    assert "run is recorded as lost, and has ended" in checked.out
+    assert taken(sngan) == [(run_id, "run.json")]
+    shown = sngan("runs", "show", run_id, "--json").json
+    assert (shown["status"], shown["step"], [score["step"] for score in shown["scores"]]) == ("finished", 4, [2, 4])
+    assert sngan("registry", "check", "--hashes").code == 0
+    assert taken(sngan) == []
 
 
 @pytest.mark.parametrize(
