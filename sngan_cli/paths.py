@@ -59,13 +59,14 @@ def open_store(*, create: bool) -> Store:
     """Open the registry; without `create` a registry that does not exist yet reads as empty."""
     from sngan_cli.errors import UsageError
     from sngan_registry import Store
+    from sngan_registry.database import registry_url, sqlite_file
 
     place = registry_place()
-    if create and "://" not in place:
+    if create and (path := sqlite_file(registry_url(place))):
         try:
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"The folder {Path(place).parent} cannot be made: {error.strerror}. Set SNGAN_HOME to one that can."
+                f"The folder {path.parent} cannot be made: {error.strerror}. Set SNGAN_HOME to one that can."
             ) from error
     return Store.open(place, create=create)

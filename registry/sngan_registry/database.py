@@ -6,6 +6,7 @@ it waits its turn there instead of failing at its first write.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,9 @@ BUSY_TIMEOUT = 30.0
 _MOUNTS = Path("/proc/mounts")
 _LOCAL_FILE_SYSTEMS = frozenset({"apfs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"})
 
+_URL = re.compile(r"[\w+]{2,}:/|.*://", re.DOTALL)
+"""How a URL begins, also one that lacks a slash; a single letter may be a drive of Windows."""
+
 _WHEELS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """Names that packages have on the index, where it is not that of the module."""
 
@@ -37,15 +41,19 @@ _WAY_OUT = {
 
 def registry_url(place: str | Path) -> URL:
     """Read a SQLAlchemy URL, or the path of a SQLite file."""
-    if isinstance(place, Path) or "://" not in place:
+    if isinstance(place, Path) or not _URL.match(place):
         return URL.create("sqlite", database=str(Path(place).expanduser()))
     try:
-        return make_url(place)
+        url = make_url(place)
+        if url.password is not None and "@" in f"{url.host}{url.database}":
+            raise ValueError("what follows the @ of a password would be taken for the host, and shown")
     except (ArgumentError, ValueError) as error:
         # The text may hold a password, so the message does not show it.
         raise RegistryError(
-            "The registry's URL cannot be read: write it as postgresql://user:password@host/database."
+            "The registry's URL cannot be read: write it as postgresql+psycopg://user:password@host/database, with %40 "
+            "for an @ in the password, or as sqlite:///file."
         ) from error
+    return url
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -57,7 +65,8 @@ def sqlite_file(url: URL) -> Path | None:
 
 def label(url: URL) -> str:
     """Name a registry in a message: its path, or its URL without the password."""
-    return str(sqlite_file(url) or url.render_as_string(hide_password=True))
+    secrets = [name for name in url.query if "pass" in name]
+    return str(sqlite_file(url) or url.difference_update_query(secrets).render_as_string(hide_password=True))
 
 
 def connect(url: URL) -> Engine:

@@ -109,10 +109,26 @@ def test_an_unknown_kind_of_database() -> None:
         Store.open("postgrsql://ann:secret@db/runs")
 
 
-def test_a_url_that_cannot_be_read() -> None:
-    with pytest.raises(RegistryError, match="The registry's URL cannot be read: write it as") as refused:
-        Store.open("://ann:secret@db")
-    assert "secret" not in str(refused.value)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "://ann:secret@db",
+        "postgresql+psycopg:/ann:secret@db/runs",
+        "postgresql+psycopg://ann:an@secret@db/runs",
+        "postgresql+psycopg://ann:an@sec/ret@db/runs",
+    ],
+)
+def test_a_url_that_cannot_be_read(url: str) -> None:
+    with pytest.raises(
+        RegistryError, match=r"The registry's URL cannot be read: write it as .*%40 for an @"
+    ) as refused:
+        Store.open(url)
+    assert "sec" not in str(refused.value)
+
+
+def test_a_label_hides_passwords_wherever_they_stand() -> None:
+    url = "postgresql+psycopg://ann:an%40secret@db/runs?password=secret&sslpassword=secret&sslmode=require"
+    assert database.label(database.registry_url(url)) == "postgresql+psycopg://ann:***@db/runs?sslmode=require"
 
 
 def test_a_server_that_does_not_answer() -> None:
