@@ -18,7 +18,7 @@ from sngan_cli.engine.checkpoint_folder import fault, folder_of, steps_in, verif
 from sngan_cli.errors import DataError, NotFoundError, SnganError, UsageError
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
-from sngan_cli.run_folder import STAGING, describe_folder
+from sngan_cli.run_folder import STAGING, describe_folder, files_of
 from sngan_registry import RunBusyError, RunNotFoundError, RunRemovedError, Status
 from sngan_registry.ids import is_run_id
 
@@ -82,11 +82,7 @@ def _files(store: Store, run: Run, steps: Sequence[int]) -> Iterator[tuple[Path,
     """The files of a run's folder, and what they are called in it."""
     if run.status is Status.RUNNING:
         raise RunBusyError(run.id, run.environment.host, run.environment.pid)
-    folder = runs_folder() / run.id
-    if not folder.is_dir():
-        raise NotFoundError(
-            f"The files of run {run.id} are not here: it was trained on {run.environment.host}; export it there."
-        )
+    folder = files_of(run, runs_folder())
     digests = {each.step: each.sha256 for each in store.checkpoints(run.id)}
     wanted = [folder_of(folder / "checkpoints", step) for step in steps]
     for step, checkpoint in zip(steps, wanted, strict=True):

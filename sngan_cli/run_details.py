@@ -88,7 +88,7 @@ def print_section(title: str, rows: Sequence[tuple[str | None, str | None]]) -> 
 
 
 def _summary(run: Run, recorded: Recorded) -> list[tuple[str, str | None]]:
-    environment = run.environment
+    environment, folder = run.environment, paths.runs_folder() / run.id
     on_disk = [c.step for c in recorded.checkpoints if c.deleted is None]
     way, command = _way_on(run, bool(on_disk))
     return [
@@ -107,7 +107,7 @@ def _summary(run: Run, recorded: Recorded) -> list[tuple[str, str | None]]:
         ("versions", f"sngan {environment.sngan}, torch {environment.torch}, python {environment.python}"
                      + (f", CUDA {environment.cuda}" if environment.cuda else "")),
         ("git", environment.git_commit),
-        ("folder", str(paths.runs_folder() / run.id)),
+        ("folder", str(folder) if folder.is_dir() else f"not in {folder.parent}"),
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any
 from unicodedata import category
 
 from sngan_cli.console import without_nan
-from sngan_registry import Scalar, Score, Store
+from sngan_cli.errors import NotFoundError
+from sngan_registry import Run, Scalar, Score, Store
 from sngan_registry.ids import is_run_id
 
 CONFIG, RECORD, SCALARS = "config.toml", "run.json", "scalars.csv"
@@ -44,6 +46,19 @@ def folders_in(runs: Path) -> list[Path]:
         return []
     inside = (each for each in runs.iterdir() if each.is_dir() and not each.name.startswith("."))
     return sorted(each for each in inside if is_run_id(each.name) or (each / RECORD).exists())
+
+
+def files_of(run: Run, runs: Path) -> Path:
+    """The folder of a run among those in `runs`; raises `NotFoundError`, which says where to get it, if it is not."""
+    folder, host = runs / run.id, run.environment.host
+    if not folder.is_dir():
+        way_out = (
+            "put them back, or set SNGAN_HOME to where it was trained."
+            if host == socket.gethostname()
+            else f"`sngan runs export {run.id}` there, and `sngan runs import` here, bring them."
+        )
+        raise NotFoundError(f"The files of run {run.id} are not in {runs}: it was trained on {host}; {way_out}")
+    return folder
 
 
 def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:

@@ -13,6 +13,7 @@ from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
+from sngan_cli.run_folder import files_of
 from sngan_registry import Checkpoint, Component, Run, Store
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def load_generator(
 
 
 def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:
-    """Checkpoints of a run by step; raises `NotFoundError` where there is none."""
+    """Checkpoints of a run by step; raises `NotFoundError` where there is none, or its files are not here."""
     known = store.checkpoints(run.id)
     found = sorted(set(checkpoint.steps_in(runs / run.id / "checkpoints")) - {c.step for c in known})
     # Whole checkpoints that the registry has never heard of: it could not be written before the process was killed.
@@ -138,6 +139,7 @@ def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:
     present = sorted([*(c for c in known if c.deleted is None), *unknown], key=lambda c: c.step)
     if not present:
         raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.")
+    files_of(run, runs)
     return present
 
 

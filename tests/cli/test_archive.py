@@ -145,7 +145,7 @@ def test_what_cannot_be_exported_is_named(sngan: Any, home: Path, trained: str, 
         store.close(trained, Status.FINISHED, step=4)
     shutil.rmtree(home / "runs" / trained)
     code, said = export()
-    assert (code, f"The files of run {trained} are not here: it was trained on {environment.host}" in said) == (3, True)
+    assert (code, f"The files of run {trained} are not in {home / 'runs'}: it was trained on" in said) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -298,3 +298,29 @@ def test_a_file_that_is_there_twice_is_refused(sngan: Any, archive: Path, traine
         opened.writestr(f"{trained}/config.toml", "other")
     elsewhere()
     assert "is no file of a run" in sngan("runs", "import", archive).err
+
+
+@pytest.mark.parametrize("host", [None, "another"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "--resume", "@last", "--steps", 9], ["sample", "@last", "-o", "x.png"],
+     ["interpolate", "@last", "-o", "x.png"], ["evaluate", "@last"], ["runs", "export", "@last", "-o", "x.zip"]],
+)  # fmt: skip
+def test_files_on_another_machine_are_asked_for(
+    sngan: Any,
+    trained: str,
+    home: Path,
+    elsewhere: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str | None,
+    arguments: list[Any],
+) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", str(home / "registry.db"))
+    runs = elsewhere() / "runs"
+    if host is not None:
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+    done = sngan(*arguments)
+    assert done.code == 3
+    assert f"error: The files of run {trained} are not in {runs}: it was trained on " in done.err
+    assert ("`sngan runs import` here" if host else "set SNGAN_HOME") in done.err
+    assert f"not in {runs}" in sngan("runs", "show", trained).out
