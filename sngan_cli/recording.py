@@ -259,7 +259,8 @@ def environment(device: str, torch_version: str, cuda: str | None) -> Environmen
         host=socket.gethostname(),
         pid=os.getpid(),
         git_commit=_git_commit(),
-        command=shlex.join(["sngan", *_without_passwords(sys.argv[1:])]),
+        # A path may have bytes that are no text, and no database keeps.
+        command=shlex.join(["sngan", *_without_passwords(sys.argv[1:])]).encode(errors="backslashreplace").decode(),
     )
 
 
