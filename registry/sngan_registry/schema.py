@@ -24,6 +24,9 @@ REVISION = "0003"
 
 SCRIPTS = "sngan_registry:migrations"
 
+_OWN = {"alembic_version", "runs", "scalars"}
+"""Tables that tell a registry, of whichever revision, from what else Alembic has made."""
+
 _LOCK = 0x736E67616E  # "sngan"; the number of PostgreSQL's advisory lock
 
 
@@ -98,7 +101,7 @@ def nothing() -> Engine:
 
 def _revision(connection: Connection) -> str | None:
     tables = inspect(connection).get_table_names()
-    if "alembic_version" in tables:
+    if _OWN.issubset(tables):
         return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
     if tables:
         raise SchemaError(

@@ -67,6 +67,18 @@ def test_a_database_of_something_else_is_refused(url: str, execute: Any) -> None
         Store.open(url)
 
 
+@pytest.mark.parametrize("revision", ["1975ea83b712", schema.REVISION])
+def test_a_database_that_alembic_keeps_for_another_program_is_refused(url: str, execute: Any, revision: str) -> None:
+    execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+    execute("INSERT INTO alembic_version VALUES (:revision)", revision=revision)
+    execute("CREATE TABLE runs (run_uuid INTEGER)")
+    for create in (True, False):
+        with pytest.raises(
+            SchemaError, match=r"holds tables of something else \(alembic_version, runs\): name an empty"
+        ):
+            Store.open(url, create=create)
+
+
 def test_reading_creates_nothing(url: str, tmp_path: Path, new_run: Any) -> None:
     with Store.open(url, create=False) as store:
         assert store.summaries(tags=("x",), where={"loss": "hinge"}) == []
