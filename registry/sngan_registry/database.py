@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from sngan_registry.errors import DamagedError, MovedError, RegistryError, is_damage
 
@@ -37,6 +37,9 @@ _WAY_OUT = {
     "SQLITE_IOERR": "check the disk",
     "SQLITE_READONLY": "check that you may write the file and its folder",
 }
+
+_NOT_GRANTED = "42501"
+"""What PostgreSQL calls a lack of privileges."""
 
 
 def registry_url(place: str | Path) -> URL:
@@ -207,7 +210,9 @@ def _in_words(url: URL) -> Iterator[None]:
             raise DamagedError(label(url), reason) from error
         code = getattr(cause, "sqlite_errorname", "")
         way_out = next((words for name, words in _WAY_OUT.items() if code.startswith(name)), None)
-        if way_out is None and isinstance(error, DBAPIError) and url.get_backend_name() != "sqlite":
+        if getattr(cause, "sqlstate", None) == _NOT_GRANTED:
+            way_out = "its owner can grant it to you"
+        elif way_out is None and isinstance(error, OperationalError) and url.get_backend_name() != "sqlite":
             way_out = "check the URL, and that the server runs and lets you in"
         hint = f"; {way_out}" if way_out else ""
         raise RegistryError(f"The registry {label(url)} cannot be used: {reason}{hint}.") from error

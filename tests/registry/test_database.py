@@ -247,3 +247,12 @@ def test_what_is_no_text_is_not_found(store: Store) -> None:
     """As `LC_ALL=C PYTHONUTF8=0 sngan runs show nösuch` asks for."""
     with pytest.raises(RegistryError, match=r"^'n.udcc3.udcb6such' cannot be looked up: .* Set LC_ALL to"):
         store.get(b"n\xc3\xb6such".decode("ascii", "surrogateescape"))
+
+
+def test_what_a_server_does_not_grant(url: str, new_run: Any, execute: Any) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("a file knows no privileges")
+    with Store.open(url) as store:
+        execute("REVOKE INSERT ON runs FROM CURRENT_USER")
+        with pytest.raises(RegistryError, match=r"permission denied for table runs; its owner can grant it to you\.$"):
+            store.create_run(new_run())
