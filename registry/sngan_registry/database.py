@@ -104,8 +104,13 @@ def connect(url: URL) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Run queries in one transaction that is rolled back; raises `RegistryError` for what the database refuses."""
+    """Run queries in one transaction that is rolled back; raises `RegistryError` for what the database refuses.
+
+    All of them see the database as it is at the first.
+    """
     with _in_words(engine.url), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":  # where each would see what others have committed meanwhile
+            connection.execution_options(isolation_level="REPEATABLE READ")
         try:
             yield connection
         except UnicodeEncodeError as error:  # of what was asked for

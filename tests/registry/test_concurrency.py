@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sngan_registry import Status, Store, database
+from sngan_registry import Status, Store, database, reads
 
 PROCESSES = 8
 STEPS = 25
@@ -140,6 +140,17 @@ def test_a_run_is_claimed_or_removed_and_never_both(url: str, store: Store, new_
         assert [run.id for run in store.trash.runs()].count(run_id) == is_removed
         assert [s.run.id for s in store.summaries(status=Status.RUNNING)].count(run_id) == (not is_removed)
         finish(processes)
+
+
+def test_queries_that_belong_together_see_one_state(url: str, store: Store, new_run: Any) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("without its WAL mode a reader keeps writers out")
+    run = store.create_run(new_run(name="before"))
+    with database.reading(store._engine) as connection:
+        assert reads.run(connection, run.id).name == "before"
+        store.update(run.id, name="after")
+        assert reads.run(connection, run.id).name == "before"
+    assert store.run(run.id).name == "after"
 
 
 def test_threads_share_a_store(store: Store, new_run: Any) -> None:
