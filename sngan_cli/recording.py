@@ -259,8 +259,7 @@ def environment(device: str, torch_version: str, cuda: str | None) -> Environmen
         host=socket.gethostname(),
         pid=os.getpid(),
         git_commit=_git_commit(),
-        # A path may have bytes that are no text, and no database keeps.
-        command=shlex.join(["sngan", *_without_passwords(sys.argv[1:])]).encode(errors="backslashreplace").decode(),
+        command=shlex.join(["sngan", *_without_passwords(sys.argv[1:])]),
     )
 
 

@@ -174,11 +174,6 @@ def test_a_password_is_not_recorded(arguments: list[str], monkeypatch: pytest.Mo
     assert command.endswith("train --steps 1")
 
 
-def test_a_path_that_is_no_text_is_recorded_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["sngan", "train", "--config", "caf\udce9.toml"])
-    assert recording.environment("cpu", "2", None).command == r"sngan train --config 'caf\udce9.toml'"
-
-
 def test_records_wait_while_the_registry_is_away(
     store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

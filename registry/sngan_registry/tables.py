@@ -79,6 +79,18 @@ class Document(TypeDecorator[Mapping[str, Any]]):
         return None if value is None else dict(value)
 
 
+class Words(TypeDecorator[str]):
+    """Text from anywhere, such as a message that names a path; what no database keeps of it is spelt out."""
+
+    impl = Text
+    cache_ok = True
+    python_type = str
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Bytes that are no text, and NUL, to escapes."""
+        return None if value is None else value.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -102,7 +114,7 @@ runs = Table(
     Column("id", String(16), primary_key=True),
     Column("name", String(255), index=True),
     Column("status", String(16), nullable=False, index=True),
-    Column("reason", Text),
+    Column("reason", Words),
     Column("parent", String(16), ForeignKey("runs.id", ondelete="SET NULL"), index=True),
     Column("config", Document, nullable=False),
     Column("seed", BigInteger, nullable=False),
@@ -113,7 +125,7 @@ runs = Table(
     Column("ended", UtcDateTime),
     Column("heartbeat", UtcDateTime),
     Column("removed", UtcDateTime),
-    Column("note", Text),
+    Column("note", Words),
     # The environment that the run was last trained in.
     Column("sngan", Text, nullable=False),
     Column("python", Text, nullable=False),
@@ -123,7 +135,7 @@ runs = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("git_commit", Text),
-    Column("command", Text, nullable=False),
+    Column("command", Words, nullable=False),
 )
 
 tags = Table(
@@ -219,7 +231,7 @@ events = Table(
     Column("id", Integer, primary_key=True),
     _run_id(key=False),
     Column("kind", Text, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Words, nullable=False),
     Column("step", Integer),
     Column("created", UtcDateTime, nullable=False),
 )

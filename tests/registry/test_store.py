@@ -269,6 +269,17 @@ def test_artifacts_are_replaced_by_path(store: Store, new_run: Any) -> None:
     assert store.artifacts(run_id) == (config, grid)
 
 
+def test_what_is_no_text_is_spelt_out(store: Store, new_run: Any, environment: Environment) -> None:
+    """Such as a path in a message, whose bytes are those of another encoding."""
+    strange, kept = "caf\udce9\0 ☕", r"caf\udce9\x00 ☕"
+    run = store.create_run(new_run(note=strange, environment=replace(environment, command=strange)))
+    store.add_event(run.id, Event(kind="notice", message=strange))
+    store.close(run.id, Status.FAILED, step=0, reason=strange)
+    found = store.run(run.id)
+    assert (found.note, found.environment.command, found.reason) == (kept, kept, kept)
+    assert [event.message for event in store.events(run.id)] == [kept]
+
+
 def test_events_keep_their_order(store: Store, new_run: Any) -> None:
     run_id = store.create_run(new_run()).id
     for kind in ("resumed", "diverged", "resumed"):
