@@ -54,8 +54,10 @@ from sngan_registry.database import label, registry_url
 
 HEARTBEAT = 10.0
 """Seconds between signs of life; the registry takes a run for lost after some missed ones."""
-RETRY, PATIENCE = 2.0, 15
-"""Seconds between tries, and their number, to write to a registry that is away when the run ends."""
+RETRY, PATIENCE = 2.0, 30.0
+"""Seconds between tries, and in all, to write to a registry that is away when the run ends."""
+RESPITE = 4.0
+"""For how many times as long as a try in vain took, such as of a machine that is gone, training goes on without one."""
 FLUSH = 2.0
 """Seconds for which losses may wait before they are written."""
 
@@ -75,6 +77,7 @@ class Recorder:
         self._pending: list[Callable[[Store], object]] = []
         self._untold: list[Callable[[Store], object]] = []  # what the folder does not tell yet
         self._flushed = time.monotonic()
+        self._retry_at = 0.0
         self._warned = False
         self.taken: RunTakenError | RunRemovedError | None = None
         """Set once another process has taken the run over or removed it: training it is to stop."""
@@ -137,12 +140,15 @@ class Recorder:
         if self._scalars:
             scalars, self._scalars = self._scalars, []
             self._keep(lambda store: store.add_scalars(self._run_id, scalars))
-        self._flushed = time.monotonic()
+        self._flushed = begun = time.monotonic()
+        if begun < self._retry_at and not self._over.is_set():
+            return
         try:
             self._drain()
         except (RunTakenError, RunRemovedError) as error:
             self.taken = error
         except RegistryError as error:
+            self._retry_at = time.monotonic() + RESPITE * (time.monotonic() - begun)
             if not self._warned:
                 why = str(error).rstrip(".")
                 self._warn(
@@ -173,10 +179,9 @@ class Recorder:
     def _wait(self) -> None:
         """Wait for a registry that is away, and write all that waits."""
         if self._waits:
-            self._warn(f"The run has ended; its records wait {RETRY * PATIENCE:.0f} s for the registry.")
-        for _ in range(PATIENCE):
-            if not self._waits:
-                break
+            self._warn(f"The run has ended; its records wait {PATIENCE:.0f} s for the registry.")
+        until = time.monotonic() + PATIENCE
+        while self._waits and time.monotonic() < until:
             time.sleep(RETRY)
             self.flush()
 

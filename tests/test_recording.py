@@ -196,6 +196,28 @@ def test_records_wait_while_the_registry_is_away(
     assert "the registry is locked" in warned[0]
 
 
+def test_a_registry_that_is_slow_to_fail_does_not_hold_up_training(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_score, tries = store.add_score, list[int]()
+
+    def slowly(run_id: str, score: Any) -> None:
+        tries.append(score.step)
+        if len(tries) == 1:
+            time.sleep(0.5)
+            raise RegistryError("the machine does not answer")
+        add_score(run_id, score)
+
+    monkeypatch.setattr(store, "add_score", slowly)
+    with Recorder(store, run_id, folder, lambda text: None) as recorder:
+        for step in (1, 2, 3):
+            recorder(scored(step))
+        assert tries == [1]
+        recorder.ended("finished", 3)
+    assert tries == [1, 1, 2, 3]
+    assert [s.step for s in store.scores(run_id)] == [1, 2, 3]
+
+
 def move_away(path: Path) -> None:
     path.rename(path.with_name("moved.db"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -137,6 +138,15 @@ def test_a_server_that_does_not_answer() -> None:
         Store.open("postgresql+psycopg://ann:secret@127.0.0.1:1/runs")
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg")
+    monkeypatch.setitem(database._GIVING_UP, "connect_timeout", "2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}/runs"
+        with pytest.raises(RegistryError, match=rf"{place} cannot be used: .*timeout expired; check the URL"):
+            Store.open(f"postgresql+psycopg://ann:secret@{place}")
 
 
 # Modes of SQLite
