@@ -38,8 +38,9 @@ _WAY_OUT = {
     "SQLITE_READONLY": "check that you may write the file and its folder",
 }
 
-_GIVING_UP = {"connect_timeout": "10", "tcp_user_timeout": "30000"}
-"""When PostgreSQL's drivers give a machine up that is gone: connecting, in seconds, and else, in milliseconds."""
+_LIBPQ = {"client_encoding": "utf8", "connect_timeout": "10", "tcp_user_timeout": "30000"}
+"""What PostgreSQL's drivers are told: to speak Unicode with a database that does not, too, and when to give a machine
+up that is gone: connecting, in seconds, and else, in milliseconds."""
 
 _NOT_GRANTED = "42501"
 """What PostgreSQL calls a lack of privileges."""
@@ -87,7 +88,7 @@ def connect(url: URL) -> Engine:
         raise RegistryError(f"The registry {path} cannot be opened: create the folder {path.parent} first.")
     try:
         # A server may have closed a connection that waited for long, or have been started again.
-        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", connect_args=_giving_up(url))
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", connect_args=_libpq(url))
     except ModuleNotFoundError as error:
         package = _WHEELS.get(error.name or "", error.name)
         raise RegistryError(
@@ -105,10 +106,10 @@ def connect(url: URL) -> Engine:
     return engine
 
 
-def _giving_up(url: URL) -> dict[str, str]:
-    """What a URL leaves to be said of `_GIVING_UP`, to drivers that know of it."""
+def _libpq(url: URL) -> dict[str, str]:
+    """What a URL leaves to be said of `_LIBPQ`, to drivers that know of it."""
     knows_it = url.get_dialect().driver in {"psycopg", "psycopg2"}
-    return {key: value for key, value in _GIVING_UP.items() if knows_it and key not in url.query}
+    return {key: value for key, value in _LIBPQ.items() if knows_it and key not in url.query}
 
 
 @contextmanager

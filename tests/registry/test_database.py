@@ -6,11 +6,12 @@ import os
 import socket
 import sqlite3
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
 from sngan_registry import MovedError, RegistryError, Store, database
 
@@ -142,7 +143,7 @@ def test_a_server_that_does_not_answer() -> None:
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg")
-    monkeypatch.setitem(database._GIVING_UP, "connect_timeout", "2")
+    monkeypatch.setitem(database._LIBPQ, "connect_timeout", "2")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = f"127.0.0.1:{silent.getsockname()[1]}/runs"
         with pytest.raises(RegistryError, match=rf"{place} cannot be used: .*timeout expired; check the URL"):
@@ -266,3 +267,30 @@ def test_what_a_server_does_not_grant(url: str, new_run: Any, execute: Any) -> N
         execute("REVOKE INSERT ON runs FROM CURRENT_USER")
         with pytest.raises(RegistryError, match=r"permission denied for table runs; its owner can grant it to you\.$"):
             store.create_run(new_run())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "refused"), [("SQL_ASCII", None), ("LATIN1", r"has no equivalent in encoding .LATIN1.")]
+)
+def test_a_database_that_is_not_in_unicode(url: str, new_run: Any, encoding: str, refused: str | None) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("a file is in Unicode")
+    name = f"sngan_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            if not connection.scalar(text("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")):
+                pytest.skip("this user may not create databases")
+            connection.execute(text(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
+        place = make_url(url).set(database=name, query={}).render_as_string(hide_password=False)
+        with Store.open(place) as store:
+            if refused is None:
+                assert store.create_run(new_run(name="été 猫")) == store.get("été 猫")
+            else:
+                assert store.create_run(new_run(name="été")) == store.get("été")
+                with pytest.raises(RegistryError, match=refused):
+                    store.create_run(new_run(name="猫"))
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        admin.dispose()
