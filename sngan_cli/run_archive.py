@@ -138,7 +138,9 @@ def _unpack(store: Store, archive: ZipFile, run_id: str, inside: Sequence[ZipInf
         known = None
     if folder.exists():
         why = "its folder is there, and not recorded: try `sngan registry rebuild`"
-        return Refused(folder, "it is there already" if known else why)
+        return Refused(
+            folder, "it is there already; to have what is in the file, move the folder away first" if known else why
+        )
     with tempfile.TemporaryDirectory(prefix=STAGING, dir=runs) as staging:
         for each in inside:
             archive.extract(each, staging)

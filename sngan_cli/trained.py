@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,9 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str) -> Chose
         others = [c.step for c in present if c.step != wanted.step and (runs / run.id / c.path).is_dir()]
         earlier = [step for step in others if step < wanted.step] or others
         remedy = f" Use another: add --checkpoint {earlier[-1]}." if earlier else " There is no other."
-        raise CheckpointError(f"{error}{remedy}") from error
+        host = run.environment.host
+        trail = f" The run was last trained on {host}." if host != socket.gethostname() else ""
+        raise CheckpointError(f"{error}{trail}{remedy}") from error
     return Chosen(wanted.step, runs / run.id / wanted.path)
 
 

@@ -85,7 +85,10 @@ def test_files_come_to_where_the_registry_has_the_record_alone(
 def test_what_is_there_stays(sngan: Any, home: Path, trained: str, archive: Path) -> None:
     before = tree(home)
     done = sngan("runs", "import", archive)
-    assert (done.code, f"{home / 'runs' / trained}: nothing was taken in: it is there already." in done.err) == (
+    assert (
+        done.code,
+        f"{home / 'runs' / trained}: nothing was taken in: it is there already; to have" in done.err,
+    ) == (
         1,
         True,
     )
@@ -324,3 +327,27 @@ def test_files_on_another_machine_are_asked_for(
     assert f"error: The files of run {trained} are not in {runs}: it was trained on " in done.err
     assert ("`sngan runs import` here" if host else "set SNGAN_HOME") in done.err
     assert f"not in {runs}" in sngan("runs", "show", trained).out
+
+
+def test_files_that_a_run_has_outgrown_elsewhere_are_replaced_by_hand(
+    sngan: Any, trained: str, home: Path, archive: Path, elsewhere: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNGAN_REGISTRY", str(home / "registry.db"))
+    elsewhere()
+    with monkeypatch.context() as there:
+        there.setattr("socket.gethostname", lambda: "another")
+        assert sngan("runs", "import", archive).code == 0
+        assert sngan("train", "--resume", trained, "--steps", 6).code == 0
+        assert sngan("runs", "export", trained, "-o", home / "later.zip").code == 0
+    monkeypatch.setenv("SNGAN_HOME", str(home))
+    on = ["train", "--resume", trained, "--steps", 8]
+    done = sngan(*on)
+    missing = home / "runs" / trained / "checkpoints" / "step-00000006"
+    assert done.err == (
+        f"error: The checkpoint file {missing} is damaged: the folder is missing. The run was last trained on another. "
+        "Use another: add --checkpoint 4.\n"
+    )
+    assert "move the folder away first" in sngan("runs", "import", home / "later.zip").err
+    (home / "runs" / trained).rename(home / "before")
+    assert sngan("runs", "import", home / "later.zip").code == 0
+    assert sngan(*on).code == 0
