@@ -220,6 +220,9 @@ def _in_words(url: URL) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        hidden = cause.__context__
+        if hidden is not None and not isinstance(hidden, Exception):  # a driver that was stopped could not clean up
+            raise hidden from None
         reason = str(cause).partition("\n")[0].rstrip(". ")
         if is_damage(cause):
             raise DamagedError(label(url), reason) from error

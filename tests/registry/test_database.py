@@ -254,6 +254,19 @@ def test_connections_that_a_server_has_closed(url: str, new_run: Any, execute: A
         assert store.run(run.id).step == 3
 
 
+def test_a_stop_that_the_driver_hides_is_obeyed(store: Store) -> None:
+    """As of psycopg, which asks a server that does not answer whether the connection lives."""
+
+    def ask() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise sqlite3.ProgrammingError("can't change 'autocommit' now")
+
+    with pytest.raises(KeyboardInterrupt), database.reading(store._engine):
+        ask()
+
+
 def test_what_is_no_text_is_not_found(store: Store) -> None:
     """As `LC_ALL=C PYTHONUTF8=0 sngan runs show nösuch` asks for."""
     with pytest.raises(RegistryError, match=r"^'n.udcc3.udcb6such' cannot be looked up: .* Set LC_ALL to"):
