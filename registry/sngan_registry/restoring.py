@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from sngan_registry import tables
 from sngan_registry.errors import RunNotFoundError
@@ -41,18 +42,30 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
     rows[tables.tags] = [{"run_id": run_id, "tag": str(tag)} for tag in _list(described["run"], "tags")]
     rows[tables.scalars] = [{"run_id": run_id, **vars(scalar)} for scalar in scalars]
     events = [_row(tables.events, each, run_id=run_id) for each in _list(described, "events")]
-    if known is None:
-        connection.execute(insert(tables.runs), run)
-    else:  # in its row, which others may name as the one that they started from
+    if known is not None:  # its row stays, which others may name as the one that they started from
         connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(run))
         for table in (*rows, tables.events):
             connection.execute(delete(table).where(table.c.run_id == run_id))
+    elif not _is_new(connection, run):
+        return None
     for table, found in rows.items():
         if found:
             replace(connection, table, found)
     if events:
         connection.execute(insert(tables.events), events)
     return run_id
+
+
+def _is_new(connection: Connection, run: dict[str, Any]) -> bool:
+    """Insert the row of a run, unless another process has taken it in meanwhile."""
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(tables.runs), run)
+    except IntegrityError:
+        if _is_there(connection, run["id"]):
+            return False
+        raise
+    return True
 
 
 def _run(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sngan_registry import Artifact, Checkpoint, Event, Scalar, Score, Status, Store
+from sngan_registry import Artifact, Checkpoint, Event, Scalar, Score, Status, Store, database, restoring
 from sngan_registry.ids import is_run_id, new_run_id, time_of
 
 CURVE = [Scalar(name="loss_d", step=1, value=0.5), Scalar(name="loss_d", step=2, value=float("inf"))]
@@ -88,6 +89,16 @@ def test_a_run_that_is_lost_takes_in_how_it_ended_and_no_other_does(
     assert store.run(child.id).parent == run_id
     store.claim(run_id, environment)
     assert store.restore(values, CURVE) is None  # it is being trained
+
+
+def test_of_two_that_take_in_a_run_at_once_one_does(store: Store, run_id: str, values: dict[str, Any]) -> None:
+    with ThreadPoolExecutor() as pool:
+        with database.writing(store._engine) as connection:
+            assert restoring.restore(connection, values, ()) == run_id
+            second = pool.submit(store.restore, values, CURVE)
+            wait([second], timeout=0.5)
+        assert second.result(timeout=60) is None
+    assert described(store, run_id) == values
 
 
 def test_scores_are_replaced_as_they_would_have_been(store: Store, run_id: str, values: dict[str, Any]) -> None:
