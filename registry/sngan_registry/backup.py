@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from sngan_registry import database
 from sngan_registry.errors import DamagedError, RegistryError, is_damage
 
 _PAGES = 2048
@@ -25,7 +26,10 @@ def back_up(path: Path, target: Path, report: Callable[[int, int], None] = lambd
     """
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
+        with (
+            closing(sqlite3.connect(path, timeout=database.BUSY_TIMEOUT)) as source,
+            closing(sqlite3.connect(partial)) as copy,
+        ):
             source.isolation_level = None
             source.execute("BEGIN")  # what others commit from here on is neither counted nor copied
             rows = _rows(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ def test_a_backup_is_the_whole_registry_in_one_file(
     with closing(sqlite3.connect(target)) as copy:
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copies.db", "registry.db"]
+
+
+def test_a_copy_waits_for_a_writer_as_long_as_all_do(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
+    with closing(sqlite3.connect(registry, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        with pytest.raises(RegistryError, match="database is locked"):
+            back_up(registry, tmp_path / "copy.db")
+        assert time.monotonic() - began < 2
 
 
 def test_others_write_meanwhile(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
