@@ -103,10 +103,12 @@ def read_state(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def _replace(partial: Path, target: Path) -> None:
+    doomed = target.with_name(f".{target.name}.removed")
     if target.exists():
-        remove(target.parent, int(target.name.removeprefix("step-")))
-    partial.rename(target)
+        target.rename(doomed)
+    partial.rename(target)  # at once, lest a process that is killed leaves neither
     flush(target.parent)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _write_json(path: Path, values: object) -> None:

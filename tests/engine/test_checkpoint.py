@@ -42,6 +42,16 @@ def test_a_second_checkpoint_of_a_step_replaces_the_first(tmp_path: Path) -> Non
     )
 
 
+def test_a_checkpoint_is_there_while_the_one_that_it_replaces_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.write(tmp_path, progress(7), STATE)
+    there: list[list[int]] = []
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda *_, **__: there.append(checkpoint.steps_in(tmp_path)))
+    checkpoint.write(tmp_path, progress(7), STATE)
+    assert there == [[7]]
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "message"),
     [
