@@ -39,6 +39,13 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """A checkpoint is about to be written: whoever goes on from it has to know all that came before it."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class CheckpointWritten:
     """A checkpoint is on disk, whole."""
 
@@ -50,7 +57,7 @@ class CheckpointWritten:
 
 @dataclass(frozen=True)
 class CheckpointRemoved:
-    """A checkpoint that is neither the last, nor the best, nor to be kept for good was deleted from disk."""
+    """A checkpoint that is neither the last, nor the best, nor to be kept for good is about to be deleted from disk."""
 
     step: int
 
@@ -72,7 +79,7 @@ class Noticed:
     message: str
 
 
-Event = Stepped | Scoring | Scored | CheckpointWritten | CheckpointRemoved | SamplesDrawn | Noticed
+Event = Stepped | Scoring | Scored | Saving | CheckpointWritten | CheckpointRemoved | SamplesDrawn | Noticed
 
 
 class Observer(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -24,10 +25,11 @@ from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder, environment, provenance
+from sngan_cli.run_remains import on_disk
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
 from sngan_cli.wording import counted
-from sngan_registry import Component, Environment, NewRun, Run, RunBusyError, Status
+from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, RunBusyError, Status
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {"precision", "compile", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
@@ -146,6 +148,7 @@ def train_on(
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         claimed = place.store.claim(run.id, _environment(world), seen=run)
         place.store.rewind(run.id, chosen.step)
+        _record_unheard_of(run.id, chosen.step, place)
         place.store.update(
             run.id,
             config=prepared.composition.config.to_dict(),
@@ -155,6 +158,15 @@ def train_on(
             add_tags=labels.tags,
         )
         return _train(prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder)
+
+
+def _record_unheard_of(run_id: str, until: int, place: Place) -> None:
+    """Record the checkpoints until a step whose process was killed before it had recorded them."""
+    known = [each.step for each in place.store.checkpoints(run_id)]
+    for each in on_disk(place.runs / run_id, known)[0]:
+        if each["step"] <= until:
+            written = Checkpoint(**{**each, "created": datetime.fromisoformat(each["created"])})
+            place.store.add_checkpoint(run_id, written)
 
 
 def _train(

@@ -27,6 +27,7 @@ from sngan_cli.events import (
     Event,
     Noticed,
     SamplesDrawn,
+    Saving,
     Scored,
     Scoring,
     Stepped,
@@ -95,6 +96,8 @@ class Recorder:
                     self.flush()
             case Scored():
                 self._write(lambda store: store.add_score(self._run_id, score_of(event)))
+            case Saving():
+                self.flush()
             case CheckpointWritten(step, folder, size, sha256):
                 record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
                 self._write(lambda store: store.add_checkpoint(self._run_id, record))

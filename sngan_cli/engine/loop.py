@@ -34,6 +34,7 @@ from sngan_cli.events import (
     Noticed,
     Observer,
     SamplesDrawn,
+    Saving,
     Scored,
     Scoring,
     Stepped,
@@ -127,6 +128,8 @@ class Training:
                 f"The run goes on with other random numbers than it would have had, since it moved to a {kind} device."
             )
             self._observe(Noticed(progress.step, "moved", message))
+        if self.world.leads:
+            self._draw_samples(progress.step)  # the process may have been killed before it had drawn them
 
     def run(self) -> Result:
         """Train to the configured number of steps.
@@ -274,12 +277,13 @@ class Training:
         state = self.gan.state()
         if not self.world.leads:
             return
+        self._observe(Saving(step))
         written = checkpoint.write(self._checkpoints, self.progress, state)
         self._observe(CheckpointWritten(step, written.folder, written.size, written.sha256))
         for old in checkpoint.steps_in(self._checkpoints):
             if not self._is_kept(old):
-                checkpoint.remove(self._checkpoints, old)
                 self._observe(CheckpointRemoved(old))
+                checkpoint.remove(self._checkpoints, old)
         self._draw_samples(step)
 
     def _is_kept(self, step: int) -> bool:

@@ -1,0 +1,60 @@
+"""A run whose process is killed is gone on from as if it had not been: nothing of its record is missing or double."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+KILLED = """
+import os, signal, sys
+import torch
+from sngan_cli.app import main
+from sngan_cli.recording import Recorder
+
+torch.set_num_threads(1)  # as in the process of the tests, to round as it does
+of_kind, of_step, *arguments = sys.argv[1:]
+record = Recorder.__call__
+
+def record_or_die(self, event):
+    if (type(event).__name__, event.step) == (of_kind, int(of_step)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(self, event)
+
+Recorder.__call__ = record_or_die
+sys.argv = ["sngan", *arguments]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"), [("Saving", 4), ("CheckpointWritten", 4), ("CheckpointRemoved", 2), ("SamplesDrawn", 4)]
+)
+def test_a_run_that_is_killed_around_a_checkpoint_loses_nothing(
+    sngan: Any, tiny: list[str], kind: str, step: int
+) -> None:
+    arguments = ["train", *tiny, "--steps", "6", "--checkpoint-every", "2"]
+    whole = sngan(*arguments).out.strip()
+    command = [sys.executable, "-c", KILLED, kind, str(step), *arguments]
+    killed = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = killed.stdout.strip()
+    done = sngan("train", "--resume", resumed)
+    assert done.code == 0, done.err
+    assert remembered(sngan, resumed) == remembered(sngan, whole)
+    checked = sngan("registry", "check", "--hashes")
+    assert checked.code == 0, checked.out
+
+
+def remembered(sngan: Any, run_id: str) -> dict[str, Any]:
+    """What is recorded of a run that does not depend on when it was trained."""
+    run = sngan("runs", "show", run_id, "--json").json
+    return {
+        "curves": [(each["name"], each["step"], each["value"]) for each in run["scalars"]],
+        "scores": [(each["metric"], each["step"], each["value"]) for each in run["scores"]],
+        "checkpoints": [(each["step"], each["sha256"], each["deleted"] is None) for each in run["checkpoints"]],
+        "sheets": [(each["path"], each["sha256"]) for each in run["artifacts"] if each["kind"] == "samples"],
+    }
