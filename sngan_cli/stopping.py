@@ -1,6 +1,7 @@
 """How the program stops: at once, or while it trains at the end of a step.
 
-SIGINT comes from the keyboard, SIGTERM from a scheduler that wants its machine back.
+SIGINT comes from the keyboard, SIGTERM from a scheduler that wants its machine back, SIGHUP from a terminal that is
+closed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:  # as nohup has it
+    EXIT_CODES[_HANGUP] = 75
 
 
 class StopAtOnceError(BaseException):
@@ -21,14 +25,15 @@ class StopAtOnceError(BaseException):
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle SIGINT and SIGTERM wherever the program is."""
+    """Handle a signal wherever the program is."""
     raise StopAtOnceError(number)
 
 
 class StopSignal:
-    """Context in which the first SIGINT or SIGTERM is noted instead of obeyed; a second one is obeyed at once.
+    """Context in which the first signal is noted instead of obeyed; a second one is obeyed at once.
 
-    Where `patient`, others are noted too: for a process that another one will end.
+    A second SIGHUP is not: the shell and the system both send one where a terminal is closed. Where `patient`, others
+    are noted too: for a process that another one will end.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -55,6 +60,8 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == _HANGUP:
+            return
         if self.received is not None and not self._patient:
             for each in EXIT_CODES:  # a third one must not keep the run from being recorded as it was left
                 signal.signal(each, signal.SIG_IGN)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -21,6 +23,23 @@ def test_the_first_signal_is_noted_and_the_second_obeyed(number: signal.Signals,
         with pytest.raises(StopAtOnceError):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_is_noted_however_often_it_is_told() -> None:
+    with StopSignal() as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert (stop.received, stop.exit_code) == (signal.SIGHUP, 75)
+        with pytest.raises(StopAtOnceError):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_nohup_is_obeyed() -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from sngan_cli.stopping import StopSignal\n"
+        "with StopSignal() as stop: signal.raise_signal(signal.SIGHUP); print(stop())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
 
 
 def test_a_patient_process_notes_any_number_of_signals() -> None:
