@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from sngan_cli.disk import move
 from sngan_cli.engine.checkpoint_folder import fault, folder_of, steps_in, verify
-from sngan_cli.errors import DataError, NotFoundError, SnganError, UsageError
+from sngan_cli.errors import CheckpointError, DataError, NotFoundError, SnganError, UsageError
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
 from sngan_cli.run_folder import STAGING, describe_folder, files_of
@@ -86,7 +86,10 @@ def _files(store: Store, run: Run, steps: Sequence[int]) -> Iterator[tuple[Path,
     digests = {each.step: each.sha256 for each in store.checkpoints(run.id)}
     wanted = [folder_of(folder / "checkpoints", step) for step in steps]
     for step, checkpoint in zip(steps, wanted, strict=True):
-        verify(checkpoint, digests.get(step))
+        try:
+            verify(checkpoint, digests.get(step))
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} To leave it out, name another with --checkpoint.") from error
     describe_folder(store, run.id, folder, _fail)
     left_out = {folder_of(folder / "checkpoints", step) for step in steps_in(folder / "checkpoints")} - {*wanted}
     for path in sorted(folder.rglob("*")):

@@ -65,7 +65,8 @@ def _steps(store: Store, run: Run, which: str) -> Sequence[int]:
     from sngan_cli.engine.checkpoint_folder import steps_in
 
     if which == "all":
-        return steps_in(paths.runs_folder() / run.id / "checkpoints")
+        recorded = {each.step for each in store.checkpoints(run.id) if each.deleted is None}
+        return sorted({*steps_in(paths.runs_folder() / run.id / "checkpoints")} | recorded)
     from sngan_cli.trained import verified_checkpoint
 
     return [verified_checkpoint(store, run, paths.runs_folder(), which).step]

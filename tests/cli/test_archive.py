@@ -138,6 +138,10 @@ def test_what_cannot_be_exported_is_named(sngan: Any, home: Path, trained: str, 
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
     code, said = export()
     assert (code, f"The checkpoint file {damaged} is damaged" in said) == (1, True)
+    assert "To leave it out, name another with --checkpoint." in said
+    shutil.rmtree(damaged.parent)
+    code, said = export()
+    assert (code, f"{damaged.parent} is damaged: the folder is missing" in said) == (1, True)
     with Store.open(home / "registry.db") as store:
         environment = store.run(trained).environment
         store.claim(trained, environment)
