@@ -65,7 +65,7 @@ def remove(store: Store, run_id: str) -> Path | None:
         with store.trash.held(run_id):
             folder = runs_folder() / run_id
             return move(folder, trashed_runs_folder() / run_id) if folder.exists() else None
-    except SnganError:
+    except (SnganError, OSError):
         with store.trash.restoring(run_id):
             pass
         raise

@@ -191,6 +191,25 @@ def test_a_run_whose_folder_cannot_be_moved_stays(
     assert (dump(home), tree(folder)) == before
 
 
+def test_a_run_whose_folder_cannot_be_looked_at_stays(
+    sngan: Any, home: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_run(store, home, "one")
+    folder, before = home / "runs" / run_id, dump(home)
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:
+        if path == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return exists(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", refuse)
+        done = sngan("runs", "rm", "one", "--yes")
+    assert (done.code, done.err) == (1, f"error: Permission denied: {folder}\n")
+    assert dump(home) == before
+
+
 def test_a_folder_that_took_a_removed_ones_place_is_not_overwritten(sngan: Any, home: Path, store: Store) -> None:
     run_id = add_run(store, home, "one")
     folder, trash = home / "runs" / run_id, home / "trash" / "runs" / run_id
