@@ -16,12 +16,24 @@ def home() -> Path:
         from platformdirs import user_data_path
 
         return user_data_path("sngan")
-    folder = Path(chosen).expanduser().absolute()
+    folder = expanded(chosen).absolute()
     if (there := next(path for path in (folder, *folder.parents) if path.exists())).is_dir():
         return folder
     from sngan_cli.errors import UsageError
 
     raise UsageError(f"SNGAN_HOME is {chosen!r}, and {there} is a file: set it to a folder.")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path, ~ and ~user in its beginning replaced; raises `UsageError` where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        from sngan_cli.errors import UsageError
+
+        raise UsageError(
+            f"{str(path)!r} begins with the home of a user who is not there: write ~/ for your own."
+        ) from None
 
 
 def extractors_folder() -> Path:

@@ -49,7 +49,12 @@ _NOT_GRANTED = "42501"
 def registry_url(place: str | Path) -> URL:
     """Read a SQLAlchemy URL, or the path of a SQLite file."""
     if isinstance(place, Path) or not _URL.match(place):
-        return URL.create("sqlite", database=str(Path(place).expanduser()))
+        try:
+            return URL.create("sqlite", database=str(Path(place).expanduser()))
+        except RuntimeError as error:
+            raise RegistryError(
+                f"The registry {place} is in the home of a user who is not there: write ~/ for your own."
+            ) from error
     try:
         url = make_url(place)
         if url.password is not None and "@" in f"{url.host}{url.database}":

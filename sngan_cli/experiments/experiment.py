@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sngan_cli.config import Layer, flat
 from sngan_cli.config import recipe as read_recipe
 from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
+from sngan_cli.home import expanded
 from sngan_cli.wording import complaint, shortened
 
 
@@ -97,7 +97,7 @@ def load(name: str) -> Experiment:
     """
     if name in built_in():
         return parse((_tables() / f"{name}.toml").read_text(encoding="utf-8"), name, f"experiment {name}")
-    path = Path(name).expanduser()
+    path = expanded(name)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError:  # such as a name that is too long for any file

@@ -121,6 +121,23 @@ def test_an_empty_path_is_refused(sngan: Any, arguments: list[str], option: str)
     assert "it is empty: say which one." in said(done.err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--registry", "~nobody-there/registry.db", "runs", "list"], 4),
+        (["train", "--dataset", "folder", "--data-dir", "~nobody-there/pictures", "--dry-run"], 2),
+        (["train", "--dataset", "folder", "--set", "data_dir=~nobody-there/pictures"], 2),
+        (["evaluate", "--images", "~nobody-there/pictures", "--metric", "is"], 2),
+        (["experiments", "show", "~nobody-there/mine.toml"], 2),
+    ],
+)
+def test_a_home_of_nobody_is_named(sngan: Any, arguments: list[str], code: int) -> None:
+    done = sngan(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert "~nobody-there/" in done.err
+    assert "the home of a user who is not there: write ~/ for your own." in done.err
+
+
 def test_an_empty_data_folder_in_a_configuration_is_refused(sngan: Any) -> None:
     done = sngan("train", "--dataset", "shapes", "--set", "data_dir=", "--dry-run")
     assert (done.code, "data_dir = '' cannot be used" in done.err) == (2, True)

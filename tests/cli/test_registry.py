@@ -70,6 +70,14 @@ def test_a_registry_in_a_file_is_refused(sngan: Any, tmp_path: Path, monkeypatch
     assert f"{tmp_path / 'file'} is a file, not a folder" in done.err
 
 
+def test_a_registry_in_the_users_home_may_be_made(
+    sngan: Any, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert sngan("--registry", "~/new/registry.db", "train", *tiny, "--steps", 0).code == 0
+    assert (tmp_path / "new" / "registry.db").is_file()
+
+
 def test_a_registry_in_a_folder_that_is_not_there_is_told_and_not_made(
     sngan: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
