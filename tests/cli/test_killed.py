@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ of_kind, of_step, *arguments = sys.argv[1:]
 record = Recorder.__call__
 
 def record_or_die(self, event):
+    if "AWAY" in os.environ and event.step == 1:
+        os.rename(os.environ["SNGAN_HOME"] + "/registry.db", os.environ["AWAY"])
     if (type(event).__name__, event.step) == (of_kind, int(of_step)):
         os.kill(os.getpid(), signal.SIGKILL)
     record(self, event)
@@ -38,15 +41,36 @@ def test_a_run_that_is_killed_around_a_checkpoint_loses_nothing(
 ) -> None:
     arguments = ["train", *tiny, "--steps", "6", "--checkpoint-every", "2"]
     whole = sngan(*arguments).out.strip()
-    command = [sys.executable, "-c", KILLED, kind, str(step), *arguments]
-    killed = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = killed.stdout.strip()
+    resumed = killed(kind, step, *arguments)
     done = sngan("train", "--resume", resumed)
     assert done.code == 0, done.err
     assert remembered(sngan, resumed) == remembered(sngan, whole)
     checked = sngan("registry", "check", "--hashes")
     assert checked.code == 0, checked.out
+
+
+def test_a_run_that_is_killed_while_its_registry_is_away_loses_nothing(
+    sngan: Any, tiny: list[str], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", *tiny, "--steps", "6", "--checkpoint-every", "2", "--eval-every", "2"]
+    whole = sngan(*arguments).out.strip()
+    monkeypatch.setenv("AWAY", str(tmp_path / "away.db"))
+    resumed = killed("Saving", 6, *arguments)
+    (tmp_path / "away.db").rename(home / "registry.db")
+    monkeypatch.delenv("AWAY")
+    done = sngan("train", "--resume", resumed)
+    assert done.code == 0, done.err
+    assert remembered(sngan, resumed) == remembered(sngan, whole)
+    checked = sngan("registry", "check", "--hashes")
+    assert checked.code == 0, checked.out
+
+
+def killed(kind: str, step: int, *arguments: str) -> str:
+    """Begin a run in a process that is killed before it records the event of that kind and step; returns its id."""
+    command = [sys.executable, "-c", KILLED, kind, str(step), *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return done.stdout.strip()
 
 
 def remembered(sngan: Any, run_id: str) -> dict[str, Any]:
