@@ -66,6 +66,9 @@ FLUSH = 2.0
 class Recorder:
     """An observer that records one run, and the context in which it runs.
 
+    Raises `RunTakenError` or `RunRemovedError` where a checkpoint is saved of a run that another process has taken over
+    or removed.
+
     Entering starts the heartbeat; leaving closes the run: as `failed` or `interrupted`, with the reason, where an
     exception passes, else as what `ended` was told. While the registry cannot be written, records wait, and the run's
     folder alone is brought up to date.
@@ -96,8 +99,8 @@ class Recorder:
                     self.flush()
             case Scored():
                 self._write(lambda store: store.add_score(self._run_id, score_of(event)))
-            case Saving():
-                self.flush()
+            case Saving(step):
+                self._write(lambda store: store.heartbeat(self._run_id, step))
             case CheckpointWritten(step, folder, size, sha256):
                 record = Checkpoint(step=step, path=self._relative(folder), size=size, sha256=sha256)
                 self._write(lambda store: store.add_checkpoint(self._run_id, record))
@@ -110,6 +113,8 @@ class Recorder:
                 self.tell(kind, message, step)
             case Scoring():
                 pass
+        if isinstance(event, Saving | CheckpointWritten | CheckpointRemoved):
+            self._leave_if_taken()
 
     def tell(self, kind: str, message: str, step: int | None = None) -> None:
         """Record something worth telling that happened to the run."""
@@ -195,8 +200,7 @@ class Recorder:
 
     def _check_that_all_is_told(self) -> None:
         """Raise what keeps the registry from knowing all of the run, and say where it is told."""
-        if self.taken is not None:
-            raise self.taken
+        self._leave_if_taken()
         try:
             self._drain()
         except (MovedError, RunNotFoundError) as error:
@@ -208,6 +212,11 @@ class Recorder:
                 f"{error} What was recorded last of run {self._run_id} is in {RECORD} and {SCALARS} of {self._folder} "
                 f"alone; once the registry is back, `sngan train --resume {self._run_id}` finds its checkpoints."
             ) from error
+
+    def _leave_if_taken(self) -> None:
+        """Raise where the run is another process's: its checkpoints are neither to be replaced nor to be deleted."""
+        if self.taken is not None:
+            raise self.taken
 
     def _keep(self, record: Callable[[Store], object]) -> None:
         self._pending.append(record)

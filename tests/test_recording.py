@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sngan_cli import recording
-from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Stepped
+from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Saving, Scored, Stepped
 from sngan_cli.recording import Recorder
 from sngan_cli.run_folder import describe_folder, read
 from sngan_cli.stopping import StopAtOnceError
@@ -144,6 +144,23 @@ def test_a_run_that_was_taken_over_is_left_to_the_other(
         train()
     assert store.run(run_id).status is Status.RUNNING
     assert [event.message for event in store.events(run_id)] == ["before"]
+
+
+@pytest.mark.parametrize(
+    "event", [Saving(2), CheckpointWritten(2, Path("checkpoints/step-00000002"), 123, "a" * 64), CheckpointRemoved(1)]
+)
+def test_checkpoints_of_a_run_that_was_taken_over_are_left_alone(
+    store: Store, run_id: str, folder: Path, tmp_path: Path, event: Any
+) -> None:
+    if isinstance(event, CheckpointWritten):
+        event = replace(event, folder=folder / event.folder)
+    recorder = Recorder(store, run_id, folder, pytest.fail)
+    recorder(event)
+    with Store.open(tmp_path / "registry.db") as other:
+        other.close(run_id, Status.INTERRUPTED, step=1)
+        other.claim(run_id, replace(ENVIRONMENT, pid=2))
+    with pytest.raises(RunTakenError):
+        recorder(event)
 
 
 def test_a_run_that_was_removed_meanwhile_is_trained_no_further(store: Store, run_id: str, folder: Path) -> None:
