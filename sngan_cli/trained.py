@@ -15,7 +15,7 @@ from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
 from sngan_cli.run_folder import files_of
-from sngan_registry import Checkpoint, Component, Run, Store
+from sngan_registry import Checkpoint, Component, Run, Status, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,7 +141,8 @@ def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:
     ]
     present = sorted([*(c for c in known if c.deleted is None), *unknown], key=lambda c: c.step)
     if not present:
-        raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.")
+        way_out = "" if run.status is Status.RUNNING else f" `sngan train --like {run.id}` begins it again."
+        raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.{way_out}")
     files_of(run, runs)
     return present
 

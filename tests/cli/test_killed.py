@@ -65,6 +65,13 @@ def test_a_run_that_is_killed_while_its_registry_is_away_loses_nothing(
     assert checked.code == 0, checked.out
 
 
+def test_a_run_that_is_killed_before_its_first_checkpoint_says_how_to_begin_again(sngan: Any, tiny: list[str]) -> None:
+    run_id = killed("Saving", 2, "train", *tiny, "--steps", "2")
+    done = sngan("train", "--resume", run_id)
+    said = f"error: Run {run_id} (lost) has no checkpoint yet. `sngan train --like {run_id}` begins it again.\n"
+    assert (done.code, done.err) == (3, said)
+
+
 def killed(kind: str, step: int, *arguments: str) -> str:
     """Begin a run in a process that is killed before it records the event of that kind and step; returns its id."""
     command = [sys.executable, "-c", KILLED, kind, str(step), *arguments]
