@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sngan_cli.home import expanded, home
+from sngan_cli.home import home
 
 if TYPE_CHECKING:
     from sngan_registry import Store
