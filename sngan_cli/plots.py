@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,37 +60,44 @@ def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str
     Runs are labelled as `labels_of` has it, or by `labels` (by run id; those with the same one share a colour), scores
     of a protocol of their own by that protocol, too. Raises `NotFoundError` for a run that has no such curve.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib import rc_context
 
     names = LOSSES if what == "losses" else (what,)
     for curves in runs:
         if not any(curves.named(name) for name in names):
             raise NotFoundError(_nothing_to_draw(curves, what))
     labels = labels or labels_of([curves.run for curves in runs])
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a $ in a name is one
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands for it
+        try:
+            _figure(runs, names, labels, _title(what)).savefig(path, dpi=150)
+        except OSError as error:
+            raise SnganError(f"The plot {str(path)!r} cannot be written: {error.strerror or error}.") from error
+
+
+def _figure(runs: Sequence[Curves], names: Sequence[str], labels: Mapping[str, str], title: str) -> Any:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     colours = {label: f"C{k % 10}" for k, label in enumerate(dict.fromkeys(labels[curves.run.id] for curves in runs))}
     protocols = dict.fromkeys(protocol for curves in runs for name in names for protocol in curves.named(name))
     dashes = dict(zip(protocols, cycle(_DASHES), strict=False))
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="generator updates", ylabel=_title(what))
-    told = set[str]()
+    axes = figure.add_subplot(xlabel="generator updates", ylabel=title)
+    legend: dict[str, Any] = {}
     for curves in runs:
         for style, name in zip(("-", ":"), names, strict=False):
             for protocol, points in curves.named(name).items():
                 label = labels[curves.run.id] + (f"  [{protocol}]" if len(protocols) > 1 else "")
-                shown = None if label in told else fill(label, _LINE)
-                told.add(label)
                 dash = dashes[protocol] if len(protocols) > 1 else style
-                _draw(axes, points, shown, color=colours[labels[curves.run.id]], style=dash)
+                line = _draw(axes, points, color=colours[labels[curves.run.id]], style=dash)
+                legend.setdefault(fill(label, _LINE), line)
     if len(protocols) > 1:
         axes.set_title("measured by several protocols: compare within one only", fontsize="small")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", fontsize="small")
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise SnganError(f"The plot {str(path)!r} cannot be written: {error.strerror or error}.") from error
+    figure.legend(legend.values(), legend, loc="outside lower center", fontsize="small")
+    return figure
 
 
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:
@@ -116,7 +124,8 @@ def first_curve(runs: Sequence[Curves]) -> str:
     return next(iter((*shared, *metrics)), "losses")
 
 
-def _draw(axes: Any, points: Sequence[tuple[int, float]], label: str | None, *, color: str, style: str) -> None:
+def _draw(axes: Any, points: Sequence[tuple[int, float]], *, color: str, style: str) -> Any:
+    """Draw a curve; returns the line that stands for it."""
     import numpy as np
 
     steps, values = np.array([p[0] for p in points]), np.array([p[1] for p in points])
@@ -124,12 +133,11 @@ def _draw(axes: Any, points: Sequence[tuple[int, float]], label: str | None, *, 
     steps, values = steps[order], values[order]
     if len(points) < _NOISY:
         marker = "o" if len(points) < 30 else None
-        axes.plot(steps, values, style, color=color, label=label, marker=marker, markersize=4)
-        return
+        return axes.plot(steps, values, style, color=color, marker=marker, markersize=4)[0]
     axes.plot(steps, values, "-", color=color, alpha=0.15, linewidth=0.8)
     width = len(values) // 50
     mean = np.convolve(values, np.ones(width) / width, mode="valid")
-    axes.plot(steps[width - 1 :], mean, style, color=color, label=label)
+    return axes.plot(steps[width - 1 :], mean, style, color=color)[0]
 
 
 def _title(what: str) -> str:

@@ -121,9 +121,9 @@ def test_every_format_is_written(runs: list[Run], tmp_path: Path, what: str, end
         assert path.read_bytes().startswith(b"%PDF" if ending == "pdf" else b"<?xml")
 
 
-def lines_of(figure: Any) -> dict[str, list[float]]:
-    (axes,) = figure.axes
-    return {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+def legend_of(figure: Any) -> list[str]:
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
 
 
 @pytest.fixture
@@ -138,10 +138,10 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_scores_of_several_protocols_are_marked(runs: list[Run], figures: list[Any]) -> None:
     plot([curves(runs[0]), curves(runs[1], protocol="q")], "is", Path("x.svg"))
-    assert set(lines_of(figures[0])) == {
+    assert legend_of(figures[0]) == [
         f"{runs[0].id}: loss hinge, arch_g.width 1.0  [p]",
         "other: loss cross-entropy, arch_g.width 0.5  [q]",
-    }
+    ]
     assert [line.get_linestyle() for line in figures[0].axes[0].lines] == ["-", "--"]
     assert "several protocols" in figures[0].axes[0].get_title()
     plot([curves(runs[0])], "is", Path("x.svg"))
@@ -150,7 +150,15 @@ def test_scores_of_several_protocols_are_marked(runs: list[Run], figures: list[A
 
 def test_losses_of_both_networks_are_drawn(runs: list[Run], figures: list[Any]) -> None:
     plot([curves(runs[1])], "losses", Path("x.svg"))
-    assert lines_of(figures[0]) == {"other": [0, 1, 2], "_child1": [0, 1, 2]}
+    assert legend_of(figures[0]) == ["other"]
+    assert [list(line.get_ydata()) for line in figures[0].axes[0].lines] == [[0, 1, 2], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("name", ["_x", "$5 to $6", "$\\frac{$", "\u732b"])
+def test_any_name_is_drawn_as_it_is(runs: list[Run], tmp_path: Path, name: str) -> None:
+    path = tmp_path / "plot.svg"
+    plot([curves(runs[0])], "is", path, {runs[0].id: name})
+    assert f"<!-- {name} -->" in path.read_text(encoding="utf-8")
 
 
 def test_many_points_are_drawn_with_their_running_mean(runs: list[Run], figures: list[Any]) -> None:
