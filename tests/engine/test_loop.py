@@ -264,6 +264,7 @@ def test_metrics_that_compare_are_given_the_data(
     assert [(event.done, event.total) for event in listener.of(Scoring)] == [(10, 10), (20, 20), (20, 20)]
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch by itself, on Python 3.13
 def test_advice_of_the_compiler_on_precision_is_not_passed_on(
     tiny: Any, data: Any, tmp_path: Path, listener: Any
 ) -> None:
