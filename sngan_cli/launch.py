@@ -25,12 +25,13 @@ from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder, environment, provenance
-from sngan_cli.run_folder import read
+from sngan_cli.registry_rebuild import Taken, catch_up
+from sngan_cli.run_folder import tells_more
 from sngan_cli.run_remains import on_disk
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
 from sngan_cli.wording import counted
-from sngan_registry import Checkpoint, Component, Environment, NewRun, RegistryError, Run, RunBusyError, Status, Store
+from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, RunBusyError, Status
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {"precision", "compile", "steps", "eval_every", "checkpoint_every", "keep_every", "log_every", "device", "data_dir"}
@@ -109,6 +110,8 @@ def train_on(
     Raises `UsageError` where another setting would change, or nothing is left to do, and `CheckpointError` where the
     checkpoint is damaged.
     """
+    if tells_more(folder := place.runs / run.id, run) and isinstance(catch_up(place.store, folder), Taken):
+        run = place.store.run(run.id)
     if run.status is Status.RUNNING:
         raise RunBusyError(run.id, run.environment.host, run.environment.pid)
     check_installed(run, place.store.components(run.id), Catalog.installed())
@@ -148,7 +151,6 @@ def train_on(
         _warn_of_other_versions(place.store.components(run.id), composition, audience)
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         claimed = place.store.claim(run.id, _environment(world), seen=run)
-        _record_what_the_folder_tells(run, place)
         place.store.rewind(run.id, chosen.step)
         _record_unheard_of(run.id, chosen.step, place)
         place.store.update(
@@ -160,29 +162,6 @@ def train_on(
             add_tags=labels.tags,
         )
         return _train(prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder)
-
-
-def _record_what_the_folder_tells(run: Run, place: Place) -> None:
-    """Record what a run's folder tells from after its last sign of life: its process was killed, the registry away."""
-    with Store.open("sqlite://") as apart:
-        try:
-            described = read(place.runs / run.id)
-            told = apart.restore(described.values, described.scalars)
-        except (ValueError, OverflowError, RegistryError):  # it is damaged
-            return
-        if told is None or told.id != run.id or not run.heartbeat or (told.heartbeat or run.heartbeat) <= run.heartbeat:
-            return
-        place.store.add_scalars(run.id, apart.scalars(run.id))
-        for score in apart.scores(run.id):
-            place.store.add_score(run.id, score)
-        for written in apart.checkpoints(run.id):
-            place.store.add_checkpoint(run.id, written)
-        for artifact in apart.artifacts(run.id):
-            place.store.add_artifact(run.id, artifact)
-        known = place.store.events(run.id)
-        for event in apart.events(run.id):
-            if event not in known:
-                place.store.add_event(run.id, event)
 
 
 def _record_unheard_of(run_id: str, until: int, place: Place) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from sngan_cli import extractor_records, run_remains, trained_extractors
 from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.extractor_records import State
 from sngan_cli.labels import check_name
-from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read
+from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read, tells_more
 from sngan_registry import RegistryError, Run, Status, Store
 
 _DAMAGE = (ValueError, OverflowError)
@@ -52,32 +51,26 @@ def unknown_folders(store: Store, runs: Path) -> list[Path]:
 
 
 def outlived_folders(store: Store, runs: Path) -> list[Path]:
-    """Folders of runs that the registry takes for lost, and that tell how these ended: it was away then."""
+    """Folders of runs that the registry takes for lost, and that tell how these went on: it was away then."""
     lost = [summary.run for summary in store.summaries(status=Status.LOST)]
-    return [runs / run.id for run in lost if run.heartbeat and _ends_after(run.heartbeat, runs / run.id)]
-
-
-def _ends_after(moment: datetime, folder: Path) -> bool:
-    try:
-        return datetime.fromisoformat(str(read(folder).values["run"].get("ended"))) >= moment
-    except (ValueError, TypeError):  # there is no record of an end
-        return False
+    return [runs / run.id for run in lost if tells_more(runs / run.id, run)]
 
 
 def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
-    """Take in what is not there yet, each run in a transaction of its own, and how those ended that seem lost.
+    """Take in what is not there yet, each run in a transaction of its own, and how those went on that seem lost.
 
     All else stays as it is. `report` is told how many folders of how many are done. A folder that is of no use stops
     nothing.
     """
-    folders = [*unknown_folders(store, runs), *outlived_folders(store, runs)]
+    unknown = unknown_folders(store, runs)
+    ways = [*((take_in, each) for each in unknown), *((catch_up, each) for each in outlived_folders(store, runs))]
     standings = extractor_records.survey(store.extractors.all())
     unrecorded = [each for each in standings if each.record is None]
-    total = len(folders) + len(unrecorded)
-    for done, folder in enumerate(folders):
+    total = len(ways) + len(unrecorded)
+    for done, (way, folder) in enumerate(ways):
         report(done, total)
-        yield take_in(store, folder)
-    for done, standing in enumerate(unrecorded, len(folders)):
+        yield way(store, folder)
+    for done, standing in enumerate(unrecorded, len(ways)):
         report(done, total)
         yield _take_in_extractor(store, standing)
     report(total, total)
@@ -90,6 +83,14 @@ def take_in(store: Store, folder: Path) -> Taken | Refused:
             return _restore(store, folder, _described(folder), RECORD)
         except ValueError as error:
             return _restore(store, folder, run_remains.remains(folder, str(error)), f"{CONFIG} and checkpoints")
+    except (SnganError, RegistryError, OSError, ValueError) as error:
+        return Refused(folder, str(error))
+
+
+def catch_up(store: Store, folder: Path) -> Taken | Refused:
+    """Take in what the folder of a lost run tells more than the registry, by its record alone."""
+    try:
+        return _restore(store, folder, _described(folder), RECORD)
     except (SnganError, RegistryError, OSError, ValueError) as error:
         return Refused(folder, str(error))
 

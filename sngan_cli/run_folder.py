@@ -16,13 +16,14 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unicodedata import category
 
 from sngan_cli.console import without_nan
 from sngan_cli.errors import NotFoundError
-from sngan_registry import Run, Scalar, Score, Store
+from sngan_registry import Run, Scalar, Score, Status, Store
 from sngan_registry.ids import is_run_id
 
 CONFIG, RECORD, SCALARS = "config.toml", "run.json", "scalars.csv"
@@ -62,7 +63,16 @@ def files_of(run: Run, runs: Path) -> Path:
 
 
 def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
-    """Leave a run's record in its own folder, so that the folder alone tells what it holds."""
+    """Leave a run's record in its own folder, so that the folder alone tells what it holds.
+
+    A record that tells more than the registry stays as it is, of which `warn` is told.
+    """
+    if tells_more(folder, store.run(run_id)):
+        warn(
+            f"{folder / RECORD} tells more of run {run_id} than the registry, and stays as it is: `sngan registry "
+            "rebuild` takes it in."
+        )
+        return
     _leave(folder, _record(store, run_id), store.scalars(run_id), warn)
 
 
@@ -99,11 +109,27 @@ def _leave(folder: Path, record: Mapping[str, Any], scalars: Iterable[Scalar], w
     _write(folder / RECORD, json.dumps(without_nan(record), indent=1, default=str), warn)
 
 
+def tells_more(folder: Path, run: Run) -> bool:
+    """Whether a run that the registry takes for lost went on, as its folder tells: the registry was away then."""
+    if run.status is not Status.LOST or run.heartbeat is None:
+        return False
+    try:
+        told = _values(folder)["run"]
+        signs = [datetime.fromisoformat(told[sign]) for sign in ("heartbeat", "ended") if told.get(sign)]
+        return any(sign > run.heartbeat for sign in signs)
+    except (ValueError, TypeError):
+        return False
+
+
 def read(folder: Path) -> Description:
     """Read what `describe_folder` left; curves that cannot be read are left out, with a remark.
 
     Raises `ValueError` where there is no record or it is damaged.
     """
+    return Description(_values(folder), *curves(folder))
+
+
+def _values(folder: Path) -> dict[str, Any]:
     try:
         values = _printable(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -112,8 +138,7 @@ def read(folder: Path) -> Description:
         raise ValueError(f"{RECORD} is damaged ({error})") from error
     if not isinstance(values, dict) or not isinstance(values.get("run"), dict):
         raise ValueError(f"{RECORD} describes no run")
-    scalars, remarks = curves(folder)
-    return Description(values, scalars, remarks)
+    return values
 
 
 def _printable(value: Any) -> Any:

@@ -18,12 +18,15 @@ from sngan_registry.writes import generator_weights, lock, replace, stored_statu
 
 _OF_A_RUN = (tables.components, tables.scores, tables.checkpoints, tables.artifacts)
 """Tables whose rows are records of the same name in a description."""
+_LABELS = frozenset({"name", "note", "parent"})
+"""What training changes nothing of."""
 
 
 def restore(connection: Connection, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> str | None:
     """Insert a run that is not there yet; returns its id, or None where it is.
 
-    One that is there counts as not there where it is lost, and `described` tells of an end after its last sign of life.
+    One that is there and lost takes in what `described` tells, too, if that is of later than its last sign of life; its
+    name, note and tags stay as they are.
     `described` has, as plain values of JSON, the `run`, and lists of its `components`, `scores`, `checkpoints`,
     `artifacts` and `events`. What no column holds is passed over. A parent that is not there is left out. Raises
     `ValueError` where a value is missing or not what its column holds; nothing is inserted then.
@@ -31,7 +34,7 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
     run = _run(described)
     run_id: str = run["id"]
     known = _locked(connection, run_id)
-    if known is not None and not _is_outlived(known, run["ended"]):
+    if known is not None and not _is_outlived(known, run):
         return None
     if run["parent"] is not None and not _is_there(connection, run["parent"]):
         run["parent"] = None
@@ -42,10 +45,12 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
     rows[tables.tags] = [{"run_id": run_id, "tag": str(tag)} for tag in _list(described["run"], "tags")]
     rows[tables.scalars] = [{"run_id": run_id, **vars(scalar)} for scalar in scalars]
     events = [_row(tables.events, each, run_id=run_id) for each in _list(described, "events")]
-    if known is not None:  # its row stays, which others may name as the one that they started from
-        connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(run))
-        for table in (*rows, tables.events):
-            connection.execute(delete(table).where(table.c.run_id == run_id))
+    if known is not None:
+        trained = {name: value for name, value in run.items() if name not in _LABELS}
+        connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(trained))
+        del rows[tables.tags]
+        again = (tables.events.c.run_id == run_id, tables.events.c.created.in_([each["created"] for each in events]))
+        connection.execute(delete(tables.events).where(*again))
     elif not _is_new(connection, run):
         return None
     for table, found in rows.items():
@@ -128,10 +133,10 @@ def _locked(connection: Connection, run_id: str) -> RowMapping | None:
         return None
 
 
-def _is_outlived(known: RowMapping, ended: datetime | None) -> bool:
-    """Whether a run that is lost to the registry has ended since, and was not removed."""
+def _is_outlived(known: RowMapping, told: Mapping[str, Any]) -> bool:
+    """Whether a run that is lost to the registry, and was not removed, is told to have went on."""
     is_lost = known["removed"] is None and status_of(known, datetime.now(UTC)) is Status.LOST
-    return is_lost and ended is not None and ended >= known["heartbeat"]
+    return is_lost and any(sign and sign > known["heartbeat"] for sign in (told["heartbeat"], told["ended"]))
 
 
 def _is_there(connection: Connection, run_id: str) -> bool:

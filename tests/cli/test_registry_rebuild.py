@@ -243,10 +243,13 @@ def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     assert sngan("runs", "show", run_id, "--json").json["status"] == "lost"
     checked = sngan("registry", "check")
     assert checked.code == 4
-    assert "run is recorded as lost, and has ended" in checked.out
+    assert "folder of a lost run tells more than its record" in checked.out
+    tagged = sngan("runs", "tag", run_id, "--add", "seen")
+    assert "tells more of run" in tagged.err
     assert taken(sngan) == [(run_id, "run.json")]
     shown = sngan("runs", "show", run_id, "--json").json
     assert (shown["status"], shown["step"], [score["step"] for score in shown["scores"]]) == ("finished", 4, [2, 4])
+    assert shown["tags"] == ["seen"]
     assert sngan("registry", "check", "--hashes").code == 0
     assert taken(sngan) == []
 

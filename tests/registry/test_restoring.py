@@ -70,7 +70,7 @@ def test_a_run_comes_back_as_it_was(store: Store, run_id: str, values: dict[str,
     assert described(store, run_id) == values
 
 
-def test_a_run_that_is_lost_takes_in_how_it_ended_and_no_other_does(
+def test_a_run_that_is_lost_takes_in_how_it_went_on_and_no_other_does(
     store: Store, run_id: str, values: dict[str, Any], environment: Any, new_run: Any, dead_pid: int
 ) -> None:
     running = {**values["run"], "status": "running", "ended": None, "step": 2}
@@ -78,13 +78,15 @@ def test_a_run_that_is_lost_takes_in_how_it_ended_and_no_other_does(
     before = {**values, "run": running, "scores": values["scores"][:1], "events": []}
     store.restore(before, CURVE[:1])
     child = store.create_run(new_run(parent=run_id))
+    store.update(run_id, name="other", note="lost", add_tags=["c"])
     assert store.restore({**values, "run": {**values["run"], "ended": "2020-01-01T00:00:00+00:00"}}, CURVE) is None
     assert store.restore(before, CURVE) is None
     with pytest.raises(ValueError, match="3 is no record for scores"):
         store.restore({**values, "scores": [3]}, CURVE)
     assert (store.run(run_id).status, len(store.scores(run_id))) == (Status.LOST, 1)
     assert store.restore(values, CURVE) is not None
-    assert described(store, run_id) == values
+    labels = {"name": "other", "note": "lost", "tags": ["a", "b", "c"]}
+    assert described(store, run_id) == {**values, "run": {**values["run"], **labels}}
     assert store.scalars(run_id) == tuple(CURVE)
     assert store.run(child.id).parent == run_id
     store.claim(run_id, environment)
