@@ -21,7 +21,6 @@ from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.evaluation import Drawing, Failure
 from sngan_cli.errors import NotFoundError, UnscoredError, UsageError
 from sngan_cli.events import Scored
-from sngan_cli.home import expanded
 from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
@@ -144,9 +143,9 @@ def evaluate_images(
     set's, or else to `size`, which those of one side do without. Where they lie in one folder a class, each named as
     one of the data set's classes, metrics that look at classes do so.
     """
-    if not expanded(folder).exists():
+    if not folder.exists():
         raise NotFoundError(f"--images {folder}: there is no such folder or archive.")
-    itself = {"dataset": "folder", "data_dir": str(expanded(folder).absolute())}
+    itself = {"dataset": "folder", "data_dir": str(folder.absolute())}
     held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)

@@ -12,7 +12,6 @@ from sngan_cli import console, paths
 from sngan_cli.commands.options import DataDir, given, path_option, seed_option
 from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
 from sngan_cli.commands.train import Precision
-from sngan_cli.home import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +120,7 @@ def evaluate(
         protocol=find(protocol),
         device=device,
         extractor={**options.get("extractor", {}), **({} if extractor is None else {"name": extractor})},
-        data_dir=None if data_dir is None else str(expanded(data_dir).absolute()),
+        data_dir=None if data_dir is None else str(data_dir.absolute()),
         weights=weights,
         seed=seed,
         labels=None if labels is None else labels.value,

@@ -10,7 +10,6 @@ import typer
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, given_path, path_option
-from sngan_cli.home import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +207,7 @@ def _overrides(
     from sngan_cli.config import Layer, parse_set
     from sngan_cli.errors import UsageError
 
-    given = {"steps": steps, "dataset": dataset, "data_dir": data_dir and str(expanded(data_dir).absolute())}
+    given = {"steps": steps, "dataset": dataset, "data_dir": data_dir and str(data_dir.absolute())}
     layers = [
         parse_set(set_ or ()),
         Layer("the command line", {key: value for key, value in given.items() if value is not None}),

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sngan_cli.home import expanded
+
 
 def given(text: str) -> str:
     """What is given for an option that must say something; raises `typer.BadParameter` where it says nothing."""
@@ -17,8 +19,8 @@ def given(text: str) -> str:
 
 
 def given_path(text: str) -> Path:
-    """A path that is given; an empty one would silently mean the current folder."""
-    return Path(given(text))
+    """A path that is given, which may begin with ~; an empty one would silently mean the current folder."""
+    return expanded(given(text))
 
 
 def path_option(*names: str, help: str, metavar: str = "PATH", **more: Any) -> Any:

@@ -10,7 +10,6 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands.options import path_option
-from sngan_cli.home import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -287,7 +286,7 @@ def _settings(params: dict[str, Any]) -> dict[str, Any]:
     if "compile_" in given:
         given["compile"] = given.pop("compile_")
     if "data_dir" in given:  # the configuration is to mean the same from anywhere
-        given["data_dir"] = str(expanded(given["data_dir"]).absolute())
+        given["data_dir"] = str(given["data_dir"].absolute())
     return {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()}
 
 

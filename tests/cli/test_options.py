@@ -18,6 +18,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given_path
 from sngan_cli.contracts import Loss
 from sngan_cli.errors import UsageError
+from sngan_registry import Store
 
 
 def said(text: str) -> str:
@@ -129,6 +130,7 @@ def test_an_empty_path_is_refused(sngan: Any, arguments: list[str], option: str)
         (["train", "--dataset", "folder", "--set", "data_dir=~nobody-there/pictures"], 2),
         (["evaluate", "--images", "~nobody-there/pictures", "--metric", "is"], 2),
         (["experiments", "show", "~nobody-there/mine.toml"], 2),
+        (["sample", "@last", "-o", "~nobody-there/sheet.png"], 2),
     ],
 )
 def test_a_home_of_nobody_is_named(sngan: Any, arguments: list[str], code: int) -> None:
@@ -136,6 +138,14 @@ def test_a_home_of_nobody_is_named(sngan: Any, arguments: list[str], code: int) 
     assert (done.code, done.out) == (code, "")
     assert "~nobody-there/" in done.err
     assert "the home of a user who is not there: write ~/ for your own." in done.err
+
+
+def test_a_path_may_begin_in_the_home(sngan: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in --output=~/copy.db, where the shell leaves it as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Store.open(home / "registry.db").dispose()
+    assert sngan("registry", "backup", "~/copy.db").code == 0
+    assert (tmp_path / "copy.db").is_file()
 
 
 def test_an_empty_data_folder_in_a_configuration_is_refused(sngan: Any) -> None:
