@@ -132,9 +132,8 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     try:
         try:
-            raise SystemExit(
-                app(prog_name="sngan", standalone_mode=False)
-            )  # typer would say what is wrong in lines of its own
+            # Not standalone, since typer would say what is wrong in lines of its own.
+            raise SystemExit(app(prog_name="sngan", standalone_mode=False))
         finally:
             sys.stdout.flush()  # a reader that has left is met here, not in the interpreter's exit
     except BaseException as error:

@@ -38,8 +38,8 @@ def conv(
     norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, gain: float = 1.0
 ) -> nn.Module:
     """Convolution that keeps the resolution (3x3, 1x1), or halves it (4x4 or 3x3 of stride 2)."""
-    of = Conv3x3 if (kernel, stride) == (3, 1) else nn.Conv2d
-    layer = of(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
+    kind = Conv3x3 if (kernel, stride) == (3, 1) else nn.Conv2d
+    layer = kind(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
     return norm.constrain(initialised(layer, gain))
 
 

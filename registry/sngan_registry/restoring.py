@@ -51,7 +51,7 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
         del rows[tables.tags]
         again = (tables.events.c.run_id == run_id, tables.events.c.created.in_([each["created"] for each in events]))
         connection.execute(delete(tables.events).where(*again))
-    elif not _is_new(connection, run):
+    elif not _inserted(connection, run):
         return None
     for table, found in rows.items():
         if found:
@@ -61,8 +61,8 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
     return run_id
 
 
-def _is_new(connection: Connection, run: dict[str, Any]) -> bool:
-    """Insert the row of a run, unless another process has taken it in meanwhile."""
+def _inserted(connection: Connection, run: dict[str, Any]) -> bool:
+    """Insert the row of a run; False where another process has done so meanwhile."""
     try:
         with connection.begin_nested():
             connection.execute(insert(tables.runs), run)

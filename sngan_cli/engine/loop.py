@@ -20,7 +20,7 @@ from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import enough_memory, resolve_device, set_precision
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.evaluation import Drawing
+from sngan_cli.engine.evaluation import Drawing, Failure
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, recorded, worthwhile
@@ -200,7 +200,7 @@ class Training:
         except (Exception, SystemExit) as error:
             self._tell_unscored(step, error)
 
-    def _tell_unscored(self, step: int, error: BaseException, by: str = "") -> None:
+    def _tell_unscored(self, step: int, error: Failure, by: str = "") -> None:
         """Tell why a step is not scored, or not `by` a metric; of the last one at the end."""
         reason = reason_of(error, self.composition.entries.values())
         if step != self.config.steps:
@@ -221,14 +221,13 @@ class Training:
             self._stopping = self._stopping or self._stop()
             return not self._stopping
 
-        unscored: dict[str, BaseException] = {}
-
         def features_of_real(chosen: np.ndarray) -> Iterator[Features]:
             count = len(chosen)
             return features.of_real(
                 extraction, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
             )
 
+        unscored: dict[str, Failure] = {}
         try:
             if self._real is None:
                 self._real = evaluation.references(

@@ -203,7 +203,7 @@ class _InZip(Files):
     def __init__(self, path: Path):
         self.place = path
         self._local = threading.local()
-        self._state = _state(path.stat())
+        self._state_read = _state(path.stat())
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()
@@ -247,7 +247,7 @@ class _InZip(Files):
 
     def is_changed(self, names: Sequence[str], fingerprint: str) -> bool:
         try:
-            return _state(self.place.stat()) != self._state
+            return _state(self.place.stat()) != self._state_read
         except OSError:
             return True
 
