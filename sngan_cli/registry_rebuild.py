@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sngan_cli import extractor_records, run_remains, trained_extractors
@@ -62,18 +63,16 @@ def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Ite
     All else stays as it is. `report` is told how many folders of how many are done. A folder that is of no use stops
     nothing.
     """
-    unknown = unknown_folders(store, runs)
-    ways = [*((take_in, each) for each in unknown), *((catch_up, each) for each in outlived_folders(store, runs))]
     standings = extractor_records.survey(store.extractors.all())
-    unrecorded = [each for each in standings if each.record is None]
-    total = len(ways) + len(unrecorded)
-    for done, (way, folder) in enumerate(ways):
-        report(done, total)
-        yield way(store, folder)
-    for done, standing in enumerate(unrecorded, len(ways)):
-        report(done, total)
-        yield _take_in_extractor(store, standing)
-    report(total, total)
+    to_do = [
+        *(partial(take_in, store, folder) for folder in unknown_folders(store, runs)),
+        *(partial(catch_up, store, folder) for folder in outlived_folders(store, runs)),
+        *(partial(_take_in_extractor, store, standing) for standing in standings if standing.record is None),
+    ]
+    for done, take in enumerate(to_do):
+        report(done, len(to_do))
+        yield take()
+    report(len(to_do), len(to_do))
 
 
 def take_in(store: Store, folder: Path) -> Taken | Refused:
