@@ -228,14 +228,14 @@ def test_a_run_whose_registry_was_deleted_while_it_was_trained_comes_in_whole(
 def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     sngan: Any, tiny: list[str], home: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Recorder.__call__
+    tell = Recorder.__call__
 
-    def move_and_record(recorder: Recorder, event: Event) -> None:
+    def move_and_tell(recorder: Recorder, event: Event) -> None:
         if isinstance(event, Scored) and event.step == 2:
             registry.rename(home / "aside.db")
-        record(recorder, event)
+        tell(recorder, event)
 
-    monkeypatch.setattr(Recorder, "__call__", move_and_record)
+    monkeypatch.setattr(Recorder, "__call__", move_and_tell)
     monkeypatch.setattr(recording, "PATIENCE", 0)
     run_id = sngan("train", *tiny, "--steps", 4, "--eval-every", 2).out.strip()
     (home / "aside.db").rename(registry)
@@ -246,6 +246,11 @@ def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     assert "folder of a lost run tells more than its record" in checked.out
     tagged = sngan("runs", "tag", run_id, "--add", "seen")
     assert "tells more of run" in tagged.err
+    record = home / "runs" / run_id / "run.json"
+    sound = record.read_text(encoding="utf-8")
+    record.write_text(sound.replace('"metric"', '"metrics"'), encoding="utf-8")
+    assert "run.json is damaged (metric is missing)" in sngan("registry", "rebuild").err
+    record.write_text(sound, encoding="utf-8")
     assert taken(sngan) == [(run_id, "run.json")]
     shown = sngan("runs", "show", run_id, "--json").json
     assert (shown["status"], shown["step"], [score["step"] for score in shown["scores"]]) == ("finished", 4, [2, 4])
