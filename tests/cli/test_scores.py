@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,8 @@ def test_pictures_stand_beside_runs_best_first(sngan: Any, trained: str, tmp_pat
 
 
 @pytest.fixture
-def registry(home: Path) -> Store:
+def registry(home: Path) -> Iterator[Store]:
     """Scores by hand: two protocols of one metric, and another metric of which less is better."""
-    store = Store.open(home / "registry.db")
 
     def add(name: str, metric: str, value: float, protocol: str, **evidence: Any) -> None:
         score = PictureScore(
@@ -111,12 +111,13 @@ def registry(home: Path) -> Store:
         )  # fmt: skip
         store.picture_scores.add(score)
 
-    for name, value in (("worse", 2.5), ("better", 3.5)):
-        add(name, "is", value, "x@1 n=10 splits=2", **{"protocol name": "quick"})
-    add("incomparable", "is", 9.0, "y@2 n=10 splits=2")
-    add("far", "fid", 20.0, "x@1 n=10")
-    add("near", "fid", 10.0, "x@1 n=10")
-    return store
+    with Store.open(home / "registry.db") as store:
+        for name, value in (("worse", 2.5), ("better", 3.5)):
+            add(name, "is", value, "x@1 n=10 splits=2", **{"protocol name": "quick"})
+        add("incomparable", "is", 9.0, "y@2 n=10 splits=2")
+        add("far", "fid", 20.0, "x@1 n=10")
+        add("near", "fid", 10.0, "x@1 n=10")
+        yield store
 
 
 def test_each_protocol_has_a_table_of_its_own(sngan: Any, registry: Store) -> None:

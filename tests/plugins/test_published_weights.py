@@ -80,11 +80,12 @@ def test_what_is_no_tensor_is_not_unpickled(tmp_path: Path) -> None:
         published.load(path, tmp_path)
 
 
+@pytest.mark.parametrize("given", ["absent.pth", "~/absent.pth", "~nobody-of-this-name/absent.pth"])
 def test_a_given_file_that_is_not_there_is_an_error_not_a_reason_to_download(
-    stand_in: Callable[..., Any], tmp_path: Path
+    stand_in: Callable[..., Any], tmp_path: Path, given: str
 ) -> None:
-    with pytest.raises(NotFoundError, match=r"extractor\.weights = '.*absent\.pth' names no file"):
-        stand_in("dinov2").make(weights=tmp_path / "absent.pth").load("cpu", tmp_path)
+    with pytest.raises(NotFoundError, match=rf"extractor\.weights = '{given}' names no file"):
+        stand_in("dinov2").make(weights=Path(given)).load("cpu", tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)

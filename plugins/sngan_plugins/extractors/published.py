@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,9 @@ class PublishedWeights:
     def _find(self, given: Path | None, cache: Path) -> Path | None:
         for source, value in (("extractor.weights", given), (self.variable, os.environ.get(self.variable))):
             if value:
-                path = Path(value).expanduser()
+                path = Path(value)
+                with suppress(RuntimeError):  # there may be no such user
+                    path = path.expanduser()
                 if not path.is_file():
                     raise NotFoundError(f"{source} = {str(value)!r} names no file: give the path of {self.file}.")
                 return path
