@@ -84,9 +84,11 @@ def check(
 
     from sngan_cli.bars import progress
     from sngan_cli.catalog import Catalog
+    from sngan_cli.composition import data_root
     from sngan_cli.config import parse_assignments
     from sngan_cli.conformance import check as try_
     from sngan_cli.conformance import promises_of
+    from sngan_cli.contracts import Dataset
     from sngan_cli.errors import ComponentError, UsageError
     from sngan_cli.wording import counted
 
@@ -98,6 +100,9 @@ def check(
     if isinstance(options.get(entries[0].kind), dict):  # given as in other commands: loss.margin=2
         options |= options.pop(entries[0].kind)
     made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
+    for entry, component in made:  # a folder that is not there is no fault of the component
+        if isinstance(component, Dataset) and component.needs_data_dir:
+            data_root(component, entry.name, data_dir)
     total, rows = sum(len(promises_of(component)) for _, component in made), []
     with tempfile.TemporaryDirectory() as scratch, progress("checking promises") as report:
         for entry, component in made:

@@ -354,6 +354,12 @@ def test_what_cannot_be_shown_says_why(sngan: Any, name: str, code: int, message
     assert "Traceback" not in done.err
 
 
+def test_a_folder_that_is_not_there_breaks_no_promise(sngan: Any) -> None:
+    done = sngan("plugins", "check", "folder", "--data-dir", "nowhere")
+    assert (done.code, done.out) == (3, "")
+    assert "nowhere does not exist" in done.err
+
+
 def test_a_name_of_another_kind_is_unknown_to_this_one(sngan: Any) -> None:
     assert "There is no component 'hinge'." in sngan("plugins", "show", "hinge", "--kind", "dataset").err
     assert sngan("plugins", "show", "hinge", "--kind", "loss").out.startswith("loss hinge\nfrom sngan ")
