@@ -99,7 +99,7 @@ def load(name: str) -> Experiment:
         return parse((_tables() / f"{name}.toml").read_text(encoding="utf-8"), name, f"experiment {name}")
     path = expanded(name)
     try:
-        is_folder, is_file = path.is_dir(), path.is_file()
+        is_folder, is_file = bool(name) and path.is_dir(), path.is_file()  # the path '' would be the current folder
     except OSError:  # such as a name that is too long for any file
         is_folder = is_file = False
     if is_folder:

@@ -245,6 +245,7 @@ def test_shown_beside_what_was_published(sngan: Any, mine: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["show", "cifar"], 3, "There is no experiment 'cifar'"),
+        (["show", ""], 3, "There is no experiment ''"),
         (["run", "cifar10-resnet", "--case", "4"], 3, "has no case '4': choose one of 0, 1, 2, 3"),
         (["run", "mine.toml", "--set", "seed=1"], 2, "give --seed instead"),
         (["run", "mine.toml", "--set", "n_dsi=1"], 2, "Did you mean 'n_dis'"),
