@@ -13,7 +13,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.archive import export, import_
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
-from sngan_cli.commands.options import AsJson, path_option
+from sngan_cli.commands.options import AsJson, given, path_option
 from sngan_cli.commands.watch import watch
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def list_runs(
         str | None,
         typer.Option(
             metavar="KEY",
+            parser=given,
             help="A metric such as is (best first, protocol by protocol), or any column (default: newest first).",
         ),
     ] = None,
@@ -285,6 +286,7 @@ def plot(
         str | None,
         typer.Option(
             metavar="NAME",
+            parser=given,
             help="A metric such as fid (default: the runs' first), losses (of D and G), or one curve such as loss_d.",
         ),
     ] = None,

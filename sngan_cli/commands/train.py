@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import path_option
+from sngan_cli.commands.options import given, path_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -189,6 +189,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
+            parser=given,
             help="Settings to start from: paper, seed or fast (default: paper).",
             rich_help_panel=SOURCES,
         ),

@@ -16,6 +16,7 @@ from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
 from sngan_cli.wording import shortened
 
 _COMPONENT_TABLES = {*ROLES, "arch", "metrics"}
+_NAMES = {*ROLES, "arch", "recipe"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Layer:
                 raise UsageError(f"{self.origin}: there is no setting {shortened(key)!r}.{did_you_mean(key, known)}")
             if key in _COMPONENT_TABLES and not isinstance(value, Mapping | str):
                 raise UsageError(f"{self.origin}: {key} = {value!r} must be a name or a table.")
+            if key in _NAMES and "" in (value, value.get("name") if isinstance(value, Mapping) else None):
+                raise UsageError(f"{self.origin}: {key} = '' names none: name one, or leave it out.")
             if key in ROLES and isinstance(value, Mapping) and not isinstance(value.get("name", ""), str):
                 raise UsageError(f"{self.origin}: {key}.name = {value['name']!r} must be a name.")
         if "steps" in self.values and "epochs" in self.values:

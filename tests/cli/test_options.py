@@ -113,9 +113,12 @@ def test_no_path_of_any_command_may_be_empty() -> None:
         (["sample", "@last", "-o", ""], "-o"),
         (["experiments", "list", ""], "FOLDER"),
         (["--registry", "", "runs", "list"], "--registry"),
+        (["train", "--recipe", "", "--dataset", "shapes", "--dry-run"], "--recipe"),
+        (["runs", "list", "--sort", ""], "--sort"),
+        (["runs", "plot", "@last", "-o", "x.svg", "--what", ""], "--what"),
     ],
 )
-def test_an_empty_path_is_refused(sngan: Any, arguments: list[str], option: str) -> None:
+def test_an_empty_path_or_name_is_refused(sngan: Any, arguments: list[str], option: str) -> None:
     done = sngan(*arguments)
     assert (done.code, done.out) == (2, "")
     assert option in done.err
@@ -146,6 +149,13 @@ def test_a_path_may_begin_in_the_home(sngan: Any, home: Path, tmp_path: Path, mo
     Store.open(home / "registry.db").dispose()
     assert sngan("registry", "backup", "~/copy.db").code == 0
     assert (tmp_path / "copy.db").is_file()
+
+
+@pytest.mark.parametrize("option", ["dataset", "arch", "arch-d", "loss", "norm", "norm-g", "extractor"])
+def test_an_empty_name_is_not_taken_for_the_default(sngan: Any, option: str) -> None:
+    done = sngan("train", "--dataset", "shapes", f"--{option}", "", "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert f"{option.replace('-', '_')} = '' names none: name one, or leave it out." in done.err
 
 
 def test_an_empty_data_folder_in_a_configuration_is_refused(sngan: Any) -> None:

@@ -30,6 +30,9 @@ def test_set_reads_toml_values_and_takes_the_rest_as_text() -> None:
         ("seed.x=3", r"'seed' is a plain setting, not a component"),
         ("los.margin=3", r"there is no setting 'los'\. Did you mean 'loss'"),
         ("loss=3", r"loss = 3 must be a name or a table"),
+        ("loss=", r"--set: loss = '' names none: name one, or leave it out"),
+        ("arch.name=", r"--set: arch = '' names none"),
+        ("recipe=", r"--set: recipe = '' names none"),
     ],
 )
 def test_set_refuses_what_it_cannot_mean(assignment: str, message: str) -> None:
