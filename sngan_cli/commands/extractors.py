@@ -133,7 +133,7 @@ def list_extractors(as_json: AsJson = False) -> None:
         cells.append(tuple(str(shown.get(column) or "") for column in columns))
     numbers = {"side", "classes", "accuracy"}
     console.print_table(
-        columns, cells, styles=RED, right=numbers, whole={*numbers, "kind", "weights", "state"}, cut={"dataset"}
+        columns, cells, styles=RED, right=numbers, whole={*numbers, "name", "kind", "weights", "state"}, cut={"dataset"}
     )
     for row in rows:
         _tell(row.get("state"), row.get("remark"))
