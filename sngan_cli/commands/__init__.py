@@ -7,7 +7,7 @@ COMMANDS = {
     "interpolate": "Draw paths between random latents, a row each; prints the path of the picture on stdout.",
     "evaluate": "Score checkpoints of a run, or pictures of any origin, by a named protocol.",
     "scores": "All scores, of runs and of pictures, by the same ruler.",
-    "experiments": "Tables of runs: the seed's own, and yours.",
+    "experiments": "Tables of runs: those of koshian2's article of 2019, and yours.",
     "plugins": "The components that are installed, and how to write one.",
     "datasets": "What there is to train on.",
     "extractors": "What scores pictures: train an extractor for your own.",

@@ -1,1 +1,1 @@
-"""Experiments: tables of runs that differ in a few conditions. The seed's own come as data; users bring theirs."""
+"""Experiments: tables of runs that differ in a few conditions. koshian2's come as data; users bring theirs."""

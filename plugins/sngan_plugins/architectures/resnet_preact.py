@@ -42,7 +42,7 @@ class ResnetPreact(Architecture, contract=1):
     width: float = Field(default=1.0, gt=0, le=64)
     """Multiplier of all hidden channels."""
     last_ch: int | None = Field(default=None, ge=1)
-    """Channels of D's last block, before the multiplier; by default as published (the seed also tried 512 at 48 px)."""
+    """Channels of D's last block, before the multiplier; by default as published (the article: also 512 at 48 px)."""
     d_hidden: Literal["out", "in"] = "out"
     """Channels between the two convolutions of a block of D: those that leave it or, as in the paper's code, enter."""
 
