@@ -68,8 +68,10 @@ def note(message: str) -> None:
 
 def warn(message: str) -> None:
     """Warn the user, on stderr."""
-    stderr().print("warning:", style="yellow", end=" ", soft_wrap=True)
-    stderr().print(message, markup=False, highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    # Printed at once: a live bar is drawn anew after each print, over a line that has not ended.
+    stderr().print(Text.assemble(("warning:", "yellow"), f" {message}"), soft_wrap=True)
 
 
 def confirm(question: str, action: str, *, yes: bool) -> None:

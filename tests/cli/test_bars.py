@@ -121,3 +121,13 @@ def test_a_bar_is_there_before_the_first_count_and_gone_after_the_last(terminal:
         out.truncate(0)
         report(3, 3)
     assert "3/3" not in out.getvalue()
+
+
+def test_a_warning_above_a_bar_is_whole(terminal: Terminal) -> None:
+    made = terminal(80)
+    with Bars() as bars:
+        bars.show("decoding", 0, 10)
+        bars.warn("[it] is cold")
+    assert isinstance(made.file, StringIO)
+    shown = re.split(r"\x1b\[2K", made.file.getvalue())
+    assert any(part.startswith("warning: [it] is cold\n") for part in shown)
