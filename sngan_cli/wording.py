@@ -46,7 +46,7 @@ def finished(run_id: str, step: int, score: str) -> str:
 
 def complaint(error: ValidationError) -> str:
     """What pydantic has against a value, the first one that it refuses, as the end of a sentence."""
-    message = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
+    message = error.errors()[0]["msg"].removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
     return f"{message[0].lower()}{message[1:]}"
 
 

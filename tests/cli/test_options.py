@@ -166,6 +166,7 @@ def test_an_empty_data_folder_in_a_configuration_is_refused(sngan: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["train", "--steps", "1.5"], "'--steps': '1.5': input should be a valid integer."),
         (["train", "--compile", "maybe"], "'--compile': 'maybe' is not one of"),
         (["runs", "list", "--status", "done"], "'--status': 'done' is not one of"),
         (["extractors", "train", "x", "--dataset", "shapes", "--held-out", "nan"],
