@@ -1,15 +1,13 @@
 """Where the program begins, as `sngan` and as `python -m sngan_cli`: a signal ends it quietly from here on."""
 
 import gc
-import signal
 
-from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
+from sngan_cli.stopping import StopAtOnceError, handle_signals, stop_at_once
 
 
 def main() -> None:
     """Import the program and run it."""
-    for number in EXIT_CODES:
-        signal.signal(number, stop_at_once)
+    handle_signals(stop_at_once)
     try:
         from sngan_cli.app import main as run
 

@@ -23,7 +23,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given
 from sngan_cli.console import Messages, silence
 from sngan_cli.help_screens import built
-from sngan_cli.stopping import EXIT_CODES, StopAtOnceError, stop_at_once
+from sngan_cli.stopping import StopAtOnceError, handle_signals, stop_at_once
 from sngan_cli.waiting import sleep_soon
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and "utf" not in stream.encoding.lower():
             stream.reconfigure(errors="replace")  # an arrow that a terminal lacks is no reason to end
-    for number in EXIT_CODES:
-        signal.signal(number, stop_at_once)
+    handle_signals(stop_at_once)
     with redirect_stderr(Messages(sys.stderr)):
         _run()
 
@@ -137,8 +136,7 @@ def _run() -> NoReturn:
         finally:
             sys.stdout.flush()  # a reader that has left is met here, not in the interpreter's exit
     except BaseException as error:
-        for number in EXIT_CODES:  # how the program ends is decided, and what it clears away takes seconds
-            signal.signal(number, signal.SIG_IGN)
+        handle_signals(signal.SIG_IGN)  # how the program ends is decided, and what it clears away takes seconds
         _end(error)
 
 

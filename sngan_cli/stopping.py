@@ -7,6 +7,7 @@ closed.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
@@ -22,6 +23,12 @@ class StopAtOnceError(BaseException):
     def __init__(self, number: int = signal.SIGINT, message: str = "interrupted") -> None:
         super().__init__(message)
         self.exit_code = EXIT_CODES[signal.Signals(number)]
+
+
+def handle_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    """Have every signal that stops the program handled so."""
+    for number in EXIT_CODES:
+        signal.signal(number, handler)
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
@@ -63,7 +70,6 @@ class StopSignal:
         if self.received is not None and number == _HANGUP:
             return
         if self.received is not None and not self._patient:
-            for each in EXIT_CODES:  # a third one must not keep the run from being recorded as it was left
-                signal.signal(each, signal.SIG_IGN)
+            handle_signals(signal.SIG_IGN)  # a third one must not keep the run from being recorded as it was left
             raise StopAtOnceError(number, "stopped at once by a second signal, without another checkpoint")
         self.received = signal.Signals(number)

@@ -134,7 +134,7 @@ def _locked(connection: Connection, run_id: str) -> RowMapping | None:
 
 
 def _is_outlived(known: RowMapping, told: Mapping[str, Any]) -> bool:
-    """Whether a run that is lost to the registry, and was not removed, is told to have went on."""
+    """Whether a run that is lost to the registry, and was not removed, is told to have gone on."""
     is_lost = known["removed"] is None and status_of(known, datetime.now(UTC)) is Status.LOST
     return is_lost and any(sign and sign > known["heartbeat"] for sign in (told["heartbeat"], told["ended"]))
 

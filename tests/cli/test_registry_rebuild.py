@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -197,18 +198,23 @@ def test_a_run_that_was_killed_comes_in_as_lost_and_goes_on(
     assert sngan("registry", "check", "--hashes").code == 0
 
 
+def at_the_first_score(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Do something to the registry before a score at step 2 is recorded; records do not wait for it at the end."""
+    record = Recorder.__call__
+
+    def do_and_record(recorder: Recorder, event: Event) -> None:
+        if isinstance(event, Scored) and event.step == 2:
+            do()
+        record(recorder, event)
+
+    monkeypatch.setattr(Recorder, "__call__", do_and_record)
+    monkeypatch.setattr(recording, "PATIENCE", 0)
+
+
 def test_a_run_whose_registry_was_deleted_while_it_was_trained_comes_in_whole(
     sngan: Any, tiny: list[str], home: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Recorder.__call__
-
-    def delete_and_record(recorder: Recorder, event: Event) -> None:
-        if isinstance(event, Scored) and event.step == 2:
-            registry.unlink()
-        record(recorder, event)
-
-    monkeypatch.setattr(Recorder, "__call__", delete_and_record)
-    monkeypatch.setattr(recording, "PATIENCE", 0)
+    at_the_first_score(monkeypatch, registry.unlink)
     done = sngan("train", *tiny, "--steps", 4, "--eval-every", 2, "--tag", "kept")
     run_id = done.out.strip()
     folder = home / "runs" / run_id
@@ -228,15 +234,7 @@ def test_a_run_whose_registry_was_deleted_while_it_was_trained_comes_in_whole(
 def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     sngan: Any, tiny: list[str], home: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = Recorder.__call__
-
-    def move_and_tell(recorder: Recorder, event: Event) -> None:
-        if isinstance(event, Scored) and event.step == 2:
-            registry.rename(home / "aside.db")
-        tell(recorder, event)
-
-    monkeypatch.setattr(Recorder, "__call__", move_and_tell)
-    monkeypatch.setattr(recording, "PATIENCE", 0)
+    at_the_first_score(monkeypatch, lambda: registry.rename(home / "aside.db"))
     run_id = sngan("train", *tiny, "--steps", 4, "--eval-every", 2).out.strip()
     (home / "aside.db").rename(registry)
     monkeypatch.setattr(reads, "LOST_AFTER", timedelta(0))
