@@ -1,4 +1,4 @@
-"""Times the forms of 3x3 convolutions on a device, to choose those in `sngan_plugins/resampling.py` and `winograd.py`.
+"""Times the forms of convolutions on a device, to choose among those of `resampling.py`, `winograd.py`, `unfolding.py`.
 
     python benchmarks/convolutions.py [--device cpu] [--rounds 9]
 
@@ -19,14 +19,17 @@ from common import taken
 from torch import Tensor
 
 from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision
-from sngan_plugins import resampling, winograd
+from sngan_plugins import resampling, unfolding, winograd
 from sngan_plugins.resampling import pooled_conv, upsampled_conv
+from sngan_plugins.unfolding import strided_conv, strided_deconv
 from sngan_plugins.winograd import conv3x3
 
 FORMS: dict[Callable[..., Tensor], tuple[str, ...]] = {
     upsampled_conv: get_args(resampling.Form),
     pooled_conv: get_args(resampling.Form),
     conv3x3: get_args(winograd.Form),
+    strided_conv: get_args(unfolding.Form),
+    strided_deconv: get_args(unfolding.Form),
 }
 SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
     ("G up    4 ->  8", upsampled_conv, 64, 256, 4),
@@ -40,6 +43,11 @@ SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
     ("D at 16        ", conv3x3, 128, 128, 16),
     ("D at  8, wide  ", conv3x3, 128, 256, 8),
     ("D at  4, wide  ", conv3x3, 128, 512, 4),
+    ("D 4x4  32 -> 16", strided_conv, 128, 64, 32),
+    ("D 4x4  16 ->  8", strided_conv, 128, 128, 16),
+    ("D 4x4   8 ->  4", strided_conv, 128, 256, 8),
+    ("G 4x4   4 ->  8", strided_deconv, 64, 256, 4),
+    ("G 4x4   8 -> 16", strided_deconv, 64, 128, 8),
 )
 
 
@@ -56,7 +64,8 @@ def main() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for name, layer, batch, channels, side in SHAPES:
             h = laid_out(torch.randn(batch, channels, side, side), device, dtype)
-            weight = laid_out(torch.randn(channels, channels, 3, 3) / 10, device, dtype)
+            kernel = 4 if layer in (strided_conv, strided_deconv) else 3
+            weight = laid_out(torch.randn(channels, channels, kernel, kernel) / 10, device, dtype)
 
             def work(form: str, layer: Callable[..., Tensor] = layer, h: Tensor = h, weight: Tensor = weight) -> None:
                 out = layer(h, weight, None, form)
