@@ -1,6 +1,7 @@
 """Where the program begins, as `sngan` and as `python -m sngan_cli`: a signal ends it quietly from here on."""
 
 import gc
+import sys
 
 from sngan_cli.stopping import StopAtOnceError, handle_signals, stop_at_once
 
@@ -15,7 +16,10 @@ def main() -> None:
     except StopAtOnceError as error:
         raise SystemExit(error.exit_code) from None
     finally:
-        gc.freeze()  # the interpreter would look through all that was imported, which takes a tenth of a short command
+        # The interpreter would look through all that was imported, which takes a tenth of a short command.
+        # Libraries that torch loads would complain of what is left without it.
+        if "torch" not in sys.modules:
+            gc.freeze()
 
 
 if __name__ == "__main__":
