@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import paths
-from sngan_cli.commands.housekeeping import RunIds
-from sngan_cli.commands.options import AsJson, given_path, path_option
+from sngan_cli.commands.options import AsJson, RunIds, given_path, path_option
 from sngan_cli.commands.taken import tell_taken
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import DataDir, component_options, path_option
+from sngan_cli.commands.options import AsJson, DataDir, PictureFile, component_options
 from sngan_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ app = typer.Typer(help=COMMANDS["datasets"], no_args_is_help=True, add_completio
 
 
 @app.command("list")
-def list_datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_datasets(as_json: AsJson = False) -> None:
     """List the data sets, and where their pictures come from."""
     from sngan_cli.catalog import Catalog
     from sngan_cli.errors import SnganError
@@ -62,7 +62,7 @@ def prepare_pictures(
     data_dir: DataDir = None,
     size: Size = None,
     set_: Options = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Download and decode a data set, which else the first training does; prints where its pictures lie."""
     decoded = _prepared(dataset, data_dir, size, set_)
@@ -84,7 +84,7 @@ def prepare_pictures(
 @app.command()
 def preview(
     dataset: DataSet,
-    output: Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")],
+    output: PictureFile,
     data_dir: DataDir = None,
     size: Size = None,
     images: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of pictures.")] = 100,

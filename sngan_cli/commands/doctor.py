@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import RunIds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
-    ],
+    run_ids: RunIds,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings and their figures as JSON.")] = False,
 ) -> None:
     """Say what is wrong with runs, and what to do: a beaten D, one that has won, collapse, falling scores, divergence.

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import DataDir, given, path_option, seed_option
-from sngan_cli.commands.sample import Device, Standing, Truncation, WhichWeights
-from sngan_cli.commands.train import Precision
+from sngan_cli.commands.options import (
+    RUN_ID,
+    DataDir,
+    Device,
+    Precision,
+    Standing,
+    Truncation,
+    WhichWeights,
+    given,
+    path_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +41,7 @@ class Labels(StrEnum):
 
 @app.command()
 def evaluate(
-    run_id: Annotated[
-        str | None, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")
-    ] = None,
+    run_id: Annotated[str | None, RUN_ID] = None,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="WHICH", help="best, last, a step, or all (default: last).")
     ] = None,

@@ -11,7 +11,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import AsJson, DataDir, component_options, number_option, seed_option
+from sngan_cli.commands.options import AsJson, DataDir, Device, Yes, component_options, number_option, seed_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +60,7 @@ def train(
         bool, typer.Option("--flip/--no-flip", help="Mirror pictures at random; not for digits or letters.")
     ] = True,
     seed: Annotated[int, seed_option(help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         Precision | None,
         typer.Option(help="Arithmetic of training (default: bf16 where the device has units for it)."),
@@ -196,7 +196,7 @@ def register(name: Name) -> None:
 
 
 @app.command()
-def rm(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def rm(name: Name, yes: Yes = False) -> None:
     """Move a trained extractor to the trash; prints where it lies there.
 
     One whose folder is gone is removed from the registry's list. Runs that it scores keep their scores.

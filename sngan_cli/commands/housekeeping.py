@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import console, paths
+from sngan_cli.commands.options import RunId, RunIds, Yes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sngan_cli.garbage import Survey
     from sngan_registry import Run
-
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
-RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def tag(

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from sngan_cli.commands.sample import (
+from sngan_cli.commands.options import (
     Device,
-    Output,
-    Run,
+    PictureFile,
+    RunId,
     Scale,
     Seed,
     WhichCheckpoint,
     WhichWeights,
-    load_trained,
 )
+from sngan_cli.commands.sample import load_trained
 
 app = typer.Typer(add_completion=False)
 
@@ -30,8 +30,8 @@ class Along(StrEnum):
 
 @app.command()
 def interpolate(
-    run_id: Run,
-    output: Output,
+    run_id: RunId,
+    output: PictureFile,
     class_: Annotated[
         str | None,
         typer.Option("--class", metavar="K|A:B", help="Class by name or number, or a path from one to another."),

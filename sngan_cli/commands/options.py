@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,8 +59,44 @@ def seed_option(*names: str, help: str) -> Any:
     return typer.Option(*names, help=help, metavar="N", parser=seed)
 
 
+class Precision(StrEnum):
+    """Arithmetic of convolutions and matrix products."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    BF16 = "bf16"
+
+
+class Weights(StrEnum):
+    """Which of the generator's weights draw."""
+
+    RAW = "raw"
+    AVERAGED = "averaged"
+
+
+RUN_ID = typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")
+RunId = Annotated[str, RUN_ID]
+RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DataDir = Annotated[Path | None, path_option(help="Folder or archive that holds the data set.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
+
+PictureFile = Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")]
+Scale = Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Enlarge each pixel so many times.")]
+Seed = Annotated[int, seed_option(help="Seed of the latents.")]
+WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="last, best or a step.")]
+WhichWeights = Annotated[
+    Weights | None,
+    typer.Option("--weights", help="Raw or averaged weights of G (default: those the run is scored with)."),
+]
+Truncation = Annotated[
+    float | None,
+    number_option(least=0.01, most=10, metavar="T", help="Cut latents off at +-T: finer images, and less varied ones"),
+]
+Standing = Annotated[
+    bool, typer.Option("--standing", help="Give G's batch norms the statistics of 10000 of its own images.")
+]
 
 
 def component_options(set_: Sequence[str], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:

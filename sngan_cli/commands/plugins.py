@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=COMMANDS["plugins"], no_args_is_help=True, add_completion=False)
 
-Kind = Annotated[
-    str | None,
-    typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor."),
-]
+_KIND = typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor.")
+Kind = Annotated[str | None, _KIND]
 OUTCOMES = {"kept": "green", "broken": "red", "unchecked": "yellow"}
 
 
@@ -124,10 +122,7 @@ def check(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component, such as least-squares.")],
-    kind: Annotated[
-        str,
-        typer.Option("--kind", metavar="KIND", help="dataset, architecture, loss, normalization, metric or extractor."),
-    ],
+    kind: Annotated[str, _KIND],
     into: Annotated[
         Path | None, path_option(help="Folder to write the package's own into (default: the current one).")
     ] = None,

@@ -13,7 +13,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.archive import export, import_
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
-from sngan_cli.commands.options import AsJson, given, path_option
+from sngan_cli.commands.options import AsJson, RunId, RunIds, given, path_option
 from sngan_cli.commands.watch import watch
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def list_runs(
 
 @app.command()
 def show(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")],
+    run_id: RunId,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show everything that is known of a run: settings, components, scores with their evidence, checkpoints, events."""
@@ -169,9 +169,7 @@ def _record(summary: RunSummary) -> dict[str, Any]:
 
 @app.command()
 def compare(
-    run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
-    ],
+    run_ids: RunIds,
     metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this metric; refused where the runs share no protocol.")
     ] = None,
@@ -216,9 +214,7 @@ def compare(
 
 @app.command()
 def diff(
-    run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
-    ],
+    run_ids: RunIds,
     as_json: AsJson = False,
 ) -> None:
     """Print the settings, options and versions in which runs differ, and nothing else of them."""
@@ -278,9 +274,7 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
 
 @app.command()
 def plot(
-    run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")
-    ],
+    run_ids: RunIds,
     output: Annotated[Path, path_option("--output", "-o", help="Plot to write: .png, .svg or .pdf.")],
     what: Annotated[
         str | None,

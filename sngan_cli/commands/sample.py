@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sngan_cli import paths
-from sngan_cli.commands.options import number_option, path_option, seed_option
+from sngan_cli.commands.options import (
+    Device,
+    PictureFile,
+    RunId,
+    Scale,
+    Seed,
+    Standing,
+    Truncation,
+    WhichCheckpoint,
+    WhichWeights,
+)
 
 if TYPE_CHECKING:
     from sngan_cli.trained import TrainedGenerator
@@ -17,37 +25,10 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 
-class Weights(StrEnum):
-    """Which of the generator's weights draw."""
-
-    RAW = "raw"
-    AVERAGED = "averaged"
-
-
-Run = Annotated[str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")]
-Output = Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")]
-Scale = Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Enlarge each pixel so many times.")]
-Seed = Annotated[int, seed_option(help="Seed of the latents.")]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
-WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="last, best or a step.")]
-WhichWeights = Annotated[
-    Weights | None,
-    typer.Option("--weights", help="Raw or averaged weights of G (default: those the run is scored with)."),
-]
-
-Truncation = Annotated[
-    float | None,
-    number_option(least=0.01, most=10, metavar="T", help="Cut latents off at +-T: finer images, and less varied ones"),
-]
-Standing = Annotated[
-    bool, typer.Option("--standing", help="Give G's batch norms the statistics of 10000 of its own images.")
-]
-
-
 @app.command()
 def sample(
-    run_id: Run,
-    output: Output,
+    run_id: RunId,
+    output: PictureFile,
     class_: Annotated[
         str | None, typer.Option("--class", metavar="K", help="Class by name or number (default: one class a row).")
     ] = None,

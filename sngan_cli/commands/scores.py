@@ -8,6 +8,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
+from sngan_cli.commands.options import Yes
 
 app = typer.Typer(help=COMMANDS["scores"], no_args_is_help=True, add_completion=False)
 
@@ -44,7 +45,7 @@ def list_scores(
 @app.command()
 def rm(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of pictures, as `sngan scores list` has it.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove the scores of pictures; those of runs belong to the runs, and stay."""
     from sngan_cli.errors import NotFoundError, did_you_mean

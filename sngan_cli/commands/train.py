@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import given, path_option
+from sngan_cli.commands.options import Precision, given, path_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from sngan_cli.stopping import StopSignal
 
 app = typer.Typer(add_completion=False)
-
-
-class Precision(StrEnum):
-    """Arithmetic of convolutions and matrix products."""
-
-    FP32 = "fp32"
-    TF32 = "tf32"
-    BF16 = "bf16"
 
 
 class Compile(StrEnum):

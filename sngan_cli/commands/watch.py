@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from sngan_cli import paths
+from sngan_cli.commands.options import RunId
 
 
 def watch(
-    run_id: Annotated[
-        str, typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")
-    ] = "@last",
+    run_id: RunId = "@last",
     interval: Annotated[
         float, typer.Option(min=0.05, max=3600, metavar="SECONDS", help="Time between looks at the registry.")
     ] = 2,
