@@ -13,7 +13,7 @@ from sngan_cli.errors import CheckpointError, SnganError
 from sngan_cli.experiments.experiment import Experiment
 from sngan_cli.experiments.plan import Planned, look_up
 from sngan_cli.labels import Labels
-from sngan_cli.launch import TrainedElsewhereError, train_new, train_on
+from sngan_cli.launch import MAY_CHANGE_ON_RESUME, TrainedElsewhereError, train_new, train_on
 from sngan_cli.paths import Place
 from sngan_cli.preparation import check
 from sngan_cli.stopping import StopSignal
@@ -95,7 +95,7 @@ def _resumed(
     """Go on with an interrupted run; None where none of its checkpoints can be read."""
     assert run is not None
     try:
-        return train_on(run, _machine(overrides), place, Labels(), display, which="last", stop=stop)
+        return train_on(run, _allowed(overrides), place, Labels(), display, which="last", stop=stop)
     except CheckpointError as error:
         if display.begun:
             raise
@@ -117,9 +117,8 @@ def _name(experiment: Experiment, item: Planned) -> str:
     return f"{experiment.name}/{item.case.name}{seed}"
 
 
-def _machine(overrides: Sequence[Layer]) -> list[Layer]:
-    """Overrides that a run may be resumed with: where it is made."""
+def _allowed(overrides: Sequence[Layer]) -> list[Layer]:
+    """What a run may be resumed with of the overrides; it was begun with the others."""
     return [
-        Layer(layer.origin, {k: v for k, v in layer.values.items() if k in ("device", "data_dir")})
-        for layer in overrides
+        Layer(layer.origin, {k: v for k, v in layer.values.items() if k in MAY_CHANGE_ON_RESUME}) for layer in overrides
     ]

@@ -108,10 +108,11 @@ def test_an_interrupted_case_is_resumed_and_the_missing_ones_are_trained(
     plan = sngan("experiments", "run", mine, "--dry-run")
     assert [line.split()[2] for line in plan.out.splitlines()[1:]] == ["keep", "resume", "train"]
     monkeypatch.setattr(StopSignal, "__call__", lambda _: False)
-    done = sngan("experiments", "run", mine)
+    done = sngan("experiments", "run", mine, "--set", "compile=off")
     assert done.code == 0
     found = runs(home)
     assert found["mine/b"].id == begun["mine/b"].id
+    assert [found[name].config["compile"] for name in ("mine/a", "mine/b", "mine/c")] == ["auto", "off", "off"]
     assert {run.status for run in found.values()} == {Status.FINISHED}
     assert len(found) == 3
 
