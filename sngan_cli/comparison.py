@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sngan_cli.config import flat, shared_name
+from sngan_cli.config import flat, united
 from sngan_cli.run_table import weights_of
 from sngan_registry import Component, Run, Score, best_of, most_used_first
 
@@ -83,12 +83,7 @@ def differences(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 def differing_settings(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
     """Settings and options in which runs differ, said once where both networks of every run agree."""
-    found = differences({run.id: flat(run.config) for run in runs})
-    for of_g in list(found):
-        of_d, both = shared_name(of_g) or (of_g, of_g)
-        if of_d != of_g and found.get(of_d) == found[of_g]:
-            found = {(both if key == of_g else key): values for key, values in found.items() if key != of_d}
-    return found
+    return united(differences({run.id: flat(run.config) for run in runs}))
 
 
 def differing_versions(compared: Iterable[Compared]) -> dict[str, dict[str, Any]]:

@@ -216,13 +216,9 @@ def fitting(columns: Iterable[Sequence[str]], lead: int) -> list[list[Sequence[s
 
 def proposed(word: str, known: Iterable[str], usual: Sequence[str]) -> str:
     """Say which known columns are near a word, or the usual ones where none is; starts with a space."""
-    from difflib import get_close_matches
+    from sngan_cli.errors import nearest
 
-    from sngan_cli.errors import did_you_mean
-
-    if get_close_matches(word, list(known), cutoff=0.5):
-        return did_you_mean(word, known)
-    return f" There are {', '.join(usual)}, and all settings that `sngan runs show` prints."
+    return nearest(word, known) or f" There are {', '.join(usual)}, and all settings that `sngan runs show` prints."
 
 
 def in_local_time(moment: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sngan_cli.config import Layer, flat
+from sngan_cli.config import Layer, flat, merge_scalars
 from sngan_cli.config import recipe as read_recipe
 from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
 from sngan_cli.home import expanded
@@ -78,11 +78,8 @@ class Experiment:
 
     def layers(self, case: Case, seed: int, overrides: Sequence[Layer]) -> list[Layer]:
         """All layers of a case's configuration, weakest first: recipe, fixed, the case's own, overrides, seed."""
-        named = [
-            layer.values["recipe"] for layer in (self.fixed, case.settings, *overrides) if "recipe" in layer.values
-        ]
         own = [self.fixed, case.settings, *overrides, Layer("the seed", {"seed": seed})]
-        return [read_recipe(str(named[-1]) if named else "paper"), *own]
+        return [read_recipe(str(merge_scalars(own).get("recipe", "paper"))), *own]
 
 
 def built_in() -> list[str]:
