@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sngan_cli.config import flat, united
-from sngan_cli.run_table import weights_of
 from sngan_registry import Component, Run, Score, best_of, most_used_first
 
 
@@ -141,7 +140,7 @@ def differing_classes(block: Measured, most: int) -> tuple[dict[str, list[float]
 def _entries(scores: Iterable[tuple[str, Score]]) -> Iterable[Entry]:
     by_weights: dict[tuple[str, str], list[Score]] = {}
     for run_id, score in scores:
-        by_weights.setdefault((run_id, weights_of(score)), []).append(score)
+        by_weights.setdefault((run_id, score.generator_weights), []).append(score)
     for (run_id, weights), own in by_weights.items():
         steps = len({score.step for score in own})
         yield Entry(run_id, weights, best_of(own), max(own, key=lambda score: score.step), steps)

@@ -13,8 +13,8 @@ from sngan_cli.comparison import (
     differing_versions,
 )
 from sngan_cli.proposals import Proposal, proposals_by_standard, proposals_to_measure, proposals_to_share
-from sngan_cli.run_table import STYLES, fitting, protocol_in_words, text_of
-from sngan_registry import Run, Score
+from sngan_cli.run_table import STYLES, called, fitting, protocol_in_words, text_of, value_in_words
+from sngan_registry import Score
 
 _CLASSES = 10
 """Classes that are shown of a score at most."""
@@ -31,9 +31,9 @@ def print_comparison(compared: Sequence[Compared], metrics: Mapping[str, Sequenc
     print_differences(compared, status, step)
     for each in compared:
         if each.run.reason:
-            console.say(f"{_called(each.run)} {each.run.status.value}: {each.run.reason}")
+            console.say(f"{called(each.run)} {each.run.status.value}: {each.run.reason}")
         if not each.checkpoints:
-            console.say(f"{_called(each.run)} has no checkpoint that could be measured.")
+            console.say(f"{called(each.run)} has no checkpoint that could be measured.")
     if not metrics:
         console.say("\nNone of these runs has a score.")
         _say_proposals("To measure them by one protocol:", proposals_by_standard(compared))
@@ -54,7 +54,7 @@ def no_common_protocol(compared: Sequence[Compared], metric: str, found: Sequenc
         own = [block for block in found if each.run.id in block.runs]
         unmeasured = "not measured" if each.checkpoints else "not measured, and without a checkpoint that could be"
         said = "; ".join(protocol_in_words(block.protocol, block.scores) for block in own) or unmeasured
-        lines.append(f"  {_called(each.run)}: {said}")
+        lines.append(f"  {called(each.run)}: {said}")
     commands, refusals = _proposed(proposals_to_share(compared, found, metric))
     heading = ["To measure by one:"] if commands else []
     return "\n".join([*lines, *heading, *(f"  {command}" for command in commands), *refusals])
@@ -89,12 +89,12 @@ def _print_run_by_run(ids: Sequence[str], rows: Sequence[Sequence[str]]) -> None
 
 
 def _print_scores(block: Measured, compared: Sequence[Compared], proposals: Sequence[Proposal]) -> None:
-    called = {each.run.id: each.run.name or "" for each in compared}
+    names = {each.run.id: each.run.name or "" for each in compared}
     better = "greater" if block.scores[0].higher_is_better else "less"
     console.say(f"\n{block.metric} by {protocol_in_words(block.protocol, block.scores)}, {better} is better", "bold")
     both = any(entry.best is not entry.last for entry in block.entries)
     rows = [
-        [entry.run_id, called[entry.run_id], entry.weights, *_cells(block, entry.best, last=False),
+        [entry.run_id, names[entry.run_id], entry.weights, *_cells(block, entry.best, last=False),
          *(_cells(block, entry.last, last=True) if both else [])]
         for entry in block.entries
     ]  # fmt: skip
@@ -112,7 +112,7 @@ def _print_missing(block: Measured, compared: Sequence[Compared], proposals: Seq
     if len(block.runs) == 1:
         console.say("Only this run was measured by this protocol: it compares with none of the others.")
     else:
-        others = ", ".join(_called(each.run) for each in compared if each.run.id in block.missing)
+        others = ", ".join(called(each.run) for each in compared if each.run.id in block.missing)
         console.say(f"Not measured by this protocol, so not comparable with these: {others}.")
     _say_proposals("To measure by it:", proposals)
 
@@ -133,13 +133,8 @@ def _print_classes(block: Measured) -> None:
 
 
 def _cells(block: Measured, score: Score, *, last: bool) -> list[str]:
-    deviation = "" if score.std is None else f" ± {score.std:.4f}"
     mark = _LEADS if block.leads(score, last=last) else ""
-    return [f"{mark}{score.value:.4f}{deviation}", str(score.step)]
-
-
-def _called(run: Run) -> str:
-    return run.id + (f" ({run.name})" if run.name else "")
+    return [f"{mark}{value_in_words(score)}", str(score.step)]
 
 
 def _say_proposals(heading: str, proposals: Sequence[Proposal]) -> None:
@@ -156,5 +151,5 @@ def _proposed(proposals: Sequence[Proposal]) -> tuple[list[str], list[str]]:
     """Commands to give, and why there is none for other runs."""
     return (
         [proposal.command for proposal in proposals if proposal.refusal is None],
-        [f"{_called(p.run)} cannot be measured so: {p.refusal}." for p in proposals if p.refusal is not None],
+        [f"{called(p.run)} cannot be measured so: {p.refusal}." for p in proposals if p.refusal is not None],
     )

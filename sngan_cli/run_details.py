@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sngan_cli import console, paths
 from sngan_cli.comparison import best_step, metrics_of
 from sngan_cli.errors import is_divergence
-from sngan_cli.run_table import fitting, in_hours, in_local_time, protocol_in_words, text_of, weights_of
+from sngan_cli.run_table import fitting, in_hours, in_local_time, protocol_in_words, text_of, value_in_words
 from sngan_cli.wording import counted
 from sngan_registry import Status, best_of, duration_of
 
@@ -179,7 +179,7 @@ def _series(run: Run, scores: Sequence[Score]) -> Series:
     for metric in metrics_of([run], scores):
         for score in scores:
             if score.metric == metric:
-                found.setdefault((metric, score.protocol, weights_of(score)), []).append(score)
+                found.setdefault((metric, score.protocol, score.generator_weights), []).append(score)
     of_metric: dict[str, list[list[Score]]] = {}
     for (metric, _, _), own in found.items():
         of_metric.setdefault(metric, []).append(sorted(own, key=lambda score: score.step))
@@ -196,7 +196,7 @@ def _print_best_and_last(series: Series) -> None:
     several = any(len(own) > 1 for own in series.values())
     columns = ("score", "weights", *(("best", "at step", "last", "at step") if several else ("value", "at step")))
     rows = [
-        (f"{label} {'↑' if own[0].higher_is_better else '↓'}", weights_of(own[0]), *_cells(best_of(own)),
+        (f"{label} {'↑' if own[0].higher_is_better else '↓'}", own[0].generator_weights, *_cells(best_of(own)),
          *(_cells(own[-1]) if several else ()))
         for label, own in series.items()
     ]  # fmt: skip
@@ -273,8 +273,7 @@ def _steps(places: Sequence[int], scores: Sequence[Score]) -> str:
 
 
 def _cells(score: Score) -> tuple[str, str]:
-    deviation = "" if score.std is None else f" ± {score.std:.4f}"
-    return f"{score.value:.4f}{deviation}", str(score.step)
+    return value_in_words(score), str(score.step)
 
 
 def _key(key: str) -> str:

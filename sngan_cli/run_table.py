@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sngan_cli.events import Scored
-    from sngan_registry import Measurement, RunSummary, Score
+    from sngan_registry import Measurement, Run, RunSummary, Score
 
 
 OF_PROTOCOLS = ("protocol", "protocol.name")
@@ -83,7 +83,7 @@ class RunTable:
                 )
 
     def _tell_of_weights(self, metric: str, scores: Iterable[Score]) -> None:
-        weights = sorted(set(map(weights_of, scores)))
+        weights = sorted({score.generator_weights for score in scores})
         if len(weights) > 1:
             more = "" if f"{metric}.weights" in self.columns else f": --columns id,{metric},{metric}.weights tells them"
             console.note(f"{metric}: not all of the same weights of G ({'; '.join(weights)}){more}")
@@ -157,7 +157,7 @@ class RunTable:
         if what == "protocol.name":
             return "".join(names_of([score]))
         if what == "weights":
-            return weights_of(score)
+            return score.generator_weights
         return repr(score.value) if plain else f"{score.value:.3f}{'*' if self._is_other(score) else ''}"
 
     def _is_other(self, score: Score) -> bool:
@@ -172,21 +172,26 @@ def names_of(scores: Iterable[Measurement | Scored]) -> list[str]:
     return list(dict.fromkeys(str(s.evidence["protocol name"]) for s in scores if s.evidence.get("protocol name")))
 
 
-def weights_of(score: Score) -> str:
-    """Which of the generator's weights a score is of: raw or averaged, and with which statistics of batch norms."""
-    return str(score.evidence.get("generator_weights", ""))
-
-
 def protocol_in_words(protocol: str, scores: Iterable[Measurement | Scored]) -> str:
     """A protocol, behind the names, if any, by which some of these scores were measured so."""
     names = names_of(score for score in scores if score.protocol == protocol)
     return f"{' or '.join(names)} ({protocol})" if names else protocol
 
 
+def value_in_words(score: Measurement | Scored, decimals: int = 4) -> str:
+    """A score's value and, where it has one, its deviation."""
+    deviation = "" if score.std is None else f" ± {score.std:.{decimals}f}"
+    return f"{score.value:.{decimals}f}{deviation}"
+
+
 def score_in_words(score: Measurement | Scored) -> str:
     """A score with its deviation and the protocol that it is by."""
-    deviation = "" if score.std is None else f" ± {score.std:.3f}"
-    return f"{score.metric} = {score.value:.3f}{deviation} ({score.protocol})"
+    return f"{score.metric} = {value_in_words(score, 3)} ({score.protocol})"
+
+
+def called(run: Run) -> str:
+    """A run's id and, in brackets, its name if it has one."""
+    return f"{run.id} ({run.name})" if run.name else run.id
 
 
 def text_of(value: object) -> str:

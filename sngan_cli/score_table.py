@@ -74,8 +74,8 @@ def _whose(score: AnyScore) -> tuple[str, ...]:
     """Run, name, step, weights of the generator and seed of the latents; of pictures there is a name alone."""
     if isinstance(score, PictureScore):
         return "pictures", score.pictures, "", "", ""
-    drawn = (str(score.evidence.get(key, "")) for key in ("generator_weights", "seed"))
-    return score.run_id, score.name or "", str(score.step), *drawn
+    seed = str(score.evidence.get("seed", ""))
+    return score.run_id, score.name or "", str(score.step), score.generator_weights, seed
 
 
 def _scored(score: AnyScore) -> str:

@@ -131,12 +131,14 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Score(Measurement):
-    """A score of a run. `evidence` has as `generator_weights` which weights of G were used (raw or averaged).
-
-    Raw and averaged scores of one step are kept side by side.
-    """
+    """A score of a run. Those of raw and averaged weights of one step are kept side by side."""
 
     step: int
+
+    @property
+    def generator_weights(self) -> str:
+        """Which weights of G were used: raw or averaged, and with which statistics of batch norms."""
+        return str(self.evidence.get("generator_weights", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +203,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something worth telling that happened to a run: resumed, diverged, a checkpoint removed, ..."""
+    """Something worth telling that happened to a run: resumed, a picture skipped, a step not scored, ..."""
 
     kind: str
     message: str

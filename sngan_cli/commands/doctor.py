@@ -9,6 +9,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands.options import RunIds
+from sngan_cli.run_table import called
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +75,7 @@ _STYLES = {"healthy": "bold green", "untold": "bold yellow"}
 
 def _print(run: Run, step: int, findings: Sequence[Finding], notes: Sequence[str]) -> None:
     """Print a heading, and a paragraph for each finding; on a terminal they are coloured, and wrapped to its width."""
-    name = f" ({run.name})" if run.name else ""
-    heading = f"run {run.id}{name}: {run.status.value}, step {step} of {run.steps}"
+    heading = f"run {called(run)}: {run.status.value}, step {step} of {run.steps}"
     if not sys.stdout.isatty():
         lines = [heading]
         for finding in findings:

@@ -8,6 +8,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands.options import RunId, RunIds, Yes
+from sngan_cli.run_table import called
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +77,8 @@ def rm(run_ids: RunIds, yes: Yes = False) -> None:
 
     with paths.open_store(create=False) as store:
         runs = to_remove(store, run_ids)
-        what = f"run {_called(runs[0])}" if len(runs) == 1 else f"{counted(len(runs), 'run')}"
-        them = "" if len(runs) == 1 else f": {', '.join(map(_called, runs))}"
+        what = f"run {called(runs[0])}" if len(runs) == 1 else f"{counted(len(runs), 'run')}"
+        them = "" if len(runs) == 1 else f": {', '.join(map(called, runs))}"
         console.confirm(f"Move {what} to the trash{them}?", f"Removing {what}{them}", yes=yes)
         for run in runs:
             _print_place(run, remove(store, run.id), "only its record is in the trash")
@@ -141,13 +142,9 @@ def gc(
     _tell_what_stays(found)
 
 
-def _called(run: Run) -> str:
-    return f"{run.id} ({run.name})" if run.name else run.id
-
-
 def _print_place(run: Run, place: object | None, otherwise: str) -> None:
     if place is None:
-        console.note(f"There is no folder of run {_called(run)} here: {otherwise}.")
+        console.note(f"There is no folder of run {called(run)} here: {otherwise}.")
     else:
         typer.echo(str(place))
 
@@ -186,6 +183,6 @@ def _tell_what_stays(found: Survey) -> None:
         )
     for run in found.elsewhere:
         console.note(
-            f"The files of the removed run {_called(run)} lie on {run.environment.host}: `sngan runs gc` there deletes "
+            f"The files of the removed run {called(run)} lie on {run.environment.host}: `sngan runs gc` there deletes "
             "it."
         )

@@ -46,7 +46,7 @@ class History:
         found: dict[tuple[str, str, str], list[Score]] = {}
         for score in sorted(self.scores, key=lambda s: s.step):
             if math.isfinite(score.value):
-                key = (score.metric, score.protocol, str(score.evidence.get("generator_weights", "")))
+                key = (score.metric, score.protocol, score.generator_weights)
                 found.setdefault(key, []).append(score)
         return list(found.values())
 

@@ -165,7 +165,7 @@ def _collapsed(history: History) -> Finding | None:
     if not series:
         return None
     weights = history.run.config.get("weights")
-    last = max((s[-1] for s in series), key=lambda s: (s.step, s.evidence.get("generator_weights") == weights))
+    last = max((s[-1] for s in series), key=lambda s: (s.step, s.generator_weights == weights))
     classes = last.evidence.get("classes")
     remedy = (
         "Look at the sheets of samples in the run's folder for an earlier checkpoint whose pictures differ more, and "
@@ -212,7 +212,7 @@ def _alike(history: History) -> list[Finding]:
                 f"nothing of the data. Train anew with more images a batch or other rates: {like(history)} with larger "
                 "`--batch-size` and `--g-batch-size`, or with other `--lr-d` and `--lr-g`.",
                 {"metric": last.metric, "protocol": last.protocol, "last": last.value,
-                 "weights": last.evidence.get("generator_weights")},
+                 "weights": last.generator_weights},
             )
         )  # fmt: skip
     return found
@@ -227,7 +227,7 @@ def _falling(history: History) -> list[Finding]:
         checkpoint, remedy = checkpoint_to_use(history, scores)
         better = "more varied" if last.metric in VARIETY else "better"
         figures = {
-            "metric": last.metric, "protocol": last.protocol, "weights": last.evidence.get("generator_weights"),
+            "metric": last.metric, "protocol": last.protocol, "weights": last.generator_weights,
             "peak": peak.value, "last": last.value, "last_step": last.step, "checkpoint": checkpoint,
         }  # fmt: skip
         found.append(
@@ -296,7 +296,7 @@ def _healthy(history: History) -> Finding:
         best = "the best so far" if peak is last else f"after {value_of(peak)} at step {peak.step}"
         said.append(f"{called(last)} is {value_of(last)} at step {last.step}, {best}.")
         told.append(
-            {"metric": last.metric, "protocol": last.protocol, "weights": last.evidence.get("generator_weights"),
+            {"metric": last.metric, "protocol": last.protocol, "weights": last.generator_weights,
              "peak": peak.value, "peak_step": peak.step, "last": last.value, "last_step": last.step}
         )  # fmt: skip
     if not told:

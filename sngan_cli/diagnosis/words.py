@@ -59,8 +59,8 @@ def settings_now(history: History, *keys: str) -> str:
 
 def called(score: Score) -> str:
     """A score's name with what makes it comparable."""
-    weights = score.evidence.get("generator_weights")
-    return f"`{score.metric}` ({score.protocol}{f', {weights} weights' if weights else ''})"
+    weights = f", {score.generator_weights} weights" if score.generator_weights else ""
+    return f"`{score.metric}` ({score.protocol}{weights})"
 
 
 def value_of(score: Score) -> str:
