@@ -70,7 +70,8 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
     config = RunConfig.parse(
         scalars | tables | {"metrics": {name: m.model_dump(mode="json") for name, m in metrics.items()}}
     )
-    _check_networks(config, made)
+    composition = Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
+    check_networks(composition, config.size)
     for name, metric in metrics.items():
         if metric.needs_classes and not config.conditional:
             raise UsageError(f"The metric {name!r} needs classes: give --conditional, or leave it out.")
@@ -78,9 +79,6 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
             metric.accumulator(config.eval_samples)
         except UsageError as error:
             raise UsageError(f"{error} Their number is that of --eval-samples {config.eval_samples}.") from error
-    composition = Composition(config=config, metrics=metrics, entries=entries, **cast("dict[str, Any]", made))
-    if config.size is not None:
-        check_size(composition, config.size)
     return composition
 
 
@@ -134,28 +132,21 @@ def open_data(
     return root, pictures
 
 
-def check_size(composition: Composition, size: int) -> None:
-    """Raise `UsageError` where one of the networks cannot be built for images of `size` pixels."""
-    for role, sides in (
-        ("arch_g", composition.arch_g.generator_sides),
-        ("arch_d", composition.arch_d.discriminator_sides),
+def check_networks(composition: Composition, size: int | None) -> None:
+    """Raise `UsageError` where an architecture has no such network, or none for `size` pixels (None: not known yet)."""
+    for role, network, sides in (
+        ("arch_g", "generator", composition.arch_g.generator_sides),
+        ("arch_d", "discriminator", composition.arch_d.discriminator_sides),
     ):
-        if size not in sides:
-            network = "generator" if role == "arch_g" else "discriminator"
+        name = getattr(composition.config, role).name
+        if not sides:
+            flag = f"--{role.replace('_', '-')}"
+            raise UsageError(f"The architecture {name!r} has no {network}: choose another with {flag}.")
+        if size is not None and size not in sides:
             near = sorted(sorted(sides, key=lambda side: abs(side - size))[:3])
             raise UsageError(
-                f"The {network} {getattr(composition.config, role).name!r} cannot be built for {size} pixels. Nearest "
-                f"sizes: {', '.join(map(str, near))} (of {', '.join(map(str, sides))}); choose with --size."
-            )
-
-
-def _check_networks(config: RunConfig, made: Mapping[str, contracts.Component]) -> None:
-    for role, attribute in (("arch_g", "generator_sides"), ("arch_d", "discriminator_sides")):
-        if not getattr(made[role], attribute):
-            network = attribute.split("_")[0]
-            raise UsageError(
-                f"The architecture {getattr(config, role).name!r} has no {network}: choose another with "
-                f"--{role.replace('_', '-')}."
+                f"The {network} {name!r} cannot be built for {size} pixels. Nearest sizes: "
+                f"{', '.join(map(str, near))} (of {', '.join(map(str, sides))}); choose with --size."
             )
 
 

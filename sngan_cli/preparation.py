@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sngan_cli.catalog import blaming
-from sngan_cli.composition import Composition, check_size, data_root
+from sngan_cli.composition import Composition, check_networks, data_root
 from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
@@ -100,7 +100,7 @@ def _fitted(composition: Composition, place: Place, device: torch.device) -> tup
     with blaming(composition.entries["dataset"]):
         root, pictures = composition.open_data(place.cache / "downloads")
         size = config.size or composition.dataset.default_side(pictures)
-    check_size(composition, size)
+    check_networks(composition, size)
     if config.conditional and not pictures.class_names:
         raise UsageError(
             f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sngan_cli.catalog import Catalog
-from sngan_cli.composition import Composition, check_size, compose
+from sngan_cli.composition import Composition, check_networks, compose
 from sngan_cli.config import Layer, parse_set, recipe
 from sngan_cli.errors import UsageError
 
@@ -71,8 +71,8 @@ def test_a_size_that_a_network_cannot_make_lists_those_it_can() -> None:
     with pytest.raises(
         UsageError, match=r"generator 'resnet-preact' cannot be built for 33 pixels\. Nearest sizes: .*32"
     ):
-        check_size(made(), 33)
-    check_size(made(), 32)
+        check_networks(made(), 33)
+    check_networks(made(), 32)
 
 
 @pytest.mark.parametrize("key", ["metrics.is.split=3", "metrics.fd.x=3", "dataset.sed=3", "norm.n=1", "loss.margin=1"])
