@@ -17,7 +17,6 @@ class ScoringProtocol:
     """How many images are scored, against how many real ones (0: all there are), and the options of metrics."""
 
     name: str
-    about: str
     images: int
     real: int
     metrics: Mapping[str, Mapping[str, Any]]

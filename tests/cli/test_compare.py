@@ -462,7 +462,7 @@ def test_the_tables_fit_a_terminal(store: Store, monkeypatch: pytest.MonkeyPatch
 def test_the_commands_that_it_gives_make_the_runs_comparable(
     sngan: Any, trained: str, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = named.ScoringProtocol("quick", "for tests", 40, 12, {"is": {"images": 60, "splits": 3}})
+    quick = named.ScoringProtocol("quick", 40, 12, {"is": {"images": 60, "splits": 3}})
     monkeypatch.setattr(named, "protocols", lambda: {"quick": quick})
     monkeypatch.setattr("sngan_cli.proposals.protocols", named.protocols)
     assert sngan("train", *tiny, "--steps", 2, "--eval-samples", 40, "--name", "other").code == 0

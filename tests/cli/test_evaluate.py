@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A protocol of its own for the tests: 40 images against 12."""
     from sngan_cli.config import protocols as module
 
-    table = module.ScoringProtocol("quick", "for tests", 40, 12, {"is": {"images": 60, "splits": 3}})
+    table = module.ScoringProtocol("quick", 40, 12, {"is": {"images": 60, "splits": 3}})
     monkeypatch.setattr(module, "protocols", lambda: {"quick": table})
 
 

@@ -102,7 +102,7 @@ def test_every_command_runs(
             words += ["--dataset", "shapes", "--set", "dataset.images=40", "--size", "8", "--width", "4",
                       "--epochs", "1", "--device", "cpu"]  # fmt: skip
         if words[0] == "evaluate":
-            quick = ScoringProtocol("quick", "for tests", 40, 12, {"is": {"splits": 2}, "kid": {"subset_size": 10}})
+            quick = ScoringProtocol("quick", 40, 12, {"is": {"splits": 2}, "kid": {"subset_size": 10}})
             monkeypatch.setattr(protocols, "protocols", lambda few=quick: {"quick": few, "standard": few})
             if "--images" in words:
                 shutil.copytree(tmp_path / "pictures", tmp_path / "my-pictures", dirs_exist_ok=True)

@@ -39,7 +39,7 @@ def drawn(folder: Path, count: int, *, seed: int = 7, suffix: str = "png") -> Pa
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A protocol of its own for the tests: that of the run in `trained`."""
-    quick = ScoringProtocol("quick", "for tests", 20, 12, {"is": {"splits": 2}})
+    quick = ScoringProtocol("quick", 20, 12, {"is": {"splits": 2}})
     monkeypatch.setattr(protocols, "protocols", lambda: {"quick": quick})
 
 

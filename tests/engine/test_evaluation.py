@@ -206,8 +206,8 @@ def test_a_score_names_the_protocol_that_it_follows(monkeypatch: pytest.MonkeyPa
     from sngan_plugins.metrics.inception_score import InceptionScore
 
     tables = {
-        "first": ScoringProtocol("first", "", 250, 0, {"is": {"splits": 2}}),
-        "second": ScoringProtocol("second", "", 250, 90, {"is": {"splits": 2}}),
+        "first": ScoringProtocol("first", 250, 0, {"is": {"splits": 2}}),
+        "second": ScoringProtocol("second", 250, 90, {"is": {"splits": 2}}),
     }
     monkeypatch.setattr(protocols, "protocols", lambda: tables)
     assert scored(Drawing(), Extraction(Linear(), "linear", CPU), None).evidence["protocol name"] == "first"
@@ -239,7 +239,7 @@ def test_an_option_without_a_default_is_of_any_protocol_that_does_not_set_it(mon
     from sngan_cli.config import protocols
     from sngan_cli.config.protocols import ScoringProtocol, name_of
 
-    plain, of_five = (ScoringProtocol("plain", "", 10, 0, {}), ScoringProtocol("5", "", 10, 0, {"nearest": {"k": 5}}))
+    plain, of_five = (ScoringProtocol("plain", 10, 0, {}), ScoringProtocol("5", 10, 0, {"nearest": {"k": 5}}))
     monkeypatch.setattr(protocols, "protocols", lambda: {"plain": plain})
     assert name_of("nearest", Nearest(k=3), 10, None, whole=True) == "plain"
     assert name_of("nearest", Nearest(k=3, power=1), 10, None, whole=True) is None
