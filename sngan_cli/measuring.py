@@ -19,7 +19,8 @@ from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device, set_precision, settle
 from sngan_cli.engine.evaluation import Failure, References
-from sngan_cli.engine.extraction import Extraction, Precision, check_classes, try_extractor, try_metrics
+from sngan_cli.engine.extraction import Extraction, Precision
+from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics
 from sngan_cli.errors import UsageError
 from sngan_cli.paths import Place
 

@@ -13,9 +13,8 @@ from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
 from sngan_cli.engine.device import check_compiler, fastest_precision, set_precision, settle
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.extraction import check_classes, try_extractor, try_metrics
-from sngan_cli.engine.gan import try_networks
 from sngan_cli.engine.processes import take_device
+from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics, try_networks
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.paths import Place
 from sngan_cli.recording import check_folder

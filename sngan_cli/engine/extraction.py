@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from sngan_cli.composition import Composition
-from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses, OfOneSide
+from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
 from sngan_cli.engine.device import enough_memory
 from sngan_cli.engine.source import source_sha256
-from sngan_cli.errors import ComponentError, UsageError
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -87,56 +85,3 @@ class Extraction:
         if self.resized is not None:
             found["resized"] = self.resized
         return found
-
-
-def try_extractor(loaded: LoadedExtractor, name: str) -> Features:
-    """Features of two images, to try with what is to come; raises `ComponentError` where an extractor gives none."""
-    with torch.no_grad():
-        found = loaded(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
-    shapes = [getattr(getattr(found, part, None), "shape", None) for part in ("pooled", "logits")]
-    if not all(shape is not None and len(shape) == 2 and shape[0] == 2 for shape in shapes):
-        raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
-    if not isinstance(getattr(loaded, "weights_sha256", None), str):
-        raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
-    return found
-
-
-def check_classes(
-    loaded: LoadedExtractor,
-    metrics: Mapping[str, Metric],
-    shown: Features,
-    class_names: Sequence[str] | None,
-    why: str,
-) -> None:
-    """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or not the extractor's.
-
-    `shown` are features that it has given.
-    """
-    for name, metric in metrics.items():
-        if class_names is None:
-            if metric.needs_classes or metric.needs_same_classes:
-                raise UsageError(f"The metric {name!r} needs classes, and {why}: leave it out.")
-        elif metric.needs_same_classes:
-            known = tuple(loaded.class_names) if isinstance(loaded, NamedClasses) else ()
-            told = shown.logits.shape[1]
-            if (known and known != tuple(class_names)) or told != len(class_names):
-                raise UsageError(
-                    f"The metric {name!r} needs an extractor of the images' own classes, {_listed(class_names)}, and "
-                    f"this one tells {told} apart{f', {_listed(known)}' if known else ''}: train one on these data "
-                    "with `sngan extractors train NAME`, or leave the metric out."
-                )
-
-
-def try_metrics(metrics: Iterable[Metric], shown: Features, images: int) -> None:
-    """Show features that the extractor has given to metrics of `images` images, before there is anything to lose.
-
-    Raises `UsageError` where a metric cannot do with them.
-    """
-    labelled = replace(shown, labels=torch.zeros(len(shown.pooled), dtype=torch.int64))
-    for metric in metrics:
-        metric.accumulator(images).add(labelled)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first few names."""
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition
 from sngan_cli.config import RunConfig
 from sngan_cli.contracts import Loss, NetworkShape, WeightConstraint
@@ -178,75 +177,6 @@ class Gan:
         """Begin new streams of random numbers: that of batches, and torch's own, which each process has to itself."""
         self.random.manual_seed(seed)
         torch.manual_seed(seed + self.world.rank)
-
-
-def try_networks(composition: Composition, classes: int | None, device: torch.device) -> None:
-    """Build both networks and pass an image or two through them and the loss and back, before there is a run.
-
-    Raises `ComponentError` where that fails, or gives anything but images, logits and scalars of the right shapes, each
-    with a gradient, which a penalty may do without.
-    """
-    config = composition.config
-    assert config.size is not None  # resolved before anything is built
-    images = min(2, config.g_batch_size)
-    try:
-        gan = Gan.build(composition, classes, World(device))
-        with gan.arithmetic():
-            z, y = gan.latents(images)
-            fake = gan.generator(z, y)
-            _check(config.arch_g.name, "images", fake, (images, 3, config.size, config.size), of="its weights")
-            logits = gan.discriminator(fake, y)
-            _check(config.arch_d.name, "logits", logits, (images,), of="its weights")
-            losses = _try_loss(gan, composition, logits.float(), fake.detach().float(), y)
-        for loss in losses:
-            loss.backward()  # type: ignore[no-untyped-call]
-    except ComponentError:
-        raise
-    except (Exception, SystemExit) as error:  # third parties' components fail in any way
-        batches = f"{config.batch_size} and {config.g_batch_size}"
-        raise ComponentError(
-            f"The networks {config.arch_g.name!r} and {config.arch_d.name!r} cannot be used at {config.size} px with "
-            f"these options and batches of {batches}: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _try_loss(
-    gan: Gan, composition: Composition, logits: Tensor, fake: Tensor, y: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Losses of both networks, G's on `logits`, and D's with its penalty on what a step has: images without gradients.
-
-    The loss is a copy of the run's, which may remember what it has seen.
-    """
-    name, entry = composition.config.loss.name, composition.entries["loss"]
-    loss = gan.loss.model_copy(deep=True)
-    real = torch.empty_like(fake).uniform_(-1, 1)
-
-    def judge_again(images: Tensor, of: str = "real") -> Tensor:
-        judged: Tensor = gan.discriminator(images, y)
-        return judged.float()
-
-    real_logits, fake_logits = judge_again(real), judge_again(fake, of="fake")
-    with blaming(entry):
-        loss_d = loss.discriminator(real_logits, fake_logits)
-        loss_g = loss.generator(logits)
-    _check(name, "a loss of D", loss_d, (), of="the logits")
-    _check(name, "a loss of G", loss_g, (), of="the logits")
-    with blaming(entry, "the penalty"):
-        penalty = loss.penalty(judge_again, real, fake)
-    if penalty is not None:
-        _check(name, "a penalty", penalty, ())
-    return (loss_d if penalty is None else loss_d + penalty), loss_g
-
-
-def _check(component: str, what: str, found: object, shape: tuple[int, ...], *, of: str | None = None) -> None:
-    """Raise `ComponentError` where what a component gives has another shape, or does not depend on what it is `of`."""
-    if not isinstance(found, Tensor) or tuple(found.shape) != shape:
-        given = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise ComponentError(f"{component!r} gives {given} for {what}, not one of shape {shape}: tell its author.")
-    if of is not None and not found.requires_grad:
-        raise ComponentError(
-            f"What {component!r} gives for {what} does not depend on {of}: it has no gradient. Tell its author."
-        )
 
 
 def try_checkpoint(composition: Composition, classes: int | None, folder: Path) -> None:

@@ -267,7 +267,7 @@ def test_a_penalty_may_ask_for_generated_images_to_be_judged(sngan: Any, tiny: l
     from sngan_cli.composition import compose
     from sngan_cli.config import config_file
     from sngan_cli.engine.device import resolve_device
-    from sngan_cli.engine.gan import try_networks
+    from sngan_cli.engine.trial import try_networks
 
     written = sngan("train", *tiny, "--steps", 1, "--loss", "penalised", "--set", "loss.how=both", "--dry-run").out
     (tmp_path / "config.toml").write_text(written)

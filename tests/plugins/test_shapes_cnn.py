@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from sngan_cli.contracts import UsageError
-from sngan_cli.engine.extraction import check_classes, try_extractor
+from sngan_cli.engine.trial import check_classes, try_extractor
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_plugins.extractors.shapes_cnn import FILE, ShapesCnn, to_input
 from sngan_plugins.metrics.accuracy import Accuracy
