@@ -26,7 +26,7 @@ from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder, environment, provenance
 from sngan_cli.registry_rebuild import Taken, catch_up
-from sngan_cli.run_folder import tells_more
+from sngan_cli.run_folder import CONFIG, tells_more
 from sngan_cli.run_remains import on_disk
 from sngan_cli.stopping import StopSignal
 from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
@@ -118,22 +118,7 @@ def train_on(
     recorded = RunConfig.parse(run.config)
     composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
     config = composition.config
-    before, after = recorded.to_dict(), config.to_dict()
-    before["extractor"] = trained_extractors.found_again(before["extractor"])
-    changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
-    if "epochs" in changed:
-        raise UsageError(f"Run {run.id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
-    if "devices" in changed:
-        raise UsageError(
-            f"Run {run.id} was trained on {counted(recorded.devices, 'device')} and cannot go on with "
-            f"{config.devices}: resume it with --devices {recorded.devices}, or start a new run from it with "
-            f"`sngan train --like {run.id} --devices {config.devices}`."
-        )
-    if changed:
-        raise UsageError(
-            f"Run {run.id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
-            f"`sngan train --like {run.id}`."
-        )
+    _check_changes(run.id, recorded, config)
     chosen = verified_checkpoint(place.store, run, place.runs, which)
     total = config.steps or 0
     is_scored = any(score.step == chosen.step for score in place.store.scores(run.id))
@@ -162,6 +147,26 @@ def train_on(
             add_tags=labels.tags,
         )
         return _train(prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder)
+
+
+def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
+    """Raise `UsageError` where a setting differs that may not change when a run is resumed."""
+    before, after = recorded.to_dict(), config.to_dict()
+    before["extractor"] = trained_extractors.found_again(before["extractor"])
+    changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
+    if "epochs" in changed:
+        raise UsageError(f"Run {run_id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
+    if "devices" in changed:
+        raise UsageError(
+            f"Run {run_id} was trained on {counted(recorded.devices, 'device')} and cannot go on with "
+            f"{config.devices}: resume it with --devices {recorded.devices}, or start a new run from it with "
+            f"`sngan train --like {run_id} --devices {config.devices}`."
+        )
+    if changed:
+        raise UsageError(
+            f"Run {run_id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
+            f"`sngan train --like {run_id}`."
+        )
 
 
 def _record_unheard_of(run_id: str, until: int, place: Place) -> None:
@@ -197,8 +202,8 @@ def _train(
             audience(event)
 
         folder.mkdir(exist_ok=True)
-        (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-        recorder.add_artifact("config", folder / "config.toml")
+        (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        recorder.add_artifact("config", folder / CONFIG)
         if prepared.unscored is not None:
             recorder.tell("unscored", prepared.unscored)
         if checkpoint_folder is None:
