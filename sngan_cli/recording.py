@@ -132,7 +132,7 @@ class Recorder:
         if self.taken is not None:
             return
         try:
-            if self._pending or not self._is_described():
+            if self._pending or not self._describe_from_registry():
                 self._describe_apart()
         except (ValueError, RegistryError) as error:
             self._warn(f"{self._folder / RECORD} cannot be brought up to date: {str(error).rstrip('.')}.")
@@ -239,7 +239,7 @@ class Recorder:
                 self._untold.remove(record)
                 raise
 
-    def _is_described(self) -> bool:
+    def _describe_from_registry(self) -> bool:
         """Describe the folder as the registry has the run; False where that cannot be read."""
         try:
             describe_folder(self._store, self._run_id, self._folder, self._warn)

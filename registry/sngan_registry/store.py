@@ -256,6 +256,10 @@ class Store:
         with reading(self._engine) as connection:
             return reads.find_run(connection, ref)
 
+    def get_each(self, refs: Iterable[str]) -> list[Run]:
+        """Find runs as `get` does, each once, in the order of the references."""
+        return list({run.id: run for run in map(self.get, refs)}.values())
+
     def run(self, run_id: str) -> Run:
         """Load a run by its whole id."""
         with reading(self._engine) as connection:

@@ -34,8 +34,7 @@ def export(
     if output.exists():
         raise UsageError(f"{output} exists already: name a new file.")
     with paths.open_store(create=False) as store:
-        runs = list({run.id: run for run in map(store.get, run_ids)}.values())
-        chosen = [(run, _steps(store, run, checkpoint)) for run in runs]
+        chosen = [(run, _steps(store, run, checkpoint)) for run in store.get_each(run_ids)]
         with progress("packing files") as report:
             pack(store, chosen, output, report)
     typer.echo(str(output))

@@ -29,8 +29,7 @@ def doctor(
     from sngan_cli.diagnosis import diagnose, not_looked_for
 
     with paths.open_store(create=False) as store:
-        runs = {run.id: run for run in map(store.get, run_ids)}
-        histories = [_history(store, run) for run in runs.values()]
+        histories = [_history(store, run) for run in store.get_each(run_ids)]
     if as_json:
         console.print_json([
             {"id": h.run.id, "name": h.run.name, "findings": diagnose(h), "not_looked_for": not_looked_for(h)}

@@ -33,7 +33,7 @@ def tag(
     if both := sorted({*add} & {*remove}):
         raise UsageError(f"The tag {both[0]!r} cannot be given and taken away at once: leave one out.")
     with paths.open_store(create=False) as store:
-        runs = list({run.id: run for run in map(store.get, run_ids)}.values())
+        runs = store.get_each(run_ids)
         known = {tag for run in runs for tag in run.tags}
         for text in remove:
             if text not in known:

@@ -292,8 +292,7 @@ def plot(
 
     check_output(output, FORMATS)
     with paths.open_store(create=False) as store:
-        runs = dict.fromkeys(store.get(ref).id for ref in run_ids)
-        curves = [Curves(store.run(id_), store.scalars(id_), store.scores(id_)) for id_ in runs]
+        curves = [Curves(run, store.scalars(run.id), store.scores(run.id)) for run in store.get_each(run_ids)]
     draw(curves, what or first_curve(curves), output)
     typer.echo(str(output))
 

@@ -44,6 +44,10 @@ def test_references(store: Store, runs: list[str], ref: str, found: str) -> None
     assert store.get(ref).id == found
 
 
+def test_a_run_that_is_named_twice_is_found_once(store: Store, runs: list[str]) -> None:
+    assert [run.id for run in store.get_each(["@last", "01b_cc", "02", "01aaaa"])] == ["02dddd", "01b_cc", "01aaaa"]
+
+
 @pytest.mark.parametrize(("ref", "candidates"), [("twin", ["01aabb", "01aaaa"]), ("01aa", ["01aabb", "01aaaa"])])
 def test_ambiguous_references(store: Store, runs: list[str], ref: str, candidates: list[str]) -> None:
     with pytest.raises(AmbiguousRunError) as ambiguous:
