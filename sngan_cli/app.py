@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class Program(TyperGroup):
-    """All commands, of which only the one that is called is imported, and the many options of the others never read.
+    """All commands. Only the one that is called is imported: reading the options of all would take time.
 
-    What is wrong with the value of an option is said with the value, in plain words.
+    An error in the value of an option names the value, in plain words.
     """
 
     def __init__(self, **attrs: Any) -> None:
@@ -156,7 +156,7 @@ def _end(error: BaseException) -> NoReturn:
 
 
 def _fault(error: BaseException) -> SnganError | None:
-    """What to say of an error that comes from a third party's component; None of others."""
+    """An error that says which third party's component another error comes from; None where it is none."""
     if "sngan_cli.catalog" not in sys.modules:  # none has been imported
         return None
     from sngan_cli.catalog import Catalog, fault_of

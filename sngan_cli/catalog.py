@@ -62,9 +62,10 @@ class Loaded:
 
 @contextmanager
 def blaming(entry: Entry, what: str = "") -> Iterator[None]:
-    """Say whose component it was that failed, and `what` of it; what is explained, or of the system, passes as it is.
+    """Context of work by one component: an error in it says whose it is, and in `what` of it.
 
-    A component that ends the program has failed, too.
+    Errors that explain themselves, and those of the system, pass unchanged. A component that ends the program has
+    failed, too.
     """
     try:
         yield
@@ -76,9 +77,9 @@ def blaming(entry: Entry, what: str = "") -> Iterator[None]:
 
 @contextmanager
 def finding_fault(entries: Iterable[Entry]) -> Iterator[None]:
-    """Say which of these components it was that failed, as `blaming` does, where it is a third party's.
+    """Context of work by several components: an error says, as `blaming` does, which third party's component it is of.
 
-    It is the one whose code the error comes from. What comes from none of them passes as it is.
+    That is the one whose code the error comes from. An error that comes from none of them passes unchanged.
     """
     try:
         yield
@@ -89,13 +90,13 @@ def finding_fault(entries: Iterable[Entry]) -> Iterator[None]:
 
 
 def fault_of(error: BaseException, entries: Iterable[Entry]) -> ComponentError | None:
-    """What to say of an error that comes from the code of a third party's component among these; None of others."""
+    """An error that says which of these third parties' components another error comes from; None where it is none."""
     found = [] if _is_explained(error) else _at_fault(error, {e for e in entries if e.distribution != "sngan"})
     return _failure(found, error) if found else None
 
 
 def reason_of(error: BaseException, entries: Iterable[Entry]) -> str:
-    """Why something has failed, in words: those of an error that says all, or with the component that is at fault."""
+    """Why something has failed, in words, with the component that is at fault where that is a third party's."""
     error = fault_of(error, entries) or error
     if isinstance(error, SnganError):
         return str(error)
@@ -103,7 +104,7 @@ def reason_of(error: BaseException, entries: Iterable[Entry]) -> str:
 
 
 def _is_explained(error: BaseException) -> bool:
-    """Whether an error says all by itself: one of ours, or of the system."""
+    """Whether an error explains itself: one of ours, or of the system."""
     return isinstance(error, SnganError | MemoryError) or (isinstance(error, OSError) and bool(error.strerror))
 
 

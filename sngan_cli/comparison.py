@@ -63,7 +63,7 @@ class Measured:
 
 
 def differences(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The keys in which runs differ: to each the value of every run (by id) that has one, None being none.
+    """The keys in which runs differ, each with its values by run id; None counts as no value.
 
     They are in the order of the runs' own `facts`; a component's options follow its name.
     """

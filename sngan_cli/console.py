@@ -36,7 +36,7 @@ def stderr() -> Console:
 
 
 class Messages:
-    """A stream that leads nowhere once it cannot be written, for want of a reader or room: no message ends the work."""
+    """A stream that drops what is written once writing has failed (no reader, no room): no message ends the work."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -165,7 +165,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream that cannot be written any more lead nowhere, so that nothing written to it fails."""
+    """Send a stream that cannot be written any more to the null device, so that no later write fails."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -82,10 +82,10 @@ class Pictures(ABC):
     identity: str
     """Names the content (not the place) of the data set; the key of the cache of decoded pictures."""
     identity_covers_code: bool = False
-    """True where `identity` becomes another whenever code makes other pictures. Else the source file of this class is
-    part of the key, so that what is edited is decoded again."""
+    """True where `identity` changes whenever the code makes other pictures. Otherwise the source file of this class is
+    part of the key, too: after an edit the pictures are decoded again."""
     class_names: Sequence[str] | None
-    """One name a class, each another, in label order; None where the pictures are unlabelled."""
+    """One name for each class, all different, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0
     """How many pictures may be broken before the data set is refused."""
 
@@ -98,7 +98,7 @@ class Pictures(ABC):
         """Name one picture in a message, such as its path in the archive."""
 
     def is_changed(self) -> bool:
-        """Whether the pictures are others by now than `identity` names, as files may be that are edited meanwhile."""
+        """Whether the pictures have changed since `identity` was made, as files have that were edited meanwhile."""
         return False
 
     def side(self, index: int) -> int | None:
@@ -211,7 +211,7 @@ class WeightConstraint(Protocol):
 
 
 class Judge(Protocol):
-    """D as a penalty asks it: maps images (N, 3, H, W) to logits (N,), under the labels of N real or generated ones."""
+    """D as a penalty calls it: images (N, 3, H, W) to logits (N,), under the labels of N real or generated images."""
 
     def __call__(self, images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
         """Judge images."""
@@ -220,8 +220,9 @@ class Judge(Protocol):
 class Loss(Component, ABC):
     """What the two networks minimise, as means over the batch.
 
-    A loss keeps nothing: what it gives depends on its arguments (and torch's random numbers) alone, or a run would not
-    resume exactly. A penalty has as many images judged at a time as there are real ones: labels go with so many.
+    A loss keeps no state: its value depends on its arguments (and torch's random numbers) alone, or a run would not
+    resume exactly. A penalty has D judge as many images at a time as there are real ones, since there are labels for
+    so many.
     """
 
     @abstractmethod
@@ -263,12 +264,12 @@ class LoadedExtractor(Protocol):
     weights_sha256: str
 
     def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images (N, 3, H, W) of any size; each time new tensors, which are kept and not altered."""
+        """Extract from uint8 images (N, 3, H, W) of any size. Each call gives new tensors, which callers may keep."""
 
 
 @runtime_checkable
 class OfOneSide(Protocol):
-    """What a loaded extractor offers besides when it was trained for one side alone: it is said where images differ."""
+    """A loaded extractor that was trained for one side alone: a score says where images have another."""
 
     side: int
     """The side in pixels that it brings images to."""
@@ -276,7 +277,7 @@ class OfOneSide(Protocol):
 
 @runtime_checkable
 class NamedClasses(Protocol):
-    """What a loaded extractor offers besides when it knows what the classes are called that it tells apart."""
+    """A loaded extractor that knows the names of the classes that it tells apart."""
 
     class_names: Sequence[str]
     """One name a logit; none where they are not known."""
@@ -294,15 +295,14 @@ class Extractor(Component, ABC):
         """
 
     def unusual_options(self) -> dict[str, Any]:
-        """The options that are not as they are by default, but for paths: where weights lie does not matter."""
+        """The options that differ from their defaults. Paths are left out: where weights lie does not matter."""
         given = self.model_dump(exclude_defaults=True)
         return {key: value for key, value in given.items() if not isinstance(value, Path)}
 
     def label(self, name: str) -> str:
         """What scores call this extractor beside its weights' hash: they compare where both are the same.
 
-        That is the `name` that it is registered under, with the options that are not as they are by default, but for
-        paths.
+        That is the `name` that it is registered under, and its `unusual_options`.
         """
         given = [f"{key}={value}" for key, value in self.unusual_options().items()]
         return f"{name}[{','.join(given)}]".replace(" ", "") if given else name
@@ -363,7 +363,7 @@ class Comparison(Accumulator, Protocol):
 
 @runtime_checkable
 class Classwise(Protocol):
-    """What an accumulator offers besides when it has a score for each class: it is kept as evidence."""
+    """An accumulator that has a score for each class, too, which is kept as evidence."""
 
     def per_class(self) -> Sequence[float]:
         """Value of each class by itself, in label order; NaN where it has none."""
@@ -371,7 +371,7 @@ class Classwise(Protocol):
 
 @runtime_checkable
 class Remarking(Protocol):
-    """What an accumulator offers besides when its score may need a word of warning, which is kept as evidence."""
+    """An accumulator whose score may need a word of warning, which is kept as evidence."""
 
     def remark(self) -> str | None:
         """What to bear in mind with this value, if anything."""
@@ -382,7 +382,7 @@ class Metric(Component, ABC):
 
     higher_is_better: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = False
-    """True where the metric means nothing without labels: it is refused for what is unconditional."""
+    """True where the metric means nothing without labels: it is refused where a run is unconditional."""
     needs_same_classes: ClassVar[bool] = False
     """True where the extractor must tell apart the very classes that the images are of, in the same order."""
 
@@ -399,4 +399,4 @@ class Metric(Component, ABC):
 
     @abstractmethod
     def protocol(self) -> Mapping[str, int | float | str]:
-        """Everything of this metric's settings that makes two values incomparable when it differs."""
+        """The settings of this metric that make two values incomparable where they differ."""

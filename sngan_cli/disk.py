@@ -1,4 +1,4 @@
-"""What makes files last, what tells that they have, and what moves them."""
+"""Files that last: flushed to the disk, compared with what was written, and moved in one step."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def is_divergence(reason: str | None) -> bool:
 
 
 def no_such(what: str, word: str, known: Iterable[str]) -> str:
-    """Say that there is no `what` called `word`, and which there are that may be meant."""
+    """Say that there is no `what` called `word`, and which known ones may be meant."""
     return f"There is no {what} {shortened(word)!r}.{did_you_mean(word, known)}"
 
 

@@ -95,7 +95,7 @@ class Ruler:
     audience: Audience
     extraction: Extraction
     shown: Features
-    """Features that the extractor has given of any images."""
+    """Features of two images, to try metrics with."""
     groups: Sequence[Group]
     size: int | None
     """Side that real images are brought to; the composition's, or the data set's own, where not given."""

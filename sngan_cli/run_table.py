@@ -32,7 +32,7 @@ class RunTable:
     def __init__(
         self, summaries: Sequence[RunSummary], protocols: Mapping[str, Sequence[str]], columns: str | None
     ) -> None:
-        """`protocols` has those of each metric, none where no run here has a score: scores of the first go unmarked."""
+        """`protocols` are those of each metric, none where no run here has a score; scores by the first go unmarked."""
         self._summaries, self._protocols = summaries, protocols
         self.columns = self._choose(columns)
 

@@ -131,9 +131,9 @@ def _conditions(where: Iterable[str] | None) -> dict[str, str]:
 def _ordered(
     found: Sequence[RunSummary], sort: str | None, reverse: bool, limit: int | None
 ) -> tuple[Sequence[RunSummary], dict[str, list[str]]]:
-    """The first runs in order, and their protocols of each metric: that whose scores go unmarked first.
+    """The first runs in order, and their protocols by metric: first the one whose scores go unmarked.
 
-    A metric that none of these runs has a score by has none. Those that most of them are chosen by come first.
+    Metrics by which most of these runs choose their best checkpoint come first. One without scores has no protocol.
     """
     from collections import Counter
 

@@ -163,7 +163,7 @@ def _unflatten(flat: Tensor, tensors: Sequence[Tensor]) -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum of a tensor over all processes. It is its own adjoint: so is the gradient's, and that one's."""
+    """Sum of a tensor over all processes. It is its own adjoint, so that gradients of any order flow back."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

@@ -96,9 +96,9 @@ def references(
     """Measure `count` real images (all, where there are fewer) for every metric that compares with some.
 
     `labels` (N,) are those of the data, whose content `data_sha256` names; unless `conditional` all images count as one
-    class. Images that are generated evenly for all classes are compared with real ones that are chosen so, as far as
-    these go; others with a choice at random. Of data that have as many images of each class both are the first.
-    `features_of` gives the features of chosen ones, in order.
+    class. Where images are generated `evenly` for all classes, real ones are chosen evenly, too, as far as they go;
+    otherwise at random. Data that have as many images of each class are always chosen from evenly. `features_of` gives
+    the features of chosen images, in order.
     """
     count = min(count, len(labels))
     failed: dict[str, Failure] = {}
@@ -237,7 +237,7 @@ def score(
 
 
 def _each(what: Mapping[str, T], do: Callable[[str, T], R], failed: dict[str, Failure]) -> dict[str, R]:
-    """What doing it to each metric's own gives; those that fail go to `failed`, and are left out from then on."""
+    """Do something for each metric, and return the results; those that fail go to `failed`, and are left out later."""
     done = {}
     for name, one in what.items():
         if name not in failed:
