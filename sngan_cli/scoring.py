@@ -74,7 +74,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     scores_before, steps = place.store.scores(run.id), steps_of(place.store, run, place.runs)
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
-    outcome = Scores()
+    outcome, other_data = Scores(), False
     for checkpoint in map(str, steps) if which == "all" else [which]:
         try:
             trained = load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
@@ -92,7 +92,8 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
             )
         for group in ruler.groups:
             real = ruler.real(group, conditional=conditional)
-            if real.images and trained.data_sha256 != ruler.data.data_sha256:
+            if real.images and trained.data_sha256 != ruler.data.data_sha256 and not other_data:
+                other_data = True
                 audience.warn(f"The data are not those that run {run.id} was trained on.")
             scores = evaluation.score(
                 evaluation.generated(trained.network, group.images, ruler.frequencies(names), drawing),

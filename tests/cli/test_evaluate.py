@@ -115,6 +115,29 @@ def test_pictures_of_ones_own_are_scored(sngan: Any, tmp_path: Path) -> None:
     assert len(evidence["pictures_sha256"]) == 64
 
 
+def test_data_that_the_run_was_not_trained_on_are_warned_of_once(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    own, other = drawn(tmp_path / "own", 20), drawn(tmp_path / "other", 30)
+    folder = [*tiny[4:], "--dataset", "folder", "--data-dir", own, "--extractor", "shapes-cnn"]
+    done = sngan("train", *folder, "--steps", 2, "--checkpoint-every", 1, "--set", "keep_every=1")
+    assert done.code == 0, done.err
+    scored = (
+        "evaluate",
+        "@last",
+        "--checkpoint",
+        "all",
+        "--protocol",
+        "quick",
+        "--metric",
+        "is,fid",
+        "--device",
+        "cpu",
+    )
+    assert "The data are not those" not in sngan(*scored).err
+    done = sngan(*scored, "--data-dir", other)
+    assert done.code == 0, done.err
+    assert done.err.count("The data are not those that run") == 1
+
+
 def test_metrics_that_do_not_compare_need_no_data_set(sngan: Any, tmp_path: Path) -> None:
     folder = drawn(tmp_path / "mine", 60)
     command = ("evaluate", "--images", folder, "--extractor", "shapes-cnn", "--protocol", "quick", "--device", "cpu")
