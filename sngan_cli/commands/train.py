@@ -257,27 +257,12 @@ def train(
     raise typer.Exit(_train(composition, parent, labels))
 
 
-_NOT_SETTINGS = {
-    "metric",
-    "name",
-    "tag",
-    "note",
-    "recipe",
-    "config",
-    "like",
-    "set_",
-    "resume",
-    "checkpoint",
-    "yes",
-    "dry_run",
-}
-
-
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
-    """The settings among the flags, as a configuration file would hold them."""
-    given = {key: value for key, value in params.items() if key not in _NOT_SETTINGS and value is not None}
-    if "compile_" in given:
-        given["compile"] = given.pop("compile_")
+    """The settings among the flags but the recipe, as a configuration file would hold them."""
+    from sngan_cli.config import SETTINGS
+
+    flags = {key.removesuffix("_"): value for key, value in params.items() if value is not None}
+    given = {key: flags[key] for key in SETTINGS if key in flags and key != "recipe"}
     if "data_dir" in given:  # the configuration is to mean the same from anywhere
         given["data_dir"] = str(given["data_dir"].absolute())
     return {key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()}

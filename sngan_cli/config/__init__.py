@@ -12,10 +12,11 @@ from sngan_cli.config.layers import (
     shared_name,
     united,
 )
-from sngan_cli.config.run_config import ROLES, Choice, RunConfig
+from sngan_cli.config.run_config import ROLES, SETTINGS, Choice, RunConfig
 
 __all__ = [
     "ROLES",
+    "SETTINGS",
     "Choice",
     "Layer",
     "RunConfig",

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sngan_cli.config.run_config import ROLES, RunConfig
+from sngan_cli.config.run_config import ROLES, SETTINGS
 from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
 from sngan_cli.wording import shortened
 
@@ -27,10 +27,9 @@ class Layer:
     values: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        known = [*RunConfig.model_fields, "arch", "lr"]
         for key, value in self.values.items():
-            if key not in known:
-                raise UsageError(f"{self.origin}: there is no setting {shortened(key)!r}.{did_you_mean(key, known)}")
+            if key not in SETTINGS:
+                raise UsageError(f"{self.origin}: there is no setting {shortened(key)!r}.{did_you_mean(key, SETTINGS)}")
             if key in _COMPONENT_TABLES and not isinstance(value, Mapping | str):
                 raise UsageError(f"{self.origin}: {key} = {value!r} must be a name or a table.")
             if key in _NAMES and "" in (value, value.get("name") if isinstance(value, Mapping) else None):

@@ -191,6 +191,10 @@ class RunConfig(BaseModel):
         return as_toml(self.to_dict())
 
 
+SETTINGS = (*RunConfig.model_fields, "arch", "lr")
+"""The names that settings go by: `arch` and `lr` are those of both networks."""
+
+
 def as_toml(values: Mapping[str, Any]) -> str:
     """Plain values as TOML; raises `TypeError` where it has none such, as None in a list."""
     return tomli_w.dumps(_without_none(values))
@@ -209,7 +213,7 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return no_such("setting", key, [*RunConfig.model_fields, "arch", "lr"])
+        return no_such("setting", key, SETTINGS)
     if first["type"] == "missing":
         role = str(first["loc"][0])
         return f"The setting {role!r} is missing: give it with --{role.replace('_', '-')} or in the configuration file."
