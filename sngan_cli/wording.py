@@ -21,9 +21,9 @@ def sized(size: int) -> str:
     return f"{size / 1024**power:.1f} {'_KMGT'[power]}iB" if power else counted(size, "byte")
 
 
-def shortened(text: str, most: int = 60) -> str:
-    """A text as it is, or where it is longer than `most` letters its beginning with an ellipsis."""
-    return text if len(text) <= most else f"{text[:most]}…"
+def shortened(text: str) -> str:
+    """A text as it is, or where it is longer than 60 letters its beginning with an ellipsis."""
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def joined(*parts: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sngan_registry import queries, reads, schema, tables
@@ -295,10 +295,9 @@ class Store:
         """Load the components of a run, by role."""
         return self._records(run_id, Component, tables.components)
 
-    def scalars(self, run_id: str, name: str | None = None) -> tuple[Scalar, ...]:
-        """Load curves, or the one of this name, each by step."""
-        named = () if name is None else (tables.scalars.c.name == name,)
-        return self._records(run_id, Scalar, tables.scalars, where=named)
+    def scalars(self, run_id: str) -> tuple[Scalar, ...]:
+        """Load the curves of a run, by name and step."""
+        return self._records(run_id, Scalar, tables.scalars)
 
     def last_scalars(self, run_id: str) -> tuple[Scalar, ...]:
         """Load the last point of each curve, by name."""
@@ -338,12 +337,10 @@ class Store:
                 raise RunTakenError(run_id, *owner)
             yield connection
 
-    def _records(
-        self, run_id: str, kind: type[reads.Record], table: Table, where: Iterable[ColumnElement[bool]] = ()
-    ) -> tuple[reads.Record, ...]:
+    def _records(self, run_id: str, kind: type[reads.Record], table: Table) -> tuple[reads.Record, ...]:
         """Load what belongs to a run, in the order of the table's key."""
         columns = [table.c[field.name] for field in fields(kind)]
-        statement = select(*columns).where(table.c.run_id == run_id, *where).order_by(*table.primary_key)
+        statement = select(*columns).where(table.c.run_id == run_id).order_by(*table.primary_key)
         with reading(self._engine) as connection:
             return reads.records(connection, kind, statement)
 

@@ -20,6 +20,8 @@ _MOST_PIXELS = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383, ".gif": 65535}
 _LARGEST = 2**28
 """Pixels of a whole picture."""
 _GAP = 2
+_MILLISECONDS = 80
+"""For which an animation shows a frame."""
 
 
 def grid(images: np.ndarray, columns: int, scale: int = 1) -> Image.Image:
@@ -55,7 +57,7 @@ def save(picture: Image.Image, path: Path) -> None:
     _write(path, picture.size, lambda partial: picture.save(partial, **options))
 
 
-def save_animation(frames: Sequence[Image.Image], path: Path, milliseconds: int = 80) -> None:
+def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
     """Write frames as an endless animation that runs to the last frame and back again."""
     there_and_back = [*frames, *frames[-2:0:-1]]
     extra = {"lossless": True} if path.suffix.lower() == ".webp" else {"disposal": 2}
@@ -63,7 +65,7 @@ def save_animation(frames: Sequence[Image.Image], path: Path, milliseconds: int 
         path,
         frames[0].size,
         lambda partial: there_and_back[0].save(
-            partial, save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0, **extra
+            partial, save_all=True, append_images=there_and_back[1:], duration=_MILLISECONDS, loop=0, **extra
         ),
     )
 
