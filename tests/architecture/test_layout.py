@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,13 @@ def test_imports_point_one_way() -> None:
     from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_every_module_of_the_program_is_on_the_map() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    said = re.findall(r"`(\w+)`", page.partition("| in `sngan_cli/` |")[2].partition("\n\n")[0])
+    there = {path.stem for path in (ROOT / "sngan_cli").iterdir() if path.suffix in ("", ".py")}
+    assert sorted(said) == sorted(name for name in there if not name.startswith("__"))
 
 
 @pytest.mark.parametrize("name", ["plugins", "registry"])
