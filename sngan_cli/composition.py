@@ -90,6 +90,11 @@ def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> d
     }
 
 
+def compares(metric: contracts.Metric) -> bool:
+    """Whether a metric compares generated images with real ones."""
+    return metric.reference(10**9) is not None  # images enough for any
+
+
 def data_root(dataset: contracts.Dataset, name: str, data_dir: str | Path | None) -> Path | None:
     """Where a data set, called `name` in messages, is looked for.
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from sngan_cli.catalog import Catalog, blaming
-from sngan_cli.composition import Composition, make_metrics
+from sngan_cli.composition import Composition, compares, make_metrics
 from sngan_cli.config.protocols import ScoringProtocol
 from sngan_cli.contracts import Features, Metric
 from sngan_cli.engine import evaluation, features
@@ -70,7 +70,7 @@ class Group:
     @property
     def comparing(self) -> list[str]:
         """Metrics that compare with real images."""
-        return [name for name, metric in self.metrics.items() if metric.reference(10**9) is not None]
+        return [name for name, metric in self.metrics.items() if compares(metric)]
 
     def fit_for(self, images: int, unscored: Callable[[str, Failure], None]) -> Group:
         """The same without the metrics that so many images are too few for, of which `unscored` is told."""

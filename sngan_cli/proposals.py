@@ -9,7 +9,7 @@ from typing import Any
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.comparison import Compared, Measured
-from sngan_cli.composition import make_metrics
+from sngan_cli.composition import compares, make_metrics
 from sngan_cli.config.protocols import ScoringProtocol, protocols
 from sngan_cli.contracts import Extractor, Metric
 from sngan_cli.errors import SnganError
@@ -168,10 +168,10 @@ def _refusal(
 def _unlike(run: Run, first: Run, metric: str, named: ScoringProtocol) -> str | None:
     """Why a run cannot be measured as another one was, if their data differ and are looked at."""
     try:
-        compares = _made(run, metric, named, {}).reference(10**9) is not None
+        looked_at = compares(_made(run, metric, named, {}))
     except SnganError:
         return None
-    return "it was trained on other data" if compares and _data_of(run) != _data_of(first) else None
+    return "it was trained on other data" if looked_at and _data_of(run) != _data_of(first) else None
 
 
 def _made(run: Run, metric: str, named: ScoringProtocol, given: Settings) -> Metric:
