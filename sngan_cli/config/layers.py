@@ -110,7 +110,7 @@ def recipe(name: str) -> Layer:
 def config_file(path: Path) -> Layer:
     """Read a TOML configuration; raises `NotFoundError` or `UsageError` where it cannot be read."""
     try:
-        return Layer(str(path), tomllib.loads(path.read_text(encoding="utf-8")))
+        return Layer(str(path), tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         kind = NotFoundError if isinstance(error, FileNotFoundError) else UsageError

@@ -118,3 +118,10 @@ def test_a_configuration_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"bytes\.toml cannot be read: it is not UTF-8"):
         config_file(tmp_path / "bytes.toml")
+
+
+def test_a_configuration_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """As editors on Windows write it."""
+    path = tmp_path / "run.toml"
+    path.write_text('loss = "hinge"\n', encoding="utf-8-sig")
+    assert config_file(path).values == {"loss": "hinge"}
