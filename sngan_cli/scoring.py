@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
 from sngan_cli.run_folder import describe_folder
-from sngan_cli.trained import load_generator, steps_of
+from sngan_cli.trained import TrainedGenerator, load_generator, steps_of
 from sngan_registry import Event, Run, Score
 
 
@@ -66,7 +66,6 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     """
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
-    device = str(resolve_device(request.device))
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
@@ -75,14 +74,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
     outcome, other_data = Scores(), False
-    for checkpoint in map(str, steps) if which == "all" else [which]:
-        try:
-            trained = load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
-        except NotFoundError:
-            if which != "all":
-                raise
-            audience.warn(f"The checkpoint of step {checkpoint} is gone: the run is being trained.")
-            continue
+    for trained in _generators(run, which, steps, request, place=place, audience=audience):
         names = trained.class_names
         ruler.check_classes(names, f"run {run.id} is unconditional")
         drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
@@ -117,11 +109,11 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
             outcome.found += scores
     outcome.check_some()
     ruler.tell_of_extraction()
-    metrics = ", ".join(dict.fromkeys(scored.metric for scored in outcome.found))
-    scored_steps = ", ".join(dict.fromkeys(str(scored.step) for scored in outcome.found))
     if again := [scored for scored in outcome.found if _measured(scored) in before]:
         same = ", ".join(f"{scored.metric} of step {scored.step}" for scored in again)
         audience.warn(f"Scored before by the same protocol, weights and seed, and replaced: {same}.")
+    metrics = ", ".join(dict.fromkeys(scored.metric for scored in outcome.found))
+    scored_steps = ", ".join(dict.fromkeys(str(scored.step) for scored in outcome.found))
     message = f"Scored after training by {request.protocol.name}, step {scored_steps}: {metrics}."
     place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
@@ -200,6 +192,20 @@ def evaluate_images(
     outcome.check_some()
     ruler.tell_of_extraction()
     return outcome
+
+
+def _generators(
+    run: Run, which: str, steps: Sequence[int], request: Request, *, place: Place, audience: Audience
+) -> Iterator[TrainedGenerator]:
+    """The generators of the checkpoints that are meant, one after the other; of `all` one may be gone meanwhile."""
+    device = str(resolve_device(request.device))
+    for checkpoint in map(str, steps) if which == "all" else [which]:
+        try:
+            yield load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
+        except NotFoundError:
+            if which != "all":
+                raise
+            audience.warn(f"The checkpoint of step {checkpoint} is gone: the run is being trained.")
 
 
 def _sides(pictures: Pictures) -> set[int]:

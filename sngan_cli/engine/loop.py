@@ -20,7 +20,7 @@ from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.data import ImageStream, derived_seed
 from sngan_cli.engine.device import enough_memory, resolve_device, set_precision
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.evaluation import Drawing, Failure
+from sngan_cli.engine.evaluation import Drawing, Failure, References
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, recorded, worthwhile
@@ -111,7 +111,7 @@ class Training:
             self._extraction = Extraction.of(composition, extractor, self.world.device, precision)
         self._stopping, self._cache = False, cache
         self._unscored: UnscoredError | None = None
-        self._real: evaluation.References | None = None
+        self._real: References | None = None
         self._checkpoints = folder / "checkpoints"
         self._watch = Watch(self.gan)
         torch.manual_seed(derived_seed(config.seed, "torch") + self.world.rank)
@@ -212,7 +212,7 @@ class Training:
 
     def _score(self, step: int) -> None:
         assert self._extraction is not None
-        extraction, total = self._extraction, self.config.eval_samples
+        total = self.config.eval_samples
         class_names = self.data.class_names if self.gan.classes else None
         drawing = Drawing(weights=self.config.weights, seed=self.config.seed)
 
@@ -221,32 +221,17 @@ class Training:
             self._stopping = self._stopping or self._stop()
             return not self._stopping
 
-        def features_of_real(chosen: np.ndarray) -> Iterator[Features]:
-            count = len(chosen)
-            return features.of_real(
-                extraction, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
-            )
-
         unscored: dict[str, Failure] = {}
         try:
-            if self._real is None:
-                self._real = evaluation.references(
-                    self.composition.metrics,
-                    features_of_real,
-                    self.data.labels,
-                    self.data.data_sha256,
-                    conditional=class_names is not None,
-                    count=total,
-                )
             even = [1.0] * len(class_names) if class_names else None
             scores = evaluation.score(
                 evaluation.generated(self.gan.drawing(self.config.weights), total, even, drawing),
                 self.composition.metrics,
-                extraction,
+                self._extraction,
                 step=step,
                 samples=total,
                 class_names=class_names,
-                real=self._real,
+                real=self._references(report),
                 settings=drawing.settings(conditional=class_names is not None),
                 evidence={**drawing.evidence(conditional=class_names is not None), "checkpoint": "while training"},
                 progress=report,
@@ -263,6 +248,28 @@ class Training:
             self._tell_unscored(step, error, f" by {name}")
         if not unscored:
             self.progress = replace(self.progress, scored_step=step)
+
+    def _references(self, report: Callable[[int, int], bool]) -> References:
+        """What metrics made of the real images: the first score measures it, and the others use it again."""
+        if self._real is None:
+            assert self._extraction is not None
+            extraction = self._extraction
+
+            def features_of(chosen: np.ndarray) -> Iterator[Features]:
+                count = len(chosen)
+                return features.of_real(
+                    extraction, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
+                )
+
+            self._real = evaluation.references(
+                self.composition.metrics,
+                features_of,
+                self.data.labels,
+                self.data.data_sha256,
+                conditional=bool(self.gan.classes),
+                count=self.config.eval_samples,
+            )
+        return self._real
 
     def _remember_best(self, scored: Scored) -> None:
         best = self.progress.best_value
