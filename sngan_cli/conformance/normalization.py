@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
-from sngan_cli.conformance.passes import depends_on_the_batch, learned, perturb, seeded
+from sngan_cli.conformance.passes import depends_on_the_batch, pass_in_bf16, perturb, seeded
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, about, expect, expect_equal
-from sngan_cli.contracts import Normalization, WeightConstraint
+from sngan_cli.contracts import Normalization
 from sngan_cli.engine.gan import uses_batch_statistics
+from sngan_cli.engine.step import advance
 
 CHANNELS, CLASSES = 4, 3
 
@@ -70,7 +71,7 @@ def advances_its_state_alone(norm: Normalization, kind: Kind) -> None:
     """Raise where advancing a weight constraint changes a parameter."""
     layer = norm.constrain(kind.build())
     before = deepcopy(dict(layer.named_parameters()))
-    _advance(layer)
+    advance(layer)
     expect_equal(dict(layer.named_parameters()), before)
 
 
@@ -78,7 +79,7 @@ def advances_in_place(norm: Normalization, kind: Kind) -> None:
     """Raise where advancing puts another tensor in a buffer's place: a CUDA graph would go on with the first one."""
     layer = norm.constrain(kind.build())
     before = dict(layer.named_buffers())
-    _advance(layer)
+    advance(layer)
     moved = [name for name, buffer in layer.named_buffers() if buffer.data_ptr() != before[name].data_ptr()]
     expect(not moved, f"{', '.join(moved)} is another tensor than before: write into the one that is there, by copy_")
 
@@ -91,7 +92,7 @@ def is_copied_whole(norm: Normalization, kind: Kind) -> None:
     with torch.no_grad():
         for parameter in copy.parameters():
             parameter.normal_()
-    _advance(copy)
+    advance(copy)
     expect_equal(layer.state_dict(), before)
     expect(not torch.equal(seeded(copy, kind.x), seeded(layer, kind.x)), "a copy with other weights gives the same")
 
@@ -101,10 +102,10 @@ def is_restored_whole(norm: Normalization, kind: Kind) -> None:
     layer, other = norm.constrain(kind.build()), norm.constrain(kind.build())
     for _ in range(3):  # a state of its own may be the same in all new layers
         perturb(layer)
-        _advance(layer)
+        advance(layer)
     other.load_state_dict(layer.state_dict())
     for each in (layer, other):
-        _advance(each)
+        advance(each)
     expect(
         torch.equal(seeded(other, kind.x), seeded(layer, kind.x)),
         "restored from its state dict, it gives something else: keep what advances in buffers",
@@ -163,13 +164,13 @@ def evaluation_changes_nothing(module: nn.Module) -> None:
 
 def layers_run_in_bf16(norm: Normalization, kind: Kind) -> None:
     """Raise where autocast to bfloat16 breaks a constrained layer, or gradients are not in float32."""
-    _expect_bf16(norm.constrain(kind.build()), kind.x)
+    pass_in_bf16(norm.constrain(kind.build()), kind.x)
 
 
 def features_run_in_bf16(module: nn.Module) -> None:
     """Raise where features in bfloat16 cannot be normalised, or gradients are not in float32."""
     h, y = _features()
-    _expect_bf16(module, h.bfloat16().requires_grad_(), y)
+    pass_in_bf16(module, h.bfloat16().requires_grad_(), y)
 
 
 def layers_stay_on_a_gpu(norm: Normalization, kind: Kind) -> None:
@@ -177,7 +178,7 @@ def layers_stay_on_a_gpu(norm: Normalization, kind: Kind) -> None:
     layer = norm.constrain(kind.build())
     with absent_gpu():
         put(layer)
-        _advance(layer)
+        advance(layer)
         layer(torch.zeros_like(kind.x, device=GPU))
 
 
@@ -186,15 +187,6 @@ def features_stay_on_a_gpu(module: nn.Module) -> None:
     with absent_gpu():
         put(module)
         module(*(torch.zeros_like(each, device=GPU) for each in _features()))
-
-
-def _expect_bf16(module: nn.Module, *inputs: Tensor) -> None:
-    with torch.autocast("cpu", torch.bfloat16):
-        output = module(*inputs)
-    expect(output.isfinite().all(), "what it gives is not finite")
-    output.float().sum().backward()
-    other = [n for n, p in learned(module) if p.grad is None or p.grad.dtype != torch.float32]
-    expect(not other, f"no gradient in float32 reaches {', '.join(other)}")
 
 
 def _of_each_layer(try_: Callable[[Normalization, Kind], None]) -> Callable[[Normalization, Bench], None]:
@@ -221,12 +213,6 @@ def _features() -> tuple[Tensor, Tensor]:
     """Features and labels of six images."""
     random = torch.Generator().manual_seed(0)
     return torch.randn(6, CHANNELS, 5, 5, generator=random), torch.arange(6) % CLASSES
-
-
-def _advance(layer: nn.Module) -> None:
-    for module in layer.modules():
-        if isinstance(module, WeightConstraint):
-            module.advance()
 
 
 PROMISES = (

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from sngan_cli.conformance.promises import expect
+
 
 def seeded(network: nn.Module, *inputs: Tensor | None) -> Tensor:
     """What a network gives with the random numbers that it draws in every such pass; torch's own are left alone."""
@@ -29,6 +31,17 @@ def perturb(network: nn.Module) -> None:
     for _, parameter in learned(network):
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
         parameter.add_(0.1 * fan_in**-0.5 * torch.randn_like(parameter))  # by more, a tanh may saturate
+
+
+def pass_in_bf16(network: nn.Module, *inputs: Tensor | None) -> Tensor:
+    """What a network gives under autocast to bfloat16; expects it, and that gradients are in float32."""
+    with torch.autocast("cpu", torch.bfloat16):
+        output: Tensor = network(*inputs)
+    expect(output.isfinite().all(), "what it gives is not finite")
+    output.float().sum().backward()  # type: ignore[no-untyped-call]
+    other = [n for n, p in learned(network) if p.grad is None or p.grad.dtype != torch.float32]
+    expect(not other, f"no gradient in float32 reaches {', '.join(other)}")
+    return output
 
 
 def depends_on_the_batch(module: nn.Module, x: Tensor, y: Tensor | None) -> bool:
