@@ -120,13 +120,12 @@ def print_table(
     On a terminal long cells fold, except in `whole` columns, which keep their width, and in `cut` ones, which end in an
     ellipsis; `styles` colours cells by their text. Elsewhere, and where these do not fit, lines are whole and plain.
     """
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(columns, *rows, strict=True)]
     least = [w if c in whole else min(w, _LEAST) for w, c in zip(widths, columns, strict=True)]
     if not sys.stdout.isatty() or sum(least) + len(least) - 1 > stdout().width:
         for row in (columns, *rows):
-            cells = [
-                cell.rjust(w) if c in right else cell.ljust(w) for cell, w, c in zip(row, widths, columns, strict=True)
-            ]
+            gaps = [" " * (w - width_of(cell)) for cell, w in zip(row, widths, strict=True)]
+            cells = [gap + cell if c in right else cell + gap for cell, gap, c in zip(row, gaps, columns, strict=True)]
             sys.stdout.write("  ".join(cells).rstrip() + "\n")
         return
     from rich import box
@@ -145,6 +144,15 @@ def print_table(
                 cell.no_wrap, cell.overflow = True, "ellipsis"
         table.add_row(*texts)
     stdout().print(table)
+
+
+def width_of(text: str) -> int:
+    """Columns of a terminal that a text takes: letters of East Asian scripts take two each."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def say(text: str, style: str = "", *, whole: bool = False) -> None:

@@ -210,7 +210,7 @@ def fitting(columns: Iterable[Sequence[str]], lead: int) -> list[list[Sequence[s
     groups: list[list[Sequence[str]]] = []
     room = 0
     for column in columns:
-        width = 1 + max(map(len, column))
+        width = 1 + max(map(console.width_of, column))
         if not groups or width > room:
             groups.append([])
             room = console.stdout().width - lead

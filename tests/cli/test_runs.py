@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sngan_cli import console
 from sngan_cli.run_table import in_hours
 from sngan_registry import Artifact, Checkpoint, Component, Environment, Event, NewRun, Score, Status, Store
 
@@ -588,3 +589,8 @@ def test_evidence_is_shown_with_six_digits_and_kept_with_all(sngan: Any, store: 
     assert re.search(r"difference of features from fp32 +0\.00491905\n", sngan("runs", "show", run).out)
     shown = sngan("runs", "show", run, "--json").json["scores"]
     assert evidence in [score["evidence"] for score in shown]
+
+
+def test_letters_that_take_two_columns_shift_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table(("name", "step"), [("生成モデル", "1"), ("abc", "20")], right={"step"})
+    assert capsys.readouterr().out.splitlines() == ["name        step", "生成モデル     1", "abc           20"]
