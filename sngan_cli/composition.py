@@ -190,7 +190,7 @@ def _metrics(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         if "scored_by" in layer.values:
-            merged = {name: merged.get(name, {}) for name in _names(layer)}
+            merged = {name: merged.get(name, {}) for name in metrics_named(layer.values["scored_by"], layer.origin)}
         tables = layer.values.get("metrics", {})
         if not isinstance(tables, Mapping) or not all(isinstance(options, Mapping) for options in tables.values()):
             raise UsageError(f"{layer.origin}: metrics must be tables, such as --set metrics.is.splits=10.")
@@ -199,10 +199,9 @@ def _metrics(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def _names(layer: Layer) -> list[str]:
-    """The metrics that a layer chooses: a list, or names with commas between."""
-    chosen = layer.values["scored_by"]
+def metrics_named(chosen: object, origin: str) -> list[str]:
+    """The metrics that `origin` chooses, a list or names with commas between, each once; raises `UsageError`."""
     names = [name.strip() for name in chosen.split(",")] if isinstance(chosen, str) else chosen
     if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
-        raise UsageError(f"{chosen!r} ({layer.origin}) are no metrics to score by: name some, such as --metric is,fid.")
+        raise UsageError(f"{chosen!r} ({origin}) are no metrics to score by: name some, such as --metric is,fid.")
     return list(dict.fromkeys(names))

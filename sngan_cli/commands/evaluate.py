@@ -166,17 +166,15 @@ def _metrics(
     chosen: str | None, given: Mapping[str, Any], run_id: str | None, against: str | None
 ) -> dict[str, dict[str, Any]]:
     """The metrics to measure with the options `given`: those named, else the run's, else is, and fid against data."""
-    from sngan_cli.errors import UsageError
+    from sngan_cli.composition import metrics_named
 
     if chosen is not None:
-        names = [name.strip() for name in chosen.split(",") if name.strip()]
+        names = metrics_named(chosen, "--metric")
     elif run_id is not None:
         with paths.open_store(create=False) as store:
             names = list(store.get(run_id).config["metrics"])
     else:
         names = ["is"] if against is None else ["is", "fid"]
-    if not names:
-        raise UsageError(f"--metric {chosen!r} names none, such as --metric is,fid.")
     return {name: given.get(name, {}) for name in dict.fromkeys([*names, *given])}
 
 

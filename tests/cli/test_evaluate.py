@@ -186,7 +186,7 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         (["tiny", "--extractor", "shape-cnn", "--set", "extractor.name=shapes-cnn"], 3, "no extractor 'shape-cnn'"),
         (["tiny", "--protocol", "standrad"], 3, "There is no protocol 'standrad'"),
         (["tiny", "--metric", "fidd"], 3, "There is no metric 'fidd'. Did you mean 'fid'"),
-        (["tiny", "--metric", ","], 2, "--metric ',' names none"),
+        (["tiny", "--metric", "is,,fid"], 2, "'is,,fid' (--metric) are no metrics to score by: name some"),
         (["tiny", "--set", "extractor.weights=nowhere.pth"], 2, "no option 'weights'"),
         (
             ["tiny", "--extractor", "inception-v3", "--set", "extractor.weights=no.pth"],
