@@ -12,7 +12,8 @@ from textwrap import fill
 from typing import Any
 
 from sngan_cli.comparison import differing_settings, metrics_of
-from sngan_cli.errors import NotFoundError, SnganError
+from sngan_cli.errors import NotFoundError
+from sngan_cli.outputs import written
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Scalar, Score
 
@@ -69,10 +70,9 @@ def plot(runs: Sequence[Curves], what: str, path: Path, labels: Mapping[str, str
     labels = labels or labels_of([curves.run for curves in runs])
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a $ in a name is one
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands for it
-        try:
-            _figure(runs, names, labels, _title(what)).savefig(path, dpi=150)
-        except OSError as error:
-            raise SnganError(f"The plot {str(path)!r} cannot be written: {error.strerror or error}.") from error
+        figure = _figure(runs, names, labels, _title(what))
+        with written(path) as partial:
+            figure.savefig(partial, dpi=150)
 
 
 def _figure(runs: Sequence[Curves], names: Sequence[str], labels: Mapping[str, str], title: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import tempfile
@@ -16,6 +15,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from sngan_cli.disk import move
 from sngan_cli.engine.checkpoint_folder import fault, folder_of, steps_in, verify
 from sngan_cli.errors import CheckpointError, DataError, NotFoundError, SnganError, UsageError
+from sngan_cli.outputs import written
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
 from sngan_cli.run_folder import STAGING, describe_folder, files_of
@@ -39,18 +39,12 @@ def pack(
     `CheckpointError` where a checkpoint is damaged.
     """
     files = [(path, f"{run.id}/{inside}") for run, steps in runs for path, inside in _files(store, run, steps)]
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with ZipFile(partial, "w") as archive:  # weights and pictures are as small as they get
-            for done, (path, inside) in enumerate(files):
-                report(done, len(files))
-                archive.write(path, inside)
+    # Weights and pictures are as small as they get.
+    with written(target) as partial, ZipFile(partial, "w") as archive:
+        for done, (path, inside) in enumerate(files):
+            report(done, len(files))
+            archive.write(path, inside)
         report(len(files), len(files))
-        partial.replace(target)
-    except OSError as error:
-        raise SnganError(f"{target} cannot be written: {error.strerror}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def unpack(store: Store, source: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:

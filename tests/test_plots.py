@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,12 +129,18 @@ def legend_of(figure: Any) -> list[str]:
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """Every figure that is drawn, instead of being written."""
     from matplotlib.figure import Figure
 
+    monkeypatch.chdir(tmp_path)
     found: list[Any] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: found.append(figure))
+
+    def keep(figure: Any, path: Path, **_: Any) -> None:
+        found.append(figure)
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     return found
 
 
@@ -179,9 +187,18 @@ def test_a_run_without_the_curve_is_named(runs: list[Run], tmp_path: Path) -> No
         plot([unscored], "is", tmp_path / "x.png")
 
 
-def test_a_full_disk_is_said(runs: list[Run], tmp_path: Path) -> None:
-    with pytest.raises(SnganError, match="cannot be written"):
-        plot([curves(runs[0])], "is", tmp_path / "missing" / "x.png")
+def test_a_full_disk_is_said_and_leaves_what_was_there(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(figure: Any, path: Path, **_: Any) -> None:
+        path.write_bytes(b"half a plot")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fill)
+    (tmp_path / "x.png").write_bytes(b"precious")
+    with pytest.raises(SnganError, match=r"x\.png' cannot be written: No space left on device\.$"):
+        plot([curves(runs[0])], "is", tmp_path / "x.png")
+    assert [path.read_bytes() for path in tmp_path.glob("*x*.png")] == [b"precious"]
 
 
 def test_where_one_run_mixes_architectures_both_networks_are_named(runs: list[Run]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -20,12 +20,13 @@ _PAGES = 2048
 def back_up(path: Path, target: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Path:
     """Copy the database of a file to `target`, as it is at one moment; returns `target`.
 
-    It is not there before all of it has been written and its integrity and numbers of rows verified. `report` is told
-    how many pages of how many are done. Raises `RegistryError` where `target` exists, or the copy is not as it should
-    be.
+    It is not there before all of it has been written and its integrity and numbers of rows verified; folders on the way
+    to it are made. `report` is told how many pages of how many are done. Raises `RegistryError` where `target` exists,
+    or the copy is not as it should be.
     """
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with (
             closing(sqlite3.connect(path, timeout=database.BUSY_TIMEOUT)) as source,
             closing(sqlite3.connect(partial)) as copy,
@@ -50,7 +51,8 @@ def back_up(path: Path, target: Path, report: Callable[[int, int], None] = lambd
             raise DamagedError(str(path), reason) from error
         raise RegistryError(f"The registry {path} cannot be copied to {target}: {reason}.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return target
 
 

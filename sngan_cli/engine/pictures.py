@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sngan_cli.errors import SnganError, UsageError
+from sngan_cli.outputs import written
 
 STILL = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATED = (".gif", ".webp")
@@ -71,18 +71,12 @@ def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
 
 
 def _write(path: Path, size: tuple[int, int], write: Callable[[Path], None]) -> None:
-    """Write beside `path` first: where that fails, what was there stays."""
+    """Write a picture, if its format holds so many pixels."""
     most = _MOST_PIXELS.get(path.suffix.lower())
     if most is not None and max(size) > most:
         raise SnganError(
             f"The picture {str(path)!r} would be {size[0]} x {size[1]} pixels, and {path.suffix} holds {most} at most: "
             "choose .png, or fewer images."
         )
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with written(path) as partial:
         write(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise SnganError(f"The picture {str(path)!r} cannot be written: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)

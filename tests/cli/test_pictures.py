@@ -109,23 +109,31 @@ def test_an_animation_has_a_frame_a_step(sngan: Any, trained: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["sample", "RUN", "--class", "zzz", "-o", "x.png"], 3, r"There is no class 'zzz'\. Known: bar, "),
-        (["sample", "RUN", "--class", "hart", "-o", "x.png"], 3, r"no class 'hart'\. Did you mean 'heart'"),
-        (["sample", "RUN", "--class", "10", "-o", "x.png"], 3, r"classes run from 0 \(disc\) to 9 \(hourglass\)"),
-        (["sample", "RUN", "--class", "-1", "-o", "x.png"], 3, r"There is no class -1: classes run from 0"),
-        (["interpolate", "RUN", "--class", "0:12", "-o", "x.png"], 3, r"There is no class 12"),
-        (["sample", "RUN", "--class=--5", "-o", "x.png"], 3, r"There is no class '--5'"),
-        (["sample", "RUN", "--class", "²", "-o", "x.png"], 3, r"There is no class '²'"),
-        (["sample", "RUN", "--checkpoint", "²", "-o", "x.png"], 3, r"no checkpoint '²'"),
-        (["sample", "RUN", "-n", "100000000", "-o", "x.png"], 2, r"-n"),
+        (["sample", "RUN", "--class", "zzz", "-o", "new/x.png"], 3, r"There is no class 'zzz'\. Known: bar, "),
+        (["sample", "RUN", "--class", "hart", "-o", "new/x.png"], 3, r"no class 'hart'\. Did you mean 'heart'"),
+        (["sample", "RUN", "--class", "10", "-o", "new/x.png"], 3, r"classes run from 0 \(disc\) to 9 \(hourglass\)"),
+        (["sample", "RUN", "--class", "-1", "-o", "new/x.png"], 3, r"There is no class -1: classes run from 0"),
+        (["interpolate", "RUN", "--class", "0:12", "-o", "new/x.png"], 3, r"There is no class 12"),
+        (["sample", "RUN", "--class=--5", "-o", "new/x.png"], 3, r"There is no class '--5'"),
+        (["sample", "RUN", "--class", "²", "-o", "new/x.png"], 3, r"There is no class '²'"),
+        (["sample", "RUN", "--checkpoint", "²", "-o", "new/x.png"], 3, r"no checkpoint '²'"),
+        (["sample", "RUN", "-n", "100000000", "-o", "new/x.png"], 2, r"-n"),
         (["sample", "RUN", "-o", "x.txt"], 2, r"'x\.txt' has no known ending: use one of \.png"),
         (["sample", "RUN", "-o", "x.gif"], 2, r"'x\.gif' has no known ending"),
         (["sample", "RUN", "-o", "file/x.png"], 2, r"cannot be written"),
-        (["sample", "nobody", "-o", "x.png"], 3, r"There is no run 'nobody'"),
-        (["sample", "RUN", "--checkpoint", "7", "-o", "x.png"], 3, r"no checkpoint '7'"),
-        (["interpolate", "RUN", "--steps", "1", "-o", "x.png"], 2, r"steps"),
+        (["sample", "nobody", "-o", "new/x.png"], 3, r"There is no run 'nobody'"),
+        (["sample", "RUN", "--checkpoint", "7", "-o", "new/x.png"], 3, r"no checkpoint '7'"),
+        (["interpolate", "RUN", "--steps", "1", "-o", "new/x.png"], 2, r"steps"),
         (["interpolate", "RUN", "--figure", "-o", "x.gif"], 2, r"'x\.gif' moves, and --figure stands still"),
-        (["sample", "RUN", "--device", "cuda:9", "-o", "x.png"], 2, r"'cuda:9' is not there"),
+        (["interpolate", "nobody", "-o", "new/x.png"], 3, r"There is no run 'nobody'"),
+        (["runs", "plot", "nobody", "-o", "new/x.png"], 3, r"There is no run 'nobody'"),
+        (["runs", "plot", "RUN", "--what", "fid", "-o", "new/x.png"], 3, r"has no curve 'fid'"),
+        (["runs", "export", "nobody", "-o", "new/x.zip"], 3, r"There is no run 'nobody'"),
+        (["runs", "export", "RUN", "--checkpoint", "7", "-o", "new/x.zip"], 3, r"no checkpoint '7'"),
+        (["experiments", "report", "nothing", "-o", "new/x"], 3, r"There is no experiment 'nothing'"),
+        (["datasets", "preview", "shpaes", "-o", "new/x.png"], 3, r"There is no dataset 'shpaes'"),
+        (["datasets", "preview", "folder", "--data-dir", "nowhere", "-o", "new/x.png"], 3, r"nowhere does not exist"),
+        (["sample", "RUN", "--device", "cuda:9", "-o", "new/x.png"], 2, r"'cuda:9' is not there"),
     ],
 )
 def test_bad_requests(
@@ -137,7 +145,7 @@ def test_bad_requests(
     done = sngan(*[trained if a == "RUN" else a for a in arguments])
     assert done.code == code, done.err
     assert re.search(message, done.err), done.err
-    assert not (tmp_path / "x.png").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_unconditional_run_has_no_classes(sngan: Any, tiny: list[str], tmp_path: Path) -> None:

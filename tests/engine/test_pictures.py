@@ -44,7 +44,7 @@ def test_a_picture_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) 
     with pytest.raises(SnganError, match=r"would be 70000 x 1 pixels, and \.jpg holds 65535 at most: choose \.png"):
         pictures.save(Image.new("RGB", (70_000, 1)), path)
     with pytest.raises(SnganError, match="cannot be written"):
-        pictures.save(Image.new("RGB", (1, 1)), tmp_path / "missing" / "x.png")
+        pictures.save(Image.new("RGB", (1, 1)), path / "x.png")
     assert [p.name for p in tmp_path.iterdir()] == ["kept.jpg"]
     assert path.read_bytes() == b"precious"
 
