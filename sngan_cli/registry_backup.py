@@ -27,7 +27,7 @@ def back_up_registry(target: Path | None) -> Path:
     path = _file()
     if not path.is_file():
         raise NotFoundError(f"There is no registry {path} yet, so none to copy.")
-    target = target or unused(path, f"backup-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    target = target or unused(path, f"backup-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")  # others may make one, too
     if target.exists():
         raise UsageError(f"{target} exists already: name a new file.")
     check_output(target)

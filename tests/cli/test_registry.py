@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sngan_cli import registry_backup
 from sngan_registry import Store
 from sngan_registry.schema import REVISION
 
@@ -141,6 +142,18 @@ def test_backup_refuses_what_it_cannot_do(sngan: Any, home: Path, tmp_path: Path
     assert (tmp_path / "there").read_text(encoding="utf-8") == "mine"
     done = sngan("registry", "backup", tmp_path / "there" / "copy.db")
     assert (done.code, "copy.db' cannot be written: " in done.err) == (2, True)
+
+
+def test_a_backup_begun_within_the_second_of_another_has_a_name_of_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is still being copied then, so nothing bears its name yet."""
+    Store.open(home / "registry.db").dispose()
+    begun: list[Path] = []
+    monkeypatch.setattr(registry_backup, "back_up", lambda path, target, report: begun.append(target))
+    for _ in range(3):
+        registry_backup.back_up_registry(None)
+    assert len({*begun}) == 3
 
 
 def test_a_backup_makes_the_folder_that_it_is_to_lie_in(sngan: Any, home: Path, tmp_path: Path) -> None:
