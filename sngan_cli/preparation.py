@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sngan_cli.catalog import blaming
@@ -73,12 +74,19 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
     return Prepared(resolved, data, extractor, unscored)
 
 
-def check_place(composition: Composition) -> torch.device:
-    """Find out at once whether there are the device and the data folder that a run names; returns the device."""
+def check_place(composition: Composition, cache: Path) -> torch.device:
+    """Find out at once whether there are the device and the data that a run names; returns the device.
+
+    Into a data folder, or one under `cache` that data are downloaded to, is not looked: that takes its time.
+    """
     config = composition.config
     device = take_device(config.device, config.devices)
     set_precision(config.precision or fastest_precision(device), device)
-    data_root(composition.dataset, config.dataset.name, config.data_dir)
+    if config.data_dir is not None:
+        data_root(composition.dataset, config.dataset.name, config.data_dir)
+    elif not composition.dataset.downloads:  # it alone knows whether it needs a folder
+        with blaming(composition.entries["dataset"]):
+            composition.open_data(cache / "downloads")
     return device
 
 
@@ -88,7 +96,7 @@ def check(composition: Composition, place: Place) -> None:
     Raises what `prepare` would raise. Data that would have to be downloaded are not looked at.
     """
     config = composition.config
-    device = check_place(composition)
+    device = check_place(composition, place.cache)
     if config.data_dir is not None or not composition.dataset.downloads:
         _fitted(composition, place, device)
 

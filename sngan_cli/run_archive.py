@@ -14,7 +14,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from sngan_cli.disk import move
 from sngan_cli.engine.checkpoint_folder import fault, folder_of, steps_in, verify
-from sngan_cli.errors import CheckpointError, DataError, NotFoundError, SnganError, UsageError
+from sngan_cli.errors import CheckpointError, DataError, SnganError, UsageError
 from sngan_cli.outputs import written
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
@@ -53,8 +53,6 @@ def unpack(store: Store, source: Path, report: Callable[[int, int], None]) -> It
     Raises `DataError` where the file is none such.
     """
     runs = runs_folder()
-    if not source.is_file():
-        raise NotFoundError(f"There is no file {source}: give what `sngan runs export` wrote.")
     try:
         with ZipFile(source) as archive:
             members = _members(archive, source)

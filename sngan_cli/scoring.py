@@ -136,8 +136,6 @@ def evaluate_images(
     set's, or else to `size`, which those of one side do without. Where they lie in one folder a class, each named as
     one of the data set's classes, metrics that look at classes do so.
     """
-    if not folder.exists():
-        raise NotFoundError(f"--images {folder}: there is no such folder or archive.")
     itself = {"dataset": "folder", "data_dir": str(folder.absolute())}
     held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]

@@ -50,8 +50,11 @@ def import_(
     put here. Exits with 1 where a run was not taken in.
     """
     from sngan_cli.bars import progress
+    from sngan_cli.errors import NotFoundError
     from sngan_cli.run_archive import unpack
 
+    if not file.is_file():
+        raise NotFoundError(f"There is no file {file}: give what `sngan runs export` wrote.")
     with paths.open_store(create=True) as store, progress("unpacking files") as report:
         done = list(unpack(store, file, report))
     _, refused = tell_taken(done, as_json=as_json)

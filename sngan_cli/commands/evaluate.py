@@ -190,8 +190,11 @@ def _of_pictures(
     images: Path, dataset: Mapping[str, Any] | None, request: Request, size: int | None, name: str | None
 ) -> Scores:
     from sngan_cli.bars import Bars
+    from sngan_cli.errors import NotFoundError
     from sngan_cli.scoring import evaluate_images
 
+    if not images.exists():
+        raise NotFoundError(f"--images {images}: there is no such folder or archive.")
     with paths.open_store(create=True) as store, Bars() as audience:
         return evaluate_images(images, dataset, request, paths.place(store), audience, size=size, name=name)
 

@@ -226,6 +226,7 @@ def train(
     from sngan_cli.config import Layer, config_file, parse_set
     from sngan_cli.engine.processes import follows
     from sngan_cli.errors import UsageError
+    from sngan_cli.preparation import check_place
 
     if follows():
         raise typer.Exit(0 if dry_run else _follow())
@@ -248,10 +249,8 @@ def train(
     parent, source = _source_run(like) if like is not None else (None, config_file(config) if config else None)
     source = _for_other_data(source, overrides)
     composition = compose(_with_recipe(source, recipe, overrides), Catalog.installed())
+    check_place(composition, paths.cache_folder())
     if dry_run:
-        from sngan_cli.preparation import check_place
-
-        check_place(composition)
         typer.echo(composition.config.to_toml(), nl=False)
         return
     raise typer.Exit(_train(composition, parent, labels))
@@ -352,7 +351,8 @@ def _train(composition: Composition, parent: str | None, labels: Labels) -> int:
     from sngan_cli.launch import train_new
 
     return _watched(
-        lambda place, display, stop: train_new(composition, place, labels, display, parent=parent, stop=stop)
+        lambda place, display, stop: train_new(composition, place, labels, display, parent=parent, stop=stop),
+        create=True,
     )
 
 
@@ -367,17 +367,18 @@ def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels, *
     return _watched(
         lambda place, display, stop: train_on(
             place.store.get(ref), overrides, place, labels, display, which=checkpoint, stop=stop, agree=agree
-        )
+        ),
+        create=False,
     )
 
 
-def _watched(train: Callable[[Place, Display, StopSignal], Result]) -> int:
+def _watched(train: Callable[[Place, Display, StopSignal], Result], *, create: bool) -> int:
     """Train with a live display and an ear for signals; returns the exit code."""
     from sngan_cli.display import Display
     from sngan_cli.stopping import StopSignal
 
     stop = StopSignal()
-    with paths.open_store(create=True) as store, Display() as display:
+    with paths.open_store(create=create) as store, Display() as display:
         result = train(paths.place(store), display, stop)
         display.finish(result)
         return 0 if result.status == "finished" else stop.exit_code

@@ -533,11 +533,28 @@ def test_an_entry_point_that_is_not_installed_says_to_reinstall(
         (["--precision", "tf32"], 2, "The precision 'tf32' exists on CUDA devices only"),
         (["--dataset", "cifar10", "--data-dir", "nowhere"], 3, "nowhere does not exist: give --data-dir"),
         (["--data-dir", "."], 2, "The data set 'shapes' is not read from files"),
+        (["--dataset", "folder"], 2, "The data set 'folder' needs --data-dir"),
+        (["--dataset", "celeba"], 1, "CelebA must be fetched by hand"),
     ],
 )
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
 def test_a_dry_run_is_refused_where_the_run_would_be(
-    sngan: Any, tiny: list[str], home: Path, arguments: list[str], code: int, said: str
+    sngan: Any, tiny: list[str], home: Path, arguments: list[str], code: int, said: str, dry_run: list[str]
 ) -> None:
-    done = sngan("train", *tiny[:2], "--device", "cpu", *arguments, "--dry-run")
+    done = sngan("train", *tiny[:2], "--device", "cpu", *arguments, *dry_run)
     assert (done.code, done.out, said in done.err) == (code, "", True), done.err
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--resume", "nobody"],
+        ["runs", "import", "nowhere.zip"],
+        ["evaluate", "--images", "nowhere"],
+        ["evaluate", "--images", "nowhere", "--against", "shapes"],
+    ],
+)
+def test_no_registry_is_made_for_what_is_not_there(sngan: Any, home: Path, arguments: list[str]) -> None:
+    assert sngan(*arguments).code == 3
     assert list(home.iterdir()) == []
