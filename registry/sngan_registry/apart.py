@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, update
 from sngan_registry import reads, tables
 from sngan_registry.database import reading, writing
 from sngan_registry.records import ExtractorRecord, PictureScore
-from sngan_registry.writes import dated, replace
+from sngan_registry.writes import dated, replace, retried
 
 
 class Extractors:
@@ -27,7 +27,7 @@ class Extractors:
         present = tables.extractors.c.removed.is_(None)
         with writing(self._engine) as connection:
             connection.execute(update(tables.extractors).where(*place, present).values(removed=datetime.now(UTC)))
-            replace(connection, tables.extractors, [vars(extractor)])
+            retried(connection, lambda: replace(connection, tables.extractors, [vars(extractor)]))
 
     def remove(self, extractor: ExtractorRecord) -> None:
         """Record that an extractor was removed."""
@@ -53,7 +53,7 @@ class PictureScores:
     def add(self, score: PictureScore) -> None:
         """Record a score; it replaces one of the same pictures, by content, metric and protocol."""
         with writing(self._engine) as connection:
-            replace(connection, tables.picture_scores, [dated(score)])
+            retried(connection, lambda: replace(connection, tables.picture_scores, [dated(score)]))
 
     def remove(self, pictures: str) -> int:
         """Forget all scores of the pictures that are called so; returns how many there were."""

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from sngan_registry import queries, reads, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
@@ -34,9 +33,7 @@ from sngan_registry.records import (
     Status,
 )
 from sngan_registry.trash import Trash
-from sngan_registry.writes import dated, generator_weights, lock, replace
-
-_ID_ATTEMPTS = 10
+from sngan_registry.writes import dated, generator_weights, lock, replace, retried
 
 
 class Store:
@@ -351,16 +348,13 @@ def _set(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None
 
 def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:
     """Insert a run under an id that no other has, and say which."""
-    for attempts_left in reversed(range(_ID_ATTEMPTS)):
+
+    def insert_one() -> str:
         run_id = new_run_id(values["created"])
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(tables.runs), {"id": run_id, **values})
-            break
-        except IntegrityError:
-            if not attempts_left:
-                raise
-    return run_id
+        connection.execute(insert(tables.runs), {"id": run_id, **values})
+        return run_id
+
+    return retried(connection, insert_one)
 
 
 def _add_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from sngan_registry import tables
 from sngan_registry.errors import RunNotFoundError
 from sngan_registry.records import Artifact, Checkpoint, Event, Measurement, Status
+
+T = TypeVar("T")
+
+_ATTEMPTS = 10
 
 
 def lock(connection: Connection, run_id: str) -> RowMapping:
@@ -24,6 +29,18 @@ def lock(connection: Connection, run_id: str) -> RowMapping:
     if found is None:
         raise RunNotFoundError(run_id)
     return found
+
+
+def retried(connection: Connection, write: Callable[[], T]) -> T:
+    """Write what others, who hold no common lock, may write at the same moment: where keys clash, it is tried again."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            with connection.begin_nested():
+                return write()
+        except IntegrityError:
+            if not attempts_left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

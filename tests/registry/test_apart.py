@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,6 +112,24 @@ def test_the_same_pictures_are_known_by_content_and_scored_once_by_each_protocol
     for score in (of_pictures("first", "a", 2.0), *kept):
         store.picture_scores.add(score)
     assert store.picture_scores.all() == (kept[3], kept[0], kept[2], kept[1])
+
+
+def test_several_may_score_the_same_pictures_and_add_the_same_extractor_at_once(url: str, store: Store) -> None:
+    ready = threading.Barrier(4, timeout=20)
+
+    def add(value: float) -> None:
+        with Store.open(url) as own:
+            for content in "abcdef":
+                ready.wait()
+                own.picture_scores.add(of_pictures("same", content, value))
+                own.extractors.add(extractor("mine", content))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, (1.0, 2.0, 3.0, 4.0)))
+    found = store.picture_scores.all()
+    assert sorted(score.pictures_sha256[0] for score in found) == [*"abcdef"]
+    assert {score.value for score in found} <= {1.0, 2.0, 3.0, 4.0}
+    assert sorted(each.weights_sha256[0] for each in store.extractors.all()) == [*"abcdef"]
 
 
 def test_scores_of_pictures_are_forgotten_by_name(store: Store) -> None:
