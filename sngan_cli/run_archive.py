@@ -18,7 +18,7 @@ from sngan_cli.errors import CheckpointError, DataError, SnganError, UsageError
 from sngan_cli.outputs import written
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
-from sngan_cli.run_folder import STAGING, describe_folder, files_of
+from sngan_cli.run_folder import STAGING, description, files_of
 from sngan_registry import RunBusyError, RunNotFoundError, RunRemovedError, Status
 from sngan_registry.ids import is_run_id
 
@@ -33,17 +33,20 @@ _DEEPEST = 8
 def pack(
     store: Store, runs: Sequence[tuple[Run, Sequence[int]]], target: Path, report: Callable[[int, int], None]
 ) -> None:
-    """Write runs, each with the checkpoints of some steps, to a new file.
+    """Write runs, each with the checkpoints of some steps, to a new file; nothing of theirs is changed.
 
     Raises `RunBusyError` where one is being trained, `NotFoundError` where its files are not here, and
     `CheckpointError` where a checkpoint is damaged.
     """
-    files = [(path, f"{run.id}/{inside}") for run, steps in runs for path, inside in _files(store, run, steps)]
+    files = {f"{run.id}/{name}": content for run, steps in runs for name, content in _files(store, run, steps).items()}
     # Weights and pictures are as small as they get.
     with written(target) as partial, ZipFile(partial, "w") as archive:
-        for done, (path, inside) in enumerate(files):
+        for done, (inside, content) in enumerate(files.items()):
             report(done, len(files))
-            archive.write(path, inside)
+            if isinstance(content, Path):
+                archive.write(content, inside)
+            else:
+                archive.writestr(inside, content)
         report(len(files), len(files))
 
 
@@ -70,8 +73,8 @@ def unpack(store: Store, source: Path, report: Callable[[int, int], None]) -> It
         raise SnganError(f"{source} cannot be unpacked into {runs}: {error.strerror}.") from error
 
 
-def _files(store: Store, run: Run, steps: Sequence[int]) -> Iterator[tuple[Path, str]]:
-    """The files of a run's folder, and what they are called in it."""
+def _files(store: Store, run: Run, steps: Sequence[int]) -> dict[str, Path | str]:
+    """What a run's folder is to hold, by name: its files, and what the registry knows of it by now."""
     if run.status is Status.RUNNING:
         raise RunBusyError(run.id, run.environment.host, run.environment.pid)
     folder = files_of(run, runs_folder())
@@ -82,16 +85,13 @@ def _files(store: Store, run: Run, steps: Sequence[int]) -> Iterator[tuple[Path,
             verify(checkpoint, digests.get(step))
         except CheckpointError as error:
             raise CheckpointError(f"{error} To leave it out, name another with --checkpoint.") from error
-    describe_folder(store, run.id, folder, _fail)
     left_out = {folder_of(folder / "checkpoints", step) for step in steps_in(folder / "checkpoints")} - {*wanted}
+    found: dict[str, Path | str] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in inside.parts) and path.parent not in left_out:
-            yield path, inside.as_posix()
-
-
-def _fail(message: str) -> None:
-    raise SnganError(message)
+            found[inside.as_posix()] = path
+    return {**found, **description(store, run.id, folder)}
 
 
 def _members(archive: ZipFile, source: Path) -> dict[str, list[ZipInfo]]:

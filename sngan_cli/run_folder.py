@@ -22,7 +22,7 @@ from typing import Any
 from unicodedata import category
 
 from sngan_cli.console import without_nan
-from sngan_cli.errors import NotFoundError
+from sngan_cli.errors import NotFoundError, SnganError
 from sngan_registry import Run, Scalar, Score, Status, Store
 from sngan_registry.ids import is_run_id
 
@@ -67,13 +67,23 @@ def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str
 
     A record that tells more than the registry stays as it is, of which `warn` is told.
     """
+    try:
+        _leave(folder, description(store, run_id, folder), warn)
+    except SnganError as error:
+        warn(str(error))
+
+
+def description(store: Store, run_id: str, folder: Path) -> dict[str, str]:
+    """Files that tell what the registry knows of a run, by name.
+
+    Raises `SnganError` where the record in the run's folder tells more.
+    """
     if tells_more(folder, store.run(run_id)):
-        warn(
+        raise SnganError(
             f"{folder / RECORD} tells more of run {run_id} than the registry, and stays as it is: `sngan registry "
             "rebuild` takes it in."
         )
-        return
-    _leave(folder, _record(store, run_id), store.scalars(run_id), warn)
+    return _files(_record(store, run_id), store.scalars(run_id))
 
 
 def describe_apart(
@@ -90,7 +100,7 @@ def describe_apart(
             record(apart)
         values = _record(apart, run_id)
         values["run"]["parent"] = described.values["run"].get("parent")  # which is not there
-        _leave(folder, values, apart.scalars(run_id), warn)
+        _leave(folder, _files(values, apart.scalars(run_id)), warn)
 
 
 def _record(store: Store, run_id: str) -> dict[str, Any]:
@@ -104,9 +114,13 @@ def _record(store: Store, run_id: str) -> dict[str, Any]:
     }
 
 
-def _leave(folder: Path, record: Mapping[str, Any], scalars: Iterable[Scalar], warn: Callable[[str], None]) -> None:
-    _write(folder / SCALARS, _to_csv(scalars), warn)
-    _write(folder / RECORD, json.dumps(without_nan(record), indent=1, default=str), warn)
+def _files(record: Mapping[str, Any], scalars: Iterable[Scalar]) -> dict[str, str]:
+    return {SCALARS: _to_csv(scalars), RECORD: json.dumps(without_nan(record), indent=1, default=str)}
+
+
+def _leave(folder: Path, files: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    for name, text in files.items():
+        _write(folder / name, text, warn)
 
 
 def tells_more(folder: Path, run: Run) -> bool:

@@ -59,6 +59,19 @@ def test_a_run_is_the_same_elsewhere(sngan: Any, home: Path, trained: str, tmp_p
     assert sngan("train", "--resume", "tiny", "--steps", 5).code == 0
 
 
+def test_an_export_has_what_the_registry_knows_and_writes_to_no_folder_of_a_run(
+    sngan: Any, home: Path, trained: str, tmp_path: Path
+) -> None:
+    with Store.open(home / "registry.db") as store:
+        store.update(trained, note="not in the folder yet")
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (home / "runs").rglob("*")}
+    assert sngan("runs", "export", trained, "-o", tmp_path / "run.zip").code == 0
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (home / "runs").rglob("*")} == before
+    with zipfile.ZipFile(tmp_path / "run.zip") as packed:
+        assert json.loads(packed.read(f"{trained}/run.json"))["run"]["note"] == "not in the folder yet"
+        assert len(packed.namelist()) == len({*packed.namelist()})
+
+
 def test_one_checkpoint_is_enough_to_go_on_from(
     sngan: Any, home: Path, trained: str, tmp_path: Path, elsewhere: Any
 ) -> None:
