@@ -109,20 +109,21 @@ def take_device(name: str, devices: int) -> torch.device:
     device = find_device(name)  # tried once it is this process's own: trying takes memory of it
     if devices == 1 or device.type == "cpu":
         return working(device)
-    here = _number("LOCAL_WORLD_SIZE", devices, least=1)
-    if device.index is not None and here == 1:
-        torch.cuda.set_device(device)
-        return working(device)
-    if device.index is not None:
+    there = torch.cuda.device_count()
+    # Slurm and its like may show each process the GPU that is its own, and nothing else; torchrun shows all to all.
+    sees_its_own = there == 1 and given_size() > 1 and not dist.is_torchelastic_launched()
+    here = 1 if sees_its_own else _number("LOCAL_WORLD_SIZE", devices, least=1)
+    if device.index is None:
+        if here > there:
+            raise UsageError(
+                f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose --devices {there}, or "
+                "--device cpu, where processes share the cores."
+            )
+        device = find_device(f"cuda:{0 if sees_its_own else _number('LOCAL_RANK', 0)}")
+    elif here > 1:
         raise UsageError(
             f"The device {name!r} is one, where {here} are to be used: choose --device cuda or --devices 1."
         )
-    if here > (there := torch.cuda.device_count()):
-        raise UsageError(
-            f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose --devices {there}, or "
-            "--device cpu, where processes share the cores."
-        )
-    device = torch.device("cuda", _number("LOCAL_RANK", 0))
     torch.cuda.set_device(device)
     return working(device)
 

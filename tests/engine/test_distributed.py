@@ -137,6 +137,48 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, n
         processes.take_device(name, 8)
 
 
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let torch see so many GPUs, and one of eight processes be told what a launcher tells it."""
+
+    def see(there: int, **told: str) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+        monkeypatch.setattr(processes, "working", lambda device: device)
+        for name, value in {"WORLD_SIZE": "8", "RANK": "7", **told}.items():
+            monkeypatch.setenv(name, value)
+
+    return see
+
+
+@pytest.mark.parametrize("told", [{}, {"LOCAL_WORLD_SIZE": "8"}, {"LOCAL_WORLD_SIZE": "1"}])
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_a_process_that_is_shown_one_gpu_takes_it(gpus: Any, name: str, told: dict[str, str]) -> None:
+    """As Slurm does with --gpus-per-task=1."""
+    gpus(1, LOCAL_RANK="7", **told)
+    assert processes.take_device(name, 8) == torch.device("cuda", 0)
+
+
+def test_processes_that_are_shown_all_gpus_take_one_each(gpus: Any) -> None:
+    gpus(8, LOCAL_RANK="7")
+    assert processes.take_device("auto", 8) == torch.device("cuda", 7)
+    with pytest.raises(UsageError, match="The device 'cuda:0' is one, where 8 are to be used"):
+        processes.take_device("cuda:0", 8)
+
+
+def test_one_gpu_is_not_shared_by_torchrun_s_processes(gpus: Any) -> None:
+    gpus(1, LOCAL_RANK="7", LOCAL_WORLD_SIZE="8", TORCHELASTIC_RUN_ID="none")
+    with pytest.raises(UsageError, match="8 devices asked for, and the GPUs here are 1"):
+        processes.take_device("auto", 8)
+
+
+def test_a_rank_without_a_gpu_is_refused(gpus: Any) -> None:
+    gpus(2, LOCAL_RANK="7", LOCAL_WORLD_SIZE="2")
+    with pytest.raises(UsageError, match=r"'cuda:7' is not there: torch .* sees 2 CUDA devices"):
+        processes.take_device("auto", 8)
+
+
 def test_gpus_that_cannot_be_reached_are_said_in_nccl_s_words() -> None:
     said = "NCCL error in: NCCLUtils.hpp:94, unhandled system error (run with NCCL_DEBUG=INFO for details)"
     told = rf"ended unexpectedly, or its GPU cannot be reached \({re.escape(said)}\); what it said"
