@@ -174,7 +174,7 @@ def _data(
         side = request.size or dataset.default_side(pictures)
         extractor.network(side, len(pictures.class_names or ()))  # says so where it cannot be, before hours of decoding
         data = prepare(pictures, side, cache / "pictures", progress=audience.decoding)
-    data.tell_of_skipped(audience.warn)
+    data.tell(audience.warn)
     return root, data, side
 
 

@@ -210,6 +210,8 @@ def _train(
             recorder.tell(
                 "data", f"The data are {len(prepared.data.images)} pictures, SHA-256 {prepared.data.data_sha256}."
             )
+            for remark in prepared.data.remarks:
+                recorder.tell("data", remark)
         for name, reason in prepared.data.skipped:
             recorder.tell("skipped", f"Picture {name} was skipped: {reason}")
         recorder.describe()  # a run that is killed before its first checkpoint has a record, too

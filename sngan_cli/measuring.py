@@ -136,7 +136,7 @@ class Ruler:
             _, pictures = self.composition.open_data(self.place.cache / "downloads")
             side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
             made = prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
-        made.tell_of_skipped(self.audience.warn)
+        made.tell(self.audience.warn)
         return made
 
     def real(self, group: Group, *, conditional: bool) -> References:

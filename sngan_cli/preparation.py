@@ -70,7 +70,7 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
         data = decode(pictures, size, place.cache / "pictures", progress=audience.decoding)
     for metric in composition.metrics.values():
         metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
-    data.tell_of_skipped(audience.warn)
+    data.tell(audience.warn)
     return Prepared(resolved, data, extractor, unscored)
 
 

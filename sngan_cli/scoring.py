@@ -146,7 +146,7 @@ def evaluate_images(
     sides = _sides(pictures)
     side = _one_side(sides, size, folder) if dataset is None else ruler.data.images.shape[1]
     made = prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)
-    made.tell_of_skipped(audience.warn)
+    made.tell(audience.warn)
     data = made if dataset is None else ruler.data
     labels = _as_in(data, made)
     names = None if labels is None else data.class_names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -65,7 +66,7 @@ def prepare_pictures(
     as_json: AsJson = False,
 ) -> None:
     """Download and decode a data set, which else the first training does; prints where its pictures lie."""
-    decoded = _prepared(dataset, data_dir, size, set_)
+    decoded = _prepared(dataset, data_dir, size, set_, thorough=True)
     count, side = decoded.images.shape[:2]
     classes = decoded.class_names or ()
     if as_json:
@@ -101,9 +102,11 @@ def preview(
     typer.echo(str(output))
 
 
-def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[str] | None) -> DecodedPictures:
+def _prepared(
+    dataset: str, data_dir: Path | None, size: int | None, set_: list[str] | None, *, thorough: bool = False
+) -> DecodedPictures:
     """The pictures of a data set, decoded, with a warning of those that cannot be."""
-    from sngan_cli.bars import progress
+    from sngan_cli.bars import Bars
     from sngan_cli.catalog import Catalog, blaming
     from sngan_cli.composition import open_data
     from sngan_cli.engine.cache import prepare
@@ -114,9 +117,10 @@ def _prepared(dataset: str, data_dir: Path | None, size: int | None, set_: list[
     with blaming(catalog.load("dataset", dataset).entry):
         _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
         side = size or component.default_side(pictures)
-        with progress("preparing pictures") as report:
-            decoded = prepare(pictures, side, paths.cache_folder() / "pictures", report)
-    decoded.tell_of_skipped(console.warn)
+        with Bars() as bars:
+            comparing = partial(bars.show, "comparing MiB") if thorough else None
+            decoded = prepare(pictures, side, paths.cache_folder() / "pictures", bars.decoding, comparing=comparing)
+    decoded.tell(console.warn)
     return decoded
 
 

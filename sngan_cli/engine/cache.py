@@ -9,11 +9,12 @@ import shutil
 import time
 import uuid
 import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +25,12 @@ from sngan_cli.disk import sweep
 from sngan_cli.engine.source import source_sha256
 from sngan_cli.wording import counted, first_line
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files below and of the way pictures are read and resized: another one makes another cache."""
+_CHECKED = 2**30
+"""Bytes of a file that is compared with what was written whenever it is opened; of a larger one, its size has to do."""
+_PART = 2**26
+"""Bytes of a file that are compared between two reports."""
 _CHUNK = 16
 """Pictures that a thread decodes at a time; an interruption waits for them."""
 _TRIED = 8
@@ -37,8 +42,9 @@ class DecodedPictures:
     """A prepared data set, in the folder `path`.
 
     `images` (N, side, side, 3) uint8 is a memory map, writable in memory only (copy-on-write), `labels` (N,) is int64;
-    `data_sha256` identifies pixels, labels and class names; `skipped` says which pictures could not be read, and why.
-    A class keeps its name and number even where none of its pictures could be read.
+    `data_sha256` identifies pixels, labels and class names; `skipped` says which pictures could not be read, and why;
+    `remarks` say what else whoever trains or scores should know. A class keeps its name and number even where none of
+    its pictures could be read.
     """
 
     images: np.ndarray
@@ -47,9 +53,12 @@ class DecodedPictures:
     skipped: tuple[tuple[str, str], ...]
     data_sha256: str
     path: Path
+    remarks: tuple[str, ...] = ()
 
-    def tell_of_skipped(self, warn: Callable[[str], None]) -> None:
-        """Warn of the pictures that could not be read, if there are any."""
+    def tell(self, warn: Callable[[str], None]) -> None:
+        """Warn of what is remarked, and of the pictures that could not be read, if there are any."""
+        for remark in self.remarks:
+            warn(remark)
         if not self.skipped:
             return
         (name, reason), count = self.skipped[0], len(self.skipped)
@@ -62,11 +71,15 @@ class DecodedPictures:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some pictures in a row: those that could be read, (N, side, side, 3), and the others' names with the reasons."""
+    """Some pictures in a row: those that could be read, (N, side, side, 3), and the others' names with the reasons.
+
+    `enlarged` are the sides, as they are stored, and names of those that are smaller than `side`.
+    """
 
     images: np.ndarray
     labels: Sequence[int]
     skipped: Sequence[tuple[str, str]]
+    enlarged: Sequence[tuple[int, str]]
 
     def __len__(self) -> int:
         return len(self.images) + len(self.skipped)
@@ -79,18 +92,24 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     *,
     workers: int | None = None,
+    comparing: Callable[[int, int], None] | None = None,
 ) -> DecodedPictures:
     """Decode every picture to `side` pixels, or find it done: the cache is keyed by content.
 
-    The code of a data set is content, too, unless its identity covers it. Broken pictures are left out. `progress` is
-    told how many of how many are done; `workers` threads decode, one a core by default. Raises `DataError` where more
-    pictures are broken than the data set allows, where none is left, where they are changed meanwhile, and where the
-    cache cannot be written.
+    The code of a data set is content, too, unless its identity covers it. Broken pictures are left out. What was
+    damaged on the disk is decoded anew, which is remarked on; files beyond 1 GiB are looked at to their end only where
+    `comparing` is given, which is told how many MiB of how many are done. `progress` is told of decoding; `workers`
+    threads decode, one a core by default. Raises `DataError` where more pictures are broken than the data set allows,
+    where none is left, where they are changed meanwhile, and where the cache cannot be written.
     """
     key = _key(pictures, side)
     folder = cache / key
-    found = _read(folder)
+    found, remarks = _read(folder, comparing), [pictures.remark] if pictures.remark else []
     if found is None:
+        if folder.exists():
+            remarks.append(
+                f"The decoded pictures in {folder} were damaged, and have been decoded anew: check the disk."
+            )
         partial = cache / f".{key}.{uuid.uuid4().hex}.partial"
         sweep(cache)
         try:
@@ -98,7 +117,7 @@ def prepare(
             _write(pictures, side, partial, progress, workers or os.cpu_count() or 1)
             if pictures.is_changed():  # what was decoded is none of what the key stands for
                 raise DataError("The pictures were changed while they were decoded: try again.")
-            _publish(partial, folder)
+            _publish(partial, folder, comparing)
         except OSError as error:
             raise DataError(
                 f"The decoded pictures cannot be written to {cache}: {error.strerror or error}. Set SNGAN_HOME to a "
@@ -110,7 +129,7 @@ def prepare(
     if found is None:
         raise DataError(f"The decoded pictures in {folder} were damaged while they were written: try again.")
     _check_skipped(pictures, found.skipped)
-    return found
+    return replace(found, remarks=(*remarks, *found.remarks))
 
 
 def _key(pictures: Pictures, side: int) -> str:
@@ -131,12 +150,14 @@ def _write(
     total, done = len(pictures), 0
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
+    enlarged, smallest = 0, (side, "")
     with (folder / "images.npy").open("wb") as file, closing(_decode_all(pictures, side, workers)) as chunks:
         _write_header(file, (total, side, side, 3))
         for chunk in chunks:
             file.write(chunk.images.data)
             labels += chunk.labels
             skipped += chunk.skipped
+            enlarged, smallest = enlarged + len(chunk.enlarged), min([smallest, *chunk.enlarged])
             _check_skipped(pictures, skipped)
             done += len(chunk)
             if progress is not None:
@@ -150,7 +171,8 @@ def _write(
         "side": side,
         "class_names": names,
         "skipped": skipped,
-        "sizes": {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")},
+        "enlarged": [enlarged, *smallest],
+        "files": {name: _state(folder / name) for name in ("images.npy", "labels.npy")},
         "data_sha256": _digest(folder, names),
     }
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
@@ -199,6 +221,7 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
     images = np.empty((min(_CHUNK, len(pictures) - start), side, side, 3), np.uint8)
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
+    enlarged: list[tuple[int, str]] = []
     for index in range(start, start + len(images)):
         try:
             pixels, label = pictures.read(index, side)
@@ -211,7 +234,10 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
         _check_read(pictures, index, pixels, label, side)
         images[len(labels)] = pixels
         labels.append(label)
-    return _Chunk(images[: len(labels)], labels, skipped)
+        stored = pictures.side(index)
+        if stored is not None and stored < side:
+            enlarged.append((stored, pictures.name(index)))
+    return _Chunk(images[: len(labels)], labels, skipped, enlarged)
 
 
 def _check_read(pictures: Pictures, index: int, pixels: object, label: object, side: int) -> None:
@@ -239,6 +265,37 @@ def _digest(folder: Path, names: list[str] | None) -> str:
     return digest.hexdigest()
 
 
+def _state(path: Path) -> tuple[int, int]:
+    """Size and CRC-32 of a file, which tell any single byte that is not as it was written."""
+    return path.stat().st_size, _crc32(path)
+
+
+def _is_whole(path: Path, size: int, crc32: int, comparing: Callable[[int, int], None] | None) -> bool:
+    """Whether a file is as it was written, as far as it is looked at."""
+    if path.stat().st_size != size:
+        return False
+    if size <= _CHECKED:
+        return _crc32(path) == crc32
+    return comparing is None or _crc32(path, comparing) == crc32
+
+
+def _crc32(path: Path, report: Callable[[int, int], None] = lambda done, total: None) -> int:
+    content, found = np.memmap(path, np.uint8, "r").data, 0
+    for start in range(0, len(content), _PART):
+        report(start >> 20, len(content) >> 20)
+        found = zlib.crc32(content[start : start + _PART], found)
+    report(len(content) >> 20, len(content) >> 20)
+    return found
+
+
+def _of_enlarged(count: int, smallest: int, name: str, *, total: int, side: int) -> tuple[str, ...]:
+    """What is remarked on where pictures are smaller than what they are brought to."""
+    if not count:
+        return ()
+    of = f"{count} of {counted(total, 'picture')}"
+    return (f"Enlarged {of} to {side} px, {name} the most, from {smallest} px: a smaller --size would enlarge fewer.",)
+
+
 def _check_skipped(pictures: Pictures, skipped: Sequence[tuple[str, str]]) -> None:
     """Raise `DataError` where too many pictures are broken, or all."""
     total, allowed = len(pictures), pictures.max_unreadable
@@ -255,9 +312,9 @@ def _check_skipped(pictures: Pictures, skipped: Sequence[tuple[str, str]]) -> No
     )
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def _publish(partial: Path, folder: Path, comparing: Callable[[int, int], None] | None) -> None:
     """Move a finished cache into place, unless another process has put an equal one there meanwhile."""
-    if _read(folder) is not None:
+    if _read(folder, comparing) is not None:
         return
     shutil.rmtree(folder, ignore_errors=True)  # damaged, if there at all
     try:
@@ -267,19 +324,21 @@ def _publish(partial: Path, folder: Path) -> None:
             raise
 
 
-def _read(folder: Path) -> DecodedPictures | None:
-    """Open a cache; None where there is none, or it is not whole."""
+def _read(folder: Path, comparing: Callable[[int, int], None] | None = None) -> DecodedPictures | None:
+    """Open a cache; None where there is none, or it is not as it was written. `comparing` is explained at `prepare`."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
+        if not all(_is_whole(folder / name, size, crc32, comparing) for name, (size, crc32) in meta["files"].items()):
             return None
+        images, labels = np.load(folder / "images.npy", mmap_mode="c"), np.load(folder / "labels.npy")
         return DecodedPictures(
-            images=np.load(folder / "images.npy", mmap_mode="c"),
-            labels=np.load(folder / "labels.npy"),
+            images=images,
+            labels=labels,
             class_names=None if meta["class_names"] is None else tuple(meta["class_names"]),
             skipped=tuple((name, reason) for name, reason in meta["skipped"]),
             data_sha256=meta["data_sha256"],
             path=folder,
+            remarks=_of_enlarged(*meta["enlarged"], total=len(images), side=meta["side"]),
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -169,6 +169,63 @@ def test_a_truncated_cache_is_made_again(tmp_path: Path, name: str, cut: int) ->
     assert leftovers(tmp_path) == []
 
 
+def flip_a_byte(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("images.npy", 70), ("images.npy", 1000), ("images.npy", -1), ("labels.npy", -8)]
+)
+def test_a_flipped_byte_is_noticed_and_said(tmp_path: Path, name: str, at: int) -> None:
+    path = prepare(Numbered(), 4, tmp_path).path
+    flip_a_byte(path / name, at)
+    again = Numbered()
+    decoded = prepare(again, 4, tmp_path)
+    assert (again.reads, numbers(decoded), decoded.labels.tolist()) == (50, list(range(50)), [i % 3 for i in range(50)])
+    assert decoded.remarks == (
+        f"The decoded pictures in {path} were damaged, and have been decoded anew: check the disk.",
+    )
+    assert prepare(Numbered(), 4, tmp_path).remarks == ()
+
+
+def test_a_flipped_byte_of_a_large_file_is_noticed_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CHECKED", 2**20)
+    monkeypatch.setattr(module, "_PART", 2**20)
+    side, told = 128, list[tuple[int, int]]()
+    path = prepare(Numbered(), side, tmp_path).path
+    flip_a_byte(path / "images.npy", -1)
+    assert prepare(Numbered(), side, tmp_path).images[-1, -1, -1, -1] == 49 ^ 1
+    decoded = prepare(Numbered(), side, tmp_path, comparing=lambda *at: told.append(at))
+    assert (decoded.images[-1, -1, -1, -1], len(decoded.remarks)) == (49, 1)
+    assert told == [(0, 2), (1, 2), (2, 2), (2, 2)] * 2  # before and after it is decoded anew
+
+
+class Sized(Numbered):
+    """Picture i has i + 1 pixels, or nobody knows how many."""
+
+    def side(self, index: int) -> int | None:
+        return index + 1 if index % 2 else None
+
+
+def test_enlarged_pictures_are_told_of_whenever_they_are_opened(tmp_path: Path) -> None:
+    said = "Enlarged 3 of 49 pictures to 10 px, 3.png the most, from 4 px: a smaller --size would enlarge fewer."
+    for _ in range(2):
+        assert prepare(Sized(broken=[1], allowed=1), 10, tmp_path).remarks == (said,)
+    assert prepare(Sized(), 2, tmp_path).remarks == ()
+
+
+def test_what_a_data_set_remarks_is_told(tmp_path: Path) -> None:
+    pictures, said = Numbered(), list[str]()
+    pictures.remark = "Half of them are upside down."
+    for _ in range(2):
+        prepare(pictures, 4, tmp_path).tell(said.append)
+    assert said == ["Half of them are upside down."] * 2
+
+
 # Broken pictures -----------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +255,7 @@ def test_a_picture_that_the_system_cannot_read_is_a_broken_one(tmp_path: Path, e
 def test_broken_pictures_are_told_of_with_the_way_out(tmp_path: Path) -> None:
     said: list[str] = []
     for broken in ([], [7], [7, 9]):
-        prepare(Numbered(broken=broken, allowed=3), 4, tmp_path / str(len(broken))).tell_of_skipped(said.append)
+        prepare(Numbered(broken=broken, allowed=3), 4, tmp_path / str(len(broken))).tell(said.append)
     assert said == [
         "Skipped 1 of 50 pictures, such as 7.png: torn. Mend it, or remove it.",
         "Skipped 2 of 50 pictures, such as 7.png: torn. Mend them, or remove them; `sngan datasets prepare` with "

@@ -83,6 +83,35 @@ def test_sub_folders_are_the_classes(tmp_path: Path, rubbish: dict[str, bytes]) 
         assert pictures.max_unreadable == 100
 
 
+def test_files_that_are_no_pictures_are_told_of(tmp_path: Path) -> None:
+    by_products = {"Thumbs.db": b"", "cat/desktop.ini": b"", "dog/.DS_Store": b"", "__MACOSX/a.txt": b""}
+    read = "read are avif, bmp, gif, jfif, jpeg, jpg, pgm, png, ppm, tif, tiff, webp."
+    for number, (others, said) in enumerate((
+        ({}, None),
+        ({"cat/x.heic": b""}, f"Passed over 1 file of another kind, such as cat/x.heic: {read}"),
+        ({"cat/x.heic": b"", "all.zip": b""}, f"Passed over 2 files of other kinds, such as all.zip: {read}"),
+    )):  # fmt: skip
+        files = CLASSES | by_products | others
+        for root in (write(tmp_path / f"f{number}", files), write_zip(tmp_path / f"{number}.zip", files)):
+            assert opened(root).remark == said
+
+
+def test_a_folder_with_an_archive_alone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no pictures in .*/f, but 1 file of another kind, such as all\.zip\. Expected"
+    ):
+        opened(write(tmp_path / "f", {"all.zip": b""}))
+
+
+def test_the_side_is_known_before_and_after_reading(tmp_path: Path) -> None:
+    files = {"a.png": encoded(Image.fromarray(noise(5, 9))), "b.png": b"torn"}
+    for read_first in (False, True):
+        pictures = opened(write(tmp_path / "f", files))
+        if read_first:
+            pictures.read(0, 4)
+        assert (pictures.side(0), pictures.side(1)) == (5, None)
+
+
 def test_pictures_without_sub_folders_are_unlabelled(tmp_path: Path) -> None:
     files = {"b.png": plain(GREEN), "a.png": plain(), "notes/read.me": b""}
     for root in (write(tmp_path / "f", files), write_zip(tmp_path / "z.zip", files)):

@@ -67,10 +67,12 @@ class FilePictures(Pictures):
         *,
         class_names: Sequence[str] | None = None,
         max_unreadable: int = 0,
+        remark: str | None = None,
     ):
         """Take the paths of the pictures and, for each, its label; `dataset` names what makes them a data set."""
         self._files, self._paths, self._labels = files, paths, labels
-        self.class_names, self.max_unreadable = class_names, max_unreadable
+        self.class_names, self.max_unreadable, self.remark = class_names, max_unreadable, remark
+        self._sides = np.zeros(len(paths), np.int32)  # those that are known by now
         self._fingerprint = files.fingerprint(paths)
         self.identity = f"{dataset} {self._fingerprint}"
 
@@ -83,7 +85,8 @@ class FilePictures(Pictures):
 
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture."""
-        return decode(self._files.content(self._paths[index]), side), self._labels[index]
+        pixels, self._sides[index] = decode(self._files.content(self._paths[index]), side)
+        return pixels, self._labels[index]
 
     def is_changed(self) -> bool:
         """Whether a file, or the archive, is another by now."""
@@ -91,9 +94,10 @@ class FilePictures(Pictures):
 
     def side(self, index: int) -> int | None:
         """Shorter side of one picture, from its header; None where that cannot be read."""
-        with suppress(UnreadablePictureError):
-            return min(size_of(self._files.content(self._paths[index])))
-        return None
+        if not self._sides[index]:
+            with suppress(UnreadablePictureError):
+                self._sides[index] = min(size_of(self._files.content(self._paths[index])))
+        return int(self._sides[index]) or None
 
     def first_side(self) -> int:
         """Shorter side of the first picture whose header can be read; raises `DataError` where none can."""

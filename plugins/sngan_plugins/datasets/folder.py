@@ -9,8 +9,11 @@ from sngan_cli.contracts import DataError, Dataset, Field, Pictures, UsageError
 from sngan_plugins.datasets.decoding import SUFFIXES
 from sngan_plugins.datasets.files import FilePictures, Files, as_text, is_visible, open_files
 
-_LAYOUT = f"pictures ({', '.join(suffix[1:] for suffix in SUFFIXES)}), either all together or in one sub-folder a class"
+_FORMATS = ", ".join(suffix[1:] for suffix in SUFFIXES)
+_LAYOUT = f"pictures ({_FORMATS}), either all together or in one sub-folder a class"
 _DEFAULT_SIDE = 64
+_BY_PRODUCTS = {"desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"}
+"""What file managers leave, in lower case."""
 
 
 class Folder(Dataset, contract=1):
@@ -39,8 +42,11 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
     """
     names = sorted(name for name in files.names() if is_visible(name))
     paths = [name for name in names if name.lower().endswith(SUFFIXES)]
+    lost = [name for name in names if not name.lower().endswith(SUFFIXES) and files.is_lost(name)]
+    others = _others({*names} - {*paths, *lost})
     if not paths:
-        raise DataError(f"There are no pictures in {files.place}. Expected are {_LAYOUT}.")
+        found = f", but {others}" if others else ""
+        raise DataError(f"There are no pictures in {files.place}{found}. Expected are {_LAYOUT}.")
     wrapper, folders = _class_folders(paths, {name.rpartition("/")[0] for name in names})
     owners = [path[len(wrapper) :].partition("/")[0] if folders else "" for path in paths]
     if folders and (loose := [path for path, owner in zip(paths, owners, strict=True) if owner not in folders]):
@@ -53,7 +59,6 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
             f"The folder {wrapper}{empty[0]}/ in {files.place} holds no pictures, but every sub-folder is a class: "
             "put pictures there, or remove it."
         )
-    lost = [name for name in names if not name.lower().endswith(SUFFIXES) and files.is_lost(name)]
     labels = {name: label for label, name in enumerate(folders)}
     return FilePictures(
         "folder",
@@ -62,7 +67,15 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
         [labels.get(owner, 0) for owner in owners] + [0] * len(lost),
         class_names=tuple(map(as_text, folders)) or None,
         max_unreadable=max_unreadable,
+        remark=f"Passed over {others}: read are {_FORMATS}." if others else None,
     )
+
+
+def _others(names: Collection[str]) -> str:
+    """How many files there are that are no pictures, such as which; nothing where there is none worth telling of."""
+    found = sorted(n for n in names if not n.endswith("/") and n.rpartition("/")[2].lower() not in _BY_PRODUCTS)
+    kind = "file of another kind" if len(found) == 1 else "files of other kinds"
+    return f"{len(found)} {kind}, such as {as_text(found[0])}" if found else ""
 
 
 def _class_folders(paths: Sequence[str], folders: Collection[str]) -> tuple[str, tuple[str, ...]]:

@@ -115,8 +115,16 @@ class ArrayPictures(Pictures):
         """Number of the picture."""
         return f"picture {index}"
 
+    def side(self, index: int) -> int:
+        """Shorter side of one picture."""
+        return int(min(self._pixels(index).shape[:2]))
+
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Resize one picture."""
-        part = int(np.searchsorted(self._starts, index, side="right")) - 1
-        pixels = np.ascontiguousarray(self._parts[part][index - self._starts[part]])
+        pixels = np.ascontiguousarray(self._pixels(index))
         return np.asarray(fit(Image.fromarray(pixels), side)), int(self._labels[index])
+
+    def _pixels(self, index: int) -> np.ndarray:
+        part = int(np.searchsorted(self._starts, index, side="right")) - 1
+        pixels: np.ndarray = self._parts[part][index - self._starts[part]]
+        return pixels
