@@ -88,8 +88,8 @@ class Pictures(ABC):
     """One name for each class, all different, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0
     """How many pictures may be broken before the data set is refused."""
-    remark: str | None = None
-    """What whoever trains on the pictures should know of them, such as what was passed over; a sentence, or None."""
+    remarks: Sequence[str] = ()
+    """Sentences that whoever trains on the pictures should know, such as what was passed over."""
 
     @abstractmethod
     def __len__(self) -> int:

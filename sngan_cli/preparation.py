@@ -19,6 +19,7 @@ from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics, tr
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.paths import Place
 from sngan_cli.recording import check_folder
+from sngan_cli.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,11 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
     for metric in composition.metrics.values():
         metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
     data.tell(audience.warn)
+    if len(data.images) < config.batch_size:
+        audience.warn(
+            f"The data are {counted(len(data.images), 'picture')}, and a batch has {config.batch_size}: D will soon "
+            "know them by heart."
+        )
     return Prepared(resolved, data, extractor, unscored)
 
 

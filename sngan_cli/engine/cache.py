@@ -104,7 +104,7 @@ def prepare(
     """
     key = _key(pictures, side)
     folder = cache / key
-    found, remarks = _read(folder, comparing), [pictures.remark] if pictures.remark else []
+    found, remarks = _read(folder, comparing), [*pictures.remarks]
     if found is None:
         if folder.exists():
             remarks.append(

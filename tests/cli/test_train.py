@@ -506,6 +506,23 @@ def test_a_home_that_cannot_be_written_is_noticed_before_training(
     assert "Set SNGAN_HOME to one that can" in done.err
 
 
+def test_what_should_be_known_of_the_pictures_is_said_and_recorded(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (7, 9)).save(tmp_path / name)
+    (tmp_path / "c.heic").touch()
+    done = sngan("train", *tiny[4:], "--dataset", "folder", "--data-dir", tmp_path, "--extractor", "shapes-cnn",
+                 "--steps", 1, "--batch-size", 3)  # fmt: skip
+    assert done.code == 0, done.err
+    enlarged = "Enlarged 2 of 2 pictures to 8 px, a.png the most, from 7 px: a smaller --size would enlarge fewer."
+    passed_over = "Passed over 1 file of another kind, such as c.heic: read are avif, "
+    assert f"warning: {enlarged}\n" in done.err
+    assert f"warning: {passed_over}" in done.err
+    assert "warning: The data are 2 pictures, and a batch has 3: D will soon know them by heart.\n" in done.err
+    told = [event["message"] for event in sngan("runs", "show", "@last", "--json").json["events"]]
+    assert enlarged in told
+    assert any(each.startswith(passed_over) for each in told)
+
+
 def test_a_folder_of_runs_that_cannot_be_written_is_noticed_before_there_is_a_run(
     sngan: Any, tiny: list[str], home: Path
 ) -> None:

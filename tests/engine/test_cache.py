@@ -220,7 +220,7 @@ def test_enlarged_pictures_are_told_of_whenever_they_are_opened(tmp_path: Path) 
 
 def test_what_a_data_set_remarks_is_told(tmp_path: Path) -> None:
     pictures, said = Numbered(), list[str]()
-    pictures.remark = "Half of them are upside down."
+    pictures.remarks = ["Half of them are upside down."]
     for _ in range(2):
         prepare(pictures, 4, tmp_path).tell(said.append)
     assert said == ["Half of them are upside down."] * 2

@@ -87,13 +87,13 @@ def test_files_that_are_no_pictures_are_told_of(tmp_path: Path) -> None:
     by_products = {"Thumbs.db": b"", "cat/desktop.ini": b"", "dog/.DS_Store": b"", "__MACOSX/a.txt": b""}
     read = "read are avif, bmp, gif, jfif, jpeg, jpg, pgm, png, ppm, tif, tiff, webp."
     for number, (others, said) in enumerate((
-        ({}, None),
-        ({"cat/x.heic": b""}, f"Passed over 1 file of another kind, such as cat/x.heic: {read}"),
-        ({"cat/x.heic": b"", "all.zip": b""}, f"Passed over 2 files of other kinds, such as all.zip: {read}"),
+        ({}, []),
+        ({"cat/x.heic": b""}, [f"Passed over 1 file of another kind, such as cat/x.heic: {read}"]),
+        ({"cat/x.heic": b"", "all.zip": b""}, [f"Passed over 2 files of other kinds, such as all.zip: {read}"]),
     )):  # fmt: skip
         files = CLASSES | by_products | others
         for root in (write(tmp_path / f"f{number}", files), write_zip(tmp_path / f"{number}.zip", files)):
-            assert opened(root).remark == said
+            assert opened(root).remarks == said
 
 
 def test_a_folder_with_an_archive_alone_says_so(tmp_path: Path) -> None:
@@ -101,6 +101,16 @@ def test_a_folder_with_an_archive_alone_says_so(tmp_path: Path) -> None:
         DataError, match=r"no pictures in .*/f, but 1 file of another kind, such as all\.zip\. Expected"
     ):
         opened(write(tmp_path / "f", {"all.zip": b""}))
+
+
+def test_parts_of_a_data_set_that_are_taken_for_classes_are_told_of(tmp_path: Path) -> None:
+    parts = {"Train/a/1.png": plain(), "test/a/1.png": plain()}
+    pictures = opened(write(tmp_path / "f", parts))
+    assert pictures.class_names == ("Train", "test")
+    assert pictures.remarks == [
+        "The folders Train, test are taken for classes: to train on one part of the data, give it to --data-dir."
+    ]
+    assert opened(write(tmp_path / "g", parts | {"cat/1.png": plain()})).remarks == []
 
 
 def test_the_side_is_known_before_and_after_reading(tmp_path: Path) -> None:

@@ -67,11 +67,11 @@ class FilePictures(Pictures):
         *,
         class_names: Sequence[str] | None = None,
         max_unreadable: int = 0,
-        remark: str | None = None,
+        remarks: Sequence[str] = (),
     ):
         """Take the paths of the pictures and, for each, its label; `dataset` names what makes them a data set."""
         self._files, self._paths, self._labels = files, paths, labels
-        self.class_names, self.max_unreadable, self.remark = class_names, max_unreadable, remark
+        self.class_names, self.max_unreadable, self.remarks = class_names, max_unreadable, remarks
         self._sides = np.zeros(len(paths), np.int32)  # those that are known by now
         self._fingerprint = files.fingerprint(paths)
         self.identity = f"{dataset} {self._fingerprint}"

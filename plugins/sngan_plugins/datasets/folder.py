@@ -12,6 +12,8 @@ from sngan_plugins.datasets.files import FilePictures, Files, as_text, is_visibl
 _FORMATS = ", ".join(suffix[1:] for suffix in SUFFIXES)
 _LAYOUT = f"pictures ({_FORMATS}), either all together or in one sub-folder a class"
 _DEFAULT_SIDE = 64
+_SPLITS = {"dev", "test", "testing", "train", "training", "val", "valid", "validation"}
+"""What the parts of a data set are called, in lower case."""
 _BY_PRODUCTS = {"desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"}
 """What file managers leave, in lower case."""
 
@@ -67,8 +69,21 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
         [labels.get(owner, 0) for owner in owners] + [0] * len(lost),
         class_names=tuple(map(as_text, folders)) or None,
         max_unreadable=max_unreadable,
-        remark=f"Passed over {others}: read are {_FORMATS}." if others else None,
+        remarks=_remarks(others, folders),
     )
+
+
+def _remarks(others: str, folders: Sequence[str]) -> list[str]:
+    """What should be known of a data set with these other files and folders of classes."""
+    found = []
+    if others:
+        found.append(f"Passed over {others}: read are {_FORMATS}.")
+    if folders and _SPLITS.issuperset(map(str.lower, folders)):
+        found.append(
+            f"The folders {', '.join(folders)} are taken for classes: to train on one part of the data, give it to "
+            "--data-dir."
+        )
+    return found
 
 
 def _others(names: Collection[str]) -> str:
