@@ -85,12 +85,12 @@ def check_place(composition: Composition, cache: Path) -> torch.device:
 
     Into a data folder, or one under `cache` that data are downloaded to, is not looked: that takes its time.
     """
-    config = composition.config
+    config, dataset = composition.config, composition.dataset
     device = take_device(config.device, config.devices)
     set_precision(config.precision or fastest_precision(device), device)
     if config.data_dir is not None:
-        data_root(composition.dataset, config.dataset.name, config.data_dir)
-    elif not composition.dataset.downloads:  # it alone knows whether it needs a folder
+        data_root(dataset, config.dataset.name, config.data_dir)
+    elif dataset.needs_data_dir and not dataset.downloads:  # it may know where they are
         with blaming(composition.entries["dataset"]):
             composition.open_data(cache / "downloads")
     return device
