@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from sngan_registry.records import Artifact, Checkpoint, Event, Measurement, Sta
 
 T = TypeVar("T")
 
-_ATTEMPTS = 10
+_RETRIES = 10
 
 
 def lock(connection: Connection, run_id: str) -> RowMapping:
@@ -33,14 +34,10 @@ def lock(connection: Connection, run_id: str) -> RowMapping:
 
 def retried(connection: Connection, write: Callable[[], T]) -> T:
     """Write what others, who hold no common lock, may write at the same moment: where keys clash, it is tried again."""
-    for attempts_left in reversed(range(_ATTEMPTS)):
-        try:
-            with connection.begin_nested():
-                return write()
-        except IntegrityError:
-            if not attempts_left:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    for _ in range(_RETRIES):
+        with suppress(IntegrityError), connection.begin_nested():
+            return write()
+    return write()
 
 
 def replace(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
