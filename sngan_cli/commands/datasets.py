@@ -73,7 +73,8 @@ def prepare_pictures(
         console.print_json(
             {
                 "path": str(decoded.path), "pictures": count, "side": side, "classes": list(classes),
-                "skipped": dict(decoded.skipped), "data_sha256": decoded.data_sha256,
+                "skipped": dict(decoded.skipped), "remarks": list(decoded.remarks),
+                "data_sha256": decoded.data_sha256,
             }
         )  # fmt: skip
         return

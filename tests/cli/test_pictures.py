@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sngan_cli.engine import cache
 from sngan_registry import Store
 
 
@@ -206,6 +207,23 @@ def test_a_data_set_is_prepared_before_it_is_trained_on(sngan: Any, home: Path, 
     assert (again["path"], again["pictures"], again["side"], again["classes"]) == (str(folder), 4, 8, ["cat", "dog"])
     assert (folder / "images.npy").stat().st_mtime_ns == before
     assert "More than 0 of 5 pictures cannot be read" in sngan(*given, "--set", "dataset.max_unreadable=0").err
+    (tmp_path / "own" / "notes.txt").touch()
+    read = "read are avif, bmp, gif, jfif, jpeg, jpg, pgm, png, ppm, tif, tiff, webp."
+    assert sngan(*given, "--json").json["remarks"] == [f"Passed over 1 file of another kind, such as notes.txt: {read}"]
+
+
+def test_preparing_looks_at_large_files_to_their_end(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = ["shapes", "--size", 8, "--set", "dataset.images=20"]
+    folder = Path(sngan("datasets", "prepare", *shapes).out.strip())
+    whole = (folder / "images.npy").read_bytes()
+    monkeypatch.setattr(cache, "_CHECKED", 0)
+    (folder / "images.npy").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    said = f"The decoded pictures in {folder} were damaged, and have been decoded anew: check the disk."
+    assert said not in sngan("datasets", "preview", *shapes, "-o", tmp_path / "x.png").err
+    assert said in sngan("datasets", "prepare", *shapes).err
+    assert (folder / "images.npy").read_bytes() == whole
 
 
 def test_a_dead_link_is_skipped_and_told_of_alike_by_every_command(
