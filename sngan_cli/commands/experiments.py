@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sngan_cli.config import Layer
     from sngan_cli.experiments.experiment import Case, Experiment
     from sngan_cli.experiments.plan import Planned
+    from sngan_cli.paths import Place
     from sngan_registry import Store
 
 app = typer.Typer(help=COMMANDS["experiments"], no_args_is_help=True, add_completion=False)
@@ -137,26 +138,13 @@ def run(
         raise UsageError("--json prints what --dry-run says: give both, or leave it out.")
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
-    from sngan_cli.experiments.runner import train_missing, unfit
+    from sngan_cli.experiments.runner import train_missing
 
-    if dry_run:
-        with paths.open_store(create=False) as store:
-            planned = plan(experiment, case or (), seed or (), overrides, store)
-            if not as_json:
-                _print_plan(experiment, planned)
-            failing = unfit(planned, paths.place(store))
-        if as_json:
-            console.print_json([
-                {**row, "fails": str(failing[item.label]) if item.label in failing else None}
-                for item, row in zip(planned, _plan(experiment, planned), strict=True)
-            ])  # fmt: skip
-        for message in dict.fromkeys(map(str, failing.values())):
-            labels = [label for label, error in failing.items() if str(error) == message]
-            console.warn(f"{'; '.join(labels)} would fail: {message}")
-        raise typer.Exit(max((error.exit_code for error in failing.values()), default=0))
-
-    with paths.open_store(create=True) as store:
+    with paths.open_store(create=False) as store:
         planned = plan(experiment, case or (), seed or (), overrides, store)
+        if dry_run:
+            raise typer.Exit(_try(experiment, planned, paths.place(store), as_json=as_json))
+    with paths.open_store(create=True) as store:
         for one, other in alike(planned):
             console.warn(f"Cases {one} and {other} have the same settings, and would be trained alike.")
         ended = train_missing(experiment, planned, overrides, paths.place(store))
@@ -164,6 +152,24 @@ def run(
         _print_outcome(experiment, now, store)
     diverged = DivergedError.exit_code if any(item.state == "diverged" for item in now) else 0
     raise typer.Exit(ended.exit_code or diverged)
+
+
+def _try(experiment: Experiment, planned: Sequence[Planned], place: Place, *, as_json: bool) -> int:
+    """Say what would be trained and what would fail; returns the exit code."""
+    from sngan_cli.experiments.runner import unfit
+
+    if not as_json:
+        _print_plan(experiment, planned)
+    failing = unfit(planned, place)
+    if as_json:
+        console.print_json([
+            {**row, "fails": str(failing[item.label]) if item.label in failing else None}
+            for item, row in zip(planned, _plan(experiment, planned), strict=True)
+        ])  # fmt: skip
+    for message in dict.fromkeys(map(str, failing.values())):
+        labels = [label for label, error in failing.items() if str(error) == message]
+        console.warn(f"{'; '.join(labels)} would fail: {message}")
+    return max((error.exit_code for error in failing.values()), default=0)
 
 
 @app.command()

@@ -568,6 +568,7 @@ def test_a_dry_run_is_refused_where_the_run_would_be(
     [
         ["train", "--resume", "nobody"],
         ["runs", "import", "nowhere.zip"],
+        ["experiments", "run", "cifar10-resnet", "--case", "99"],
         ["evaluate", "--images", "nowhere"],
         ["evaluate", "--images", "nowhere", "--against", "shapes"],
     ],
