@@ -14,7 +14,10 @@ from sngan_plugins.normalizations.spectral import Spectral, SpectralNorm
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "conv": lambda: nn.Conv2d(3, 5, 3),
+    "conv3d": lambda: nn.Conv3d(3, 5, 2),
     "deconv": lambda: nn.ConvTranspose2d(3, 5, 4),
+    "deconv1d": lambda: nn.ConvTranspose1d(3, 5, 4),
+    "deconv3d": lambda: nn.ConvTranspose3d(3, 5, 2),
     "linear": lambda: nn.Linear(7, 4),
     "embedding": lambda: nn.Embedding(4, 7),
 }
@@ -34,11 +37,9 @@ def layer(request: pytest.FixtureRequest) -> nn.Module:
 
 def matrix(layer: nn.Module, weight: Tensor) -> Tensor:
     """The weight as (outputs, everything else), channels last."""
-    if isinstance(layer, nn.Conv2d):
-        weight = weight.permute(0, 2, 3, 1)
-    if isinstance(layer, nn.ConvTranspose2d):
-        weight = weight.permute(1, 0, 2, 3)
-    return weight.reshape(len(weight), -1)
+    if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        return torch.stack([of_one.flatten() for of_one in weight.unbind(1)])
+    return torch.stack([of_one.movedim(0, -1).flatten() for of_one in weight.unbind(0)])
 
 
 def original(layer: nn.Module) -> Tensor:

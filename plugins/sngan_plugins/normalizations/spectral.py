@@ -78,8 +78,5 @@ class SpectralNorm(nn.Module):
 
     def _matrix(self, weight: Tensor) -> Tensor:
         """The weight as a matrix; the columns are in channels-last order, so that it is a view of such a weight."""
-        if weight.dim() == 4:
-            weight = weight.permute(0, 2, 3, 1)
-        if self._out_dim == 0:
-            return weight.flatten(1)
-        return weight.flatten(0, -2).T
+        weight = weight.movedim(1, -1)
+        return weight.flatten(1) if self._out_dim == 0 else weight.flatten(0, -2).T
