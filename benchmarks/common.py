@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from sngan_cli.engine.device import describe, resolve_device
+from sngan_cli.errors import UsageError
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -57,12 +58,27 @@ def arguments(about: str, rows: Sequence[str] = ("*",)) -> argparse.ArgumentPars
     """The flags that all have; `rows` are the patterns of the rows measured by default."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", default=rows, metavar="PATTERN", help=", ".join(map(str, ROWS)))
-    parser.add_argument("--rounds", type=int, help="turns that everyone takes (3 on a CPU, 20 on a GPU)")
-    parser.add_argument("--batch", type=int, default=64, help="images of each kind in every update")
-    parser.add_argument("--n-dis", type=int, default=5)
-    parser.add_argument("--device", type=resolve_device, default="auto")
+    parser.add_argument("--rounds", type=count, help="turns that everyone takes (3 on a CPU, 20 on a GPU)")
+    parser.add_argument("--batch", type=count, default=64, help="images of each kind in every update")
+    parser.add_argument("--n-dis", type=count, default=5, help="updates of D in an iteration")
+    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--save", action="store_true", help=f"append results to {RESULTS.name}/cpu.jsonl or cuda.jsonl")
     return parser
+
+
+def count(text: str) -> int:
+    """A number of 1 or more on the command line."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+def device(name: str) -> torch.device:
+    """A device on the command line that is there."""
+    try:
+        return resolve_device(name)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Settings, list[Row]]:

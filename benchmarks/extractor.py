@@ -30,14 +30,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch_fidelity.metrics
-from common import keep, processor
+from common import count, device, keep, processor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.models import inception_v3 as torchvision_inception
 
 from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import evaluation, features
-from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision
+from sngan_cli.engine.device import describe, keep_freed_memory, set_precision
 from sngan_cli.engine.extraction import Extraction
 from sngan_plugins.extractors import inception_v3
 from sngan_plugins.metrics.fid import FrechetInceptionDistance
@@ -185,10 +185,10 @@ def theirs(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray,
 def main() -> None:
     """Let everyone score in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, help="of either kind (128 on a CPU, 10 000 on a GPU)")
-    parser.add_argument("--side", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", type=resolve_device, default="auto")
+    parser.add_argument("--pictures", type=count, help="of either kind (128 on a CPU, 10 000 on a GPU)")
+    parser.add_argument("--side", type=count, default=32, help="of the pictures, in pixels")
+    parser.add_argument("--rounds", type=count, default=3, help="turns that everyone takes")
+    parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", type=Path, help=f"{inception_v3.WEIGHTS.file}; random ones where it is not given")
     parser.add_argument("--save", action="store_true", help="append the result to benchmarks/results/")
     options = parser.parse_args()
@@ -228,7 +228,7 @@ def report(options: argparse.Namespace, turns: dict[str, list[Turn]], conditions
             found[f"{clock} images/s"] = images / statistics.median(getattr(turn, clock) for turn in taken)
             pairs = zip(turns[first], taken, strict=True)
             found[f"{clock} ratio"] = statistics.median(getattr(a, clock) / getattr(b, clock) for a, b in pairs)
-        print(f"{name:15s}" + "   ".join(
+        print(f"{name:20s}" + "   ".join(
             f"{clock.replace('_', ', ')} {found[f'{clock} images/s']:.2f} images/s ({found[f'{clock} ratio']:.2f} x)"
             for clock in ("wall", "features_wall", "cpu", "features_cpu")
         ))  # fmt: skip
@@ -239,7 +239,7 @@ def report(options: argparse.Namespace, turns: dict[str, list[Turn]], conditions
             apart["features"] = float((taken[0].features - exact).norm() / exact.norm())
         result[name] |= {f"{what} relative distance": value for what, value in apart.items()}
         if name != first:
-            print(f"{name:15s}relative distance: " + "  ".join(f"{what} {value:.1e}" for what, value in apart.items()))
+            print(f"{name:20s}relative distance: " + "  ".join(f"{what} {value:.1e}" for what, value in apart.items()))
     print("scores by torch-fidelity: " + "  ".join(f"{metric} {value:.5g}" for metric, value in theirs.items()))
     if options.save:
         keep(

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import statistics
 
-from common import Row, Settings, arguments, parsed, taken
+from common import Row, Settings, arguments, count, parsed, taken
 from contestants import enter
 
 from sngan_cli.engine.device import keep_freed_memory
@@ -22,7 +22,7 @@ from sngan_cli.waiting import SPINS, sleep_soon
 def main() -> None:
     """Measure alone and together, both ways."""
     parser = arguments(__doc__, rows=("standard-32",))
-    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="trainings that share the processors")
+    parser.add_argument("--at-once", type=count, default=2, metavar="N", help="trainings that share the processors")
     options, settings, rows = parsed(parser)
     for row in rows:
         medians = {}

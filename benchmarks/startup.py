@@ -8,6 +8,7 @@ Measures whole processes in turn (A B A B ...) and prints medians and ratios: `s
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import statistics
@@ -60,7 +61,9 @@ def seconds(arguments: list[str]) -> float:
 
 def main() -> None:
     """Fill a registry, measure, print."""
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 11
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="?", type=int, default=11, help="of each command (11)")
+    repeats = parser.parse_args().runs
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, median of {repeats}")
     with tempfile.TemporaryDirectory() as home:
         os.environ["SNGAN_HOME"] = home

@@ -5,6 +5,7 @@ python benchmarks/table.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ Line = dict[str, Any]
 
 def main() -> None:
     """Print a table for each benchmark on each machine."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     latest: dict[tuple[str, ...], Line] = {}
     for path in sorted(RESULTS.glob("*.jsonl")):
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):

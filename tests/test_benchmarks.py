@@ -125,9 +125,48 @@ def test_the_table_has_every_row_that_was_kept(
 ) -> None:
     benchmarks = Path(__file__).parents[1] / "benchmarks"
     monkeypatch.syspath_prepend(str(benchmarks))
+    monkeypatch.setattr("sys.argv", ["table.py"])
     importlib.import_module("table").main()
     told = capsys.readouterr().out
     texts = [path.read_text(encoding="utf-8") for path in (benchmarks / "results").glob("*.jsonl")]
     kept = [json.loads(line) for text in texts for line in text.splitlines()]
     assert len(kept) > 10
     assert all(f"| `{line['row']}` |" in told for line in kept)
+
+
+SCRIPTS = (
+    "ceiling", "convolutions", "extractor", "memory", "overhead", "sharing", "startup", "step", "table",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_says_what_it_does(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    module = importlib.import_module(script)
+    monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 0
+    assert module.__doc__.splitlines()[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "cuda:99"], "argument --device: The device 'cuda:99' is not there"),
+        (["--rounds", "0"], "argument --rounds: 0 is less than 1"),
+        (["--n-dis", "0"], "argument --n-dis: 0 is less than 1"),
+        (["--rows", "resnet-16"], "no row is called resnet-16"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_a_line(
+    options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.setattr("sys.argv", ["step.py", *options])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module("step").main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
