@@ -11,7 +11,7 @@ from typing import Protocol
 from sngan_cli import preparation, trained_extractors
 from sngan_cli.catalog import Catalog, finding_fault
 from sngan_cli.composition import Composition, compose
-from sngan_cli.config import Layer, RunConfig
+from sngan_cli.config import Layer, RunConfig, merge_scalars
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.device import describe, versions
 from sngan_cli.engine.distributed import World
@@ -116,6 +116,13 @@ def train_on(
         raise RunBusyError(run.id, run.environment.host, run.environment.pid)
     check_installed(run, place.store.components(run.id), Catalog.installed())
     recorded = RunConfig.parse(run.config)
+    devices = merge_scalars(overrides).get("devices", recorded.devices)
+    if devices != recorded.devices:  # said first, as the run's batches need not be a multiple of another number
+        raise UsageError(
+            f"Run {run.id} was trained on {counted(recorded.devices, 'device')} and cannot go on with {devices}: "
+            f"resume it with --devices {recorded.devices}, or start a new run from it with "
+            f"`sngan train --like {run.id} --devices {devices}`."
+        )
     composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
     config = composition.config
     _check_changes(run.id, recorded, config)
@@ -156,12 +163,6 @@ def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
     changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
     if "epochs" in changed:
         raise UsageError(f"Run {run_id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")
-    if "devices" in changed:
-        raise UsageError(
-            f"Run {run_id} was trained on {counted(recorded.devices, 'device')} and cannot go on with "
-            f"{config.devices}: resume it with --devices {recorded.devices}, or start a new run from it with "
-            f"`sngan train --like {run_id} --devices {config.devices}`."
-        )
     if changed:
         raise UsageError(
             f"Run {run_id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
