@@ -77,9 +77,9 @@ class Display(Bars):
         self._first_metric = next(iter(config.metrics), None)
         self._total = config.steps or 0
         self._images = config.n_dis * config.batch_size
-        after = f" after step {step}" if step else ""
+        since = f", on from step {step}" if step else ""
         self.say(
-            f"run {run_id}: {config.dataset.name} {config.size} px, {counted(self._total, 'step')}{after}, in {folder}"
+            f"run {run_id}: {config.dataset.name} {config.size} px, {counted(self._total, 'step')}{since}, in {folder}"
         )
         if config.compile == "on":
             self.say("torch compiles the networks: the first step takes a minute or more")
