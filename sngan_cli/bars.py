@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -66,6 +67,11 @@ class Bars:
     def warn(self, message: str) -> None:
         """Show a warning above the bars."""
         console.warn(message)
+
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
+        if os.environ.get("SNGAN_DEBUG"):
+            console.note(f"debug: {message}")
 
     def _amount_of(self, task: Task) -> str:
         return "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}{self._unit}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -65,11 +64,6 @@ class Display(Bars):
         """Print a line above the bars."""
         self._spoken = time.monotonic()
         self._console.print(Text(line), soft_wrap=True)
-
-    def debug(self, message: str) -> None:
-        """Show what only `--debug` asks for."""
-        if os.environ.get("SNGAN_DEBUG"):
-            console.note(f"debug: {message}")
 
     def begin(self, run_id: str, folder: Path, config: RunConfig, step: int) -> None:
         """Print the run's id to stdout, at once, if that can be written, and show what begins."""

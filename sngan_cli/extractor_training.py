@@ -62,6 +62,9 @@ class Audience(Protocol):
     def warn(self, message: str) -> None:
         """Show a warning."""
 
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
+
     def begin(self, message: str, epochs: int) -> None:
         """Show that training begins."""
 
@@ -89,7 +92,8 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
     device = resolve_device(request.device)
     precision = request.precision or fastest_precision(device)
     set_precision(precision, device)
-    settle(device)
+    for setting in settle(device):
+        audience.debug(setting)
     dataset, extractor, entry = _components(request, catalog)
     with trained_extractors.new_folder(request.name) as folder:
         root, data, side = _data(request, catalog, dataset, extractor, audience)

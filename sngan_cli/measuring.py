@@ -37,6 +37,9 @@ class Audience(Protocol):
     def warn(self, message: str) -> None:
         """Show a warning."""
 
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -118,7 +121,8 @@ class Ruler:
         """
         device = resolve_device(request.device)
         set_precision(request.precision, device)
-        settle(device)
+        for setting in settle(device):
+            audience.debug(setting)
         name = composition.config.extractor.name
         with blaming(composition.entries["extractor"]):
             loaded = composition.extractor.load(str(device), place.cache / "weights")

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sngan_cli import measuring
 from sngan_cli.config.protocols import protocols
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_registry import Store
@@ -62,6 +63,14 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     assert shown["events"][-1]["message"] == "Scored after training by quick, step 4: fid, diversity, is."
     kept = json.loads((home / "runs" / trained / "run.json").read_text())
     assert {s["metric"] for s in kept["scores"]} == {"is", "fid", "diversity"}
+
+
+def test_debug_says_what_was_set_for_speed(sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "settle", lambda device: ["glibc keeps freed memory"])
+    monkeypatch.setenv("SNGAN_DEBUG", "1")
+    assert (
+        "debug: glibc keeps freed memory\n" in sngan("evaluate", trained, "--protocol", "quick", "--metric", "fid").err
+    )
 
 
 def test_every_checkpoint_is_scored_the_same_again(sngan: Any, trained: str, home: Path) -> None:

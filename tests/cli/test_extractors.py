@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from sngan_cli import trained_extractors
+from sngan_cli import extractor_training, trained_extractors
 from sngan_cli.catalog import Catalog
 from sngan_cli.contracts import Extractor
 from sngan_cli.engine import classifier
@@ -81,6 +81,12 @@ def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, hom
     assert manifest["environment"]["command"].startswith("sngan extractors train mine --dataset shapes")
     assert manifest["environment"]["device"].startswith("cpu")
     assert load_file(path)["classifier.weight"].shape == (10, 16)
+
+
+def test_debug_says_what_was_set_for_speed(sngan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractor_training, "settle", lambda device: ["glibc keeps freed memory"])
+    monkeypatch.setenv("SNGAN_DEBUG", "1")
+    assert "debug: glibc keeps freed memory\n" in sngan("extractors", "train", "mine", *TRAIN).err
 
 
 def test_one_that_has_learned_nothing_is_kept_with_a_warning(sngan: Any, tmp_path: Path) -> None:
