@@ -88,7 +88,9 @@ def enough_memory(what: str, remedy: str) -> Iterator[None]:
     """Context of `what` a device does, which says what to do where its memory does not suffice."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            raise  # that a CPU's memory does not suffice, torch says by a mere RuntimeError
         raise SnganError(f"The device ran out of memory {what}: {remedy}.") from error
 
 

@@ -127,12 +127,14 @@ def test_a_loss_that_comes_to_have_no_gradient_is_named(
         training.run()
 
 
-def test_a_device_without_enough_memory_is_said_with_the_way_out(
-    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*given: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+def full_gpu(*given: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
+
+@pytest.mark.parametrize("full", [full_gpu, lambda *given: torch.empty(10**15)], ids=["GPU", "CPU"])
+def test_a_device_without_enough_memory_is_said_with_the_way_out(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, full: Any
+) -> None:
     monkeypatch.setattr(loop, "iteration", full)
     with pytest.raises(SnganError, match=r"ran out of memory at step 1: lower --batch-size and --g-batch-size, or try"):
         Training(tiny(), data, tmp_path, listener).run()
@@ -141,10 +143,7 @@ def test_a_device_without_enough_memory_is_said_with_the_way_out(
 def test_a_score_that_finds_no_memory_does_not_end_the_training(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*given: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-
-    monkeypatch.setattr(type(extractor), "__call__", full)
+    monkeypatch.setattr(type(extractor), "__call__", full_gpu)
     with pytest.raises(UnscoredError, match=r"^Step 8 is not scored\. The device ran out of memory .* --device cpu`\."):
         Training(tiny(eval_every=4), data, tmp_path, listener, extractor=extractor).run()
     assert [noticed.kind for noticed in listener.of(Noticed)] == ["unscored"]
