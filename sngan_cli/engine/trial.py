@@ -24,7 +24,9 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
     """
     config = composition.config
     assert config.size is not None  # resolved before anything is built
-    images = min(2, config.g_batch_size)
+    # As few as one normalisation of a step may see: batches are shared, and what is synchronised sees the whole.
+    shares = 1 if config.sync_batch_norm else config.devices
+    images = min(2, config.batch_size // shares, config.g_batch_size // shares)
     try:
         gan = Gan.build(composition, classes, World(device))
         with gan.arithmetic():
@@ -39,7 +41,7 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
     except ComponentError:
         raise
     except (Exception, SystemExit) as error:  # third parties' components fail in any way
-        batches = f"{config.batch_size} and {config.g_batch_size}"
+        batches = " and ".join(str(batch // shares) for batch in (config.batch_size, config.g_batch_size))
         raise ComponentError(
             f"The networks {config.arch_g.name!r} and {config.arch_d.name!r} cannot be used at {config.size} px with "
             f"these options and batches of {batches}: {type(error).__name__}: {error}"

@@ -469,10 +469,17 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
         (["--name", " "], 2, r"--name ' ' is empty"),
         (["--tag", "a\nb"], 2, r"'a\\nb' holds control characters"),
         (["--note", "\udcff"], 2, r"is no valid Unicode"),
-        (
-            ["--norm-g", "batch", "--set", "arch_g.linear_norm=true", "--g-batch-size", "1"],
-            1,
-            r"The networks 'standard' and 'standard' cannot be used at 8 px .*more than 1 value per channel",
+        *(
+            (
+                ["--norm-g", "batch", "--set", "arch_g.linear_norm=true", *few],
+                1,
+                rf"'standard' cannot be used at 8 px .*batches of {batches}: .*more than 1 value per channel",
+            )
+            for few, batches in (
+                (["--g-batch-size", "1"], "4 and 1"),
+                (["--batch-size", "1"], "1 and 4"),
+                (["--devices", "4", "--set", "sync_batch_norm=false"], "1 and 1"),
+            )
         ),
     ],
 )
