@@ -144,6 +144,7 @@ def train_on(
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         claimed = place.store.claim(run.id, _environment(world), seen=run)
         place.store.rewind(run.id, chosen.step)
+        _remove_later(chosen.step, place.runs / run.id / "checkpoints")
         _record_unheard_of(run.id, chosen.step, place)
         place.store.update(
             run.id,
@@ -168,6 +169,13 @@ def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
             f"Run {run_id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
             f"`sngan train --like {run_id}`."
         )
+
+
+def _remove_later(than: int, checkpoints: Path) -> None:
+    """Remove the checkpoints of later steps, which count as deleted by now."""
+    for step in checkpoint.steps_in(checkpoints):
+        if step > than:
+            checkpoint.remove(checkpoints, step)
 
 
 def _record_unheard_of(run_id: str, until: int, place: Place) -> None:

@@ -20,7 +20,8 @@ from sngan_cli import preparation
 from sngan_cli.catalog import Catalog
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine import step as step_module
-from sngan_cli.errors import WeightsUnavailableError
+from sngan_cli.engine.loop import Training
+from sngan_cli.errors import LostProcessError, WeightsUnavailableError
 from sngan_cli.stopping import StopSignal
 from sngan_plugins.architectures import standard
 from sngan_plugins.extractors.shapes_cnn import ShapesCnn
@@ -203,6 +204,18 @@ def test_a_run_knows_its_data(sngan: Any, trained: str, home: Path) -> None:
     state = home / "runs" / trained / "checkpoints" / "step-00000004" / "state.json"
     digest = json.loads(state.read_text())["data_sha256"]
     assert told == f"The data are 20 pictures, SHA-256 {digest}."
+
+
+def test_what_is_gone_back_behind_is_gone_at_once(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(training: Training) -> None:
+        raise LostProcessError("It is gone.")
+
+    monkeypatch.setattr(Training, "run", lost)
+    done = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 100, "--yes")
+    assert f"It is gone. Go on from step 2 with: sngan train --resume {trained}\n" in done.err
+    assert [path.name for path in (home / "runs" / trained / "checkpoints").iterdir()] == ["step-00000002"]
 
 
 def test_rates_that_fall_at_once_are_warned_of(sngan: Any, trained: str) -> None:
