@@ -39,13 +39,22 @@ def conv(
     norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, gain: float = 1.0
 ) -> nn.Module:
     """Convolution that keeps the resolution (3x3, 1x1), or halves it (4x4 or 3x3 of stride 2)."""
-    kind = {(3, 1): Conv3x3, (4, 2): Conv4x4}.get((kernel, stride), nn.Conv2d)
-    layer = kind(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
+    layer: nn.Conv2d
+    match kernel, stride:
+        case 3, 1:
+            layer = Conv3x3(channels_in, channels_out)
+        case 4, 2:
+            layer = Conv4x4(channels_in, channels_out)
+        case _:
+            layer = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2)
     return norm.constrain(initialised(layer, gain))
 
 
 class Conv3x3(nn.Conv2d):
     """3x3 convolution that keeps the resolution, in its quicker form."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__(channels_in, channels_out, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
         """Convolve h (N, C, H, W)."""
@@ -55,6 +64,9 @@ class Conv3x3(nn.Conv2d):
 class Conv4x4(nn.Conv2d):
     """4x4 convolution that halves the resolution, in its quicker form."""
 
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__(channels_in, channels_out, 4, 2, padding=1)
+
     def forward(self, h: Tensor) -> Tensor:
         """Convolve h (N, C, H, W)."""
         return strided_conv(h, self.weight, self.bias)
@@ -63,6 +75,9 @@ class Conv4x4(nn.Conv2d):
 class Deconv4x4(nn.ConvTranspose2d):
     """Transposed 4x4 convolution that doubles the resolution, in its quicker form."""
 
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__(channels_in, channels_out, 4, 2, padding=1)
+
     def forward(self, h: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Convolve h (N, C, H, W)."""
         return strided_deconv(h, self.weight, self.bias)
@@ -70,7 +85,7 @@ class Deconv4x4(nn.ConvTranspose2d):
 
 def deconv(norm: Normalization, channels_in: int, channels_out: int) -> nn.Module:
     """Transposed 4x4 convolution of stride 2: doubles the resolution."""
-    return norm.constrain(initialised(Deconv4x4(channels_in, channels_out, 4, 2, padding=1)))
+    return norm.constrain(initialised(Deconv4x4(channels_in, channels_out)))
 
 
 def linear(norm: Normalization, features_in: int, features_out: int) -> nn.Module:
@@ -109,7 +124,7 @@ class UpConv(nn.Module):
 
     def __init__(self, norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, gain: float = 1.0):
         super().__init__()
-        self.conv = cast("nn.Conv2d", conv(norm, channels_in, channels_out, kernel, gain=gain))
+        self.conv = _one_or_three(norm, channels_in, channels_out, kernel, gain)
 
     def forward(self, h: Tensor) -> Tensor:
         """Upsample and convolve."""
@@ -123,7 +138,7 @@ class DownConv(nn.Module):
 
     def __init__(self, norm: Normalization, channels_in: int, channels_out: int, kernel: int, *, gain: float = 1.0):
         super().__init__()
-        self.conv = cast("nn.Conv2d", conv(norm, channels_in, channels_out, kernel, gain=gain))
+        self.conv = _one_or_three(norm, channels_in, channels_out, kernel, gain)
 
     def forward(self, h: Tensor) -> Tensor:
         """Convolve and pool."""
@@ -131,6 +146,12 @@ class DownConv(nn.Module):
             out: Tensor = self.conv(F.avg_pool2d(h, 2))
             return out
         return pooled_conv(h, self.conv.weight, self.conv.bias)
+
+
+def _one_or_three(norm: Normalization, channels_in: int, channels_out: int, kernel: int, gain: float) -> nn.Conv2d:
+    if kernel not in (1, 3):
+        raise ValueError(f"A convolution of {kernel}x{kernel} has no form for resampling: 1x1 and 3x3 have one.")
+    return cast("nn.Conv2d", conv(norm, channels_in, channels_out, kernel, gain=gain))
 
 
 class ClassAffine(nn.Module):

@@ -107,6 +107,12 @@ def test_down_conv_convolves_then_averages_2x2(kernel: int) -> None:
     torch.testing.assert_close(layer(h), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [UpConv, DownConv])
+def test_resampling_has_no_form_of_other_kernels(kind: type[UpConv | DownConv]) -> None:
+    with pytest.raises(ValueError, match="A convolution of 5x5 has no form for resampling: 1x1 and 3x3 have one"):
+        kind(NONE, 2, 4, 5)
+
+
 def randomised(module: nn.Module) -> nn.Module:
     """The module in float64 with every parameter, biases too, drawn from N(0, 1)."""
     module.double()

@@ -98,13 +98,13 @@ def test_wide_layers_on_small_maps_take_it_in_bfloat16(channels: int, side: int,
 
 
 def test_an_odd_map_is_left_to_torch() -> None:
-    layer, h = Conv4x4(128, 128, 4, 2, padding=1).bfloat16(), torch.randn(2, 128, 7, 6).bfloat16()
+    layer, h = Conv4x4(128, 128).bfloat16(), torch.randn(2, 128, 7, 6).bfloat16()
     assert torch.equal(layer(h), F.conv2d(h, layer.weight, layer.bias, stride=2, padding=1))
 
 
 @pytest.mark.parametrize("kind", [Conv4x4, Deconv4x4])
 def test_a_layer_takes_it_where_it_is_quicker(kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = kind(3, 3, 4, 2, padding=1).bfloat16()
+    layer = kind(3, 3).bfloat16()
     h = torch.randn(2, 3, 4, 4).bfloat16()
     assert type(layer(h).grad_fn).__name__.startswith("Convolution")
     monkeypatch.setattr(unfolding, "_LEAST_CHANNELS", 3)

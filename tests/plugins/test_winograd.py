@@ -71,7 +71,7 @@ def test_wide_layers_of_many_pixels_take_it(channels: int, side: int, images: in
 
 
 def test_a_layer_takes_it_where_it_is_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, h = Conv3x3(3, 3, 3, padding=1), torch.randn(2, 3, 4, 4)
+    layer, h = Conv3x3(3, 3), torch.randn(2, 3, 4, 4)
     assert torch.equal(layer(h), conv3x3(h, layer.weight, layer.bias, "plain"))
     monkeypatch.setattr(winograd, "_LEAST_TILES", 8)
     monkeypatch.setattr(winograd, "_LEAST_CHANNELS", 3)
