@@ -19,7 +19,7 @@ from sngan_cli.engine.gan import try_checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import LostProcessError, SnganError, UnscoredError, UsageError
+from sngan_cli.errors import LostProcessError, SnganError, UsageError
 from sngan_cli.events import Event
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
@@ -128,7 +128,7 @@ def train_on(
     _check_changes(run.id, recorded, config)
     chosen = verified_checkpoint(place.store, run, place.runs, which)
     total = config.steps or 0
-    is_scored = any(score.step == chosen.step for score in place.store.scores(run.id))
+    is_scored = {score.metric for score in place.store.scores(run.id) if score.step == chosen.step} >= {*config.metrics}
     if chosen.step > total or (chosen.step == total and run.status is Status.FINISHED and is_scored):
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
@@ -246,17 +246,17 @@ def _train(
 
 @contextmanager
 def _telling_the_way_on(run_id: str, folder: Path) -> Iterator[None]:
-    """Context of a run that says how to go on with it where a process is lost, or its last score could not be had."""
+    """Context of a run that says how to go on with it where a process is lost."""
     try:
         yield
-    except (LostProcessError, UnscoredError) as error:
+    except LostProcessError as error:
         saved = checkpoint.steps_in(folder / "checkpoints")
         way = (
             f"Go on from step {saved[-1]} with: sngan train --resume {run_id}"
             if saved
             else f"No checkpoint was written yet. Begin again with: sngan train --like {run_id}"
         )
-        raise type(error)(f"{error} {way}") from error
+        raise LostProcessError(f"{error} {way}") from error
 
 
 def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audience: Audience) -> None:

@@ -90,7 +90,7 @@ def print_section(title: str, rows: Sequence[tuple[str | None, str | None]]) -> 
 def _summary(run: Run, recorded: Recorded) -> list[tuple[str, str | None]]:
     environment, folder = run.environment, paths.runs_folder() / run.id
     on_disk = [c.step for c in recorded.checkpoints if c.deleted is None]
-    way, command = _way_on(run, bool(on_disk))
+    way, command = _way_on(run, recorded, on_disk)
     return [
         ("name", run.name),
         ("status", run.status.value + (f": {reason}" if (reason := _reason(run)) else "")),
@@ -118,17 +118,17 @@ def _reason(run: Run) -> str | None:
     return run.reason
 
 
-def _way_on(run: Run, has_checkpoint: bool) -> tuple[str, str | None]:
-    """What to do about a run that did not come to its end, and the command that does it."""
+def _way_on(run: Run, recorded: Recorded, on_disk: Sequence[int]) -> tuple[str, str | None]:
+    """What to do about a run that did not come to its end, or is not scored there, and the command that does it."""
+    if run.status is Status.FINISHED and run.steps in on_disk:
+        scored = {score.metric for score in recorded.scores if score.step == run.steps}
+        if not scored >= {*run.config["metrics"]}:
+            return "score it", f"sngan train --resume {run.id}"
     if run.status not in (Status.INTERRUPTED, Status.LOST, Status.FAILED):
         return "", None
     if is_divergence(run.reason):
         return "ask why", f"sngan runs doctor {run.id}"
-    return (
-        ("go on", f"sngan train --resume {run.id}")
-        if has_checkpoint
-        else ("begin again", f"sngan train --like {run.id}")
-    )
+    return ("go on", f"sngan train --resume {run.id}") if on_disk else ("begin again", f"sngan train --like {run.id}")
 
 
 def _duration(run: Run, events: Iterable[Event]) -> str | None:

@@ -373,7 +373,10 @@ def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels, *
 
 
 def _watched(train: Callable[[Place, Display, StopSignal], Result], *, create: bool) -> int:
-    """Train with a live display and an ear for signals; returns the exit code."""
+    """Train with a live display and an ear for signals; returns the exit code.
+
+    Raises `UnscoredError` where the last step of a run, which is finished, could not be scored by every metric.
+    """
     from sngan_cli.display import Display
     from sngan_cli.stopping import StopSignal
 
@@ -381,4 +384,6 @@ def _watched(train: Callable[[Place, Display, StopSignal], Result], *, create: b
     with paths.open_store(create=create) as store, Display() as display:
         result = train(paths.place(store), display, stop)
         display.finish(result)
+        if result.unscored is not None:
+            raise result.unscored
         return 0 if result.status == "finished" else stop.exit_code

@@ -53,10 +53,11 @@ class LabelledImages(features.RealImages, Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended, and at which step."""
+    """How a run ended, and at which step; `unscored` says by which metrics that is not scored, if by any."""
 
     status: Literal["finished", "interrupted"]
     step: int
+    unscored: UnscoredError | None = None
 
 
 class Training:
@@ -110,7 +111,7 @@ class Training:
             precision: Precision = "tf32" if config.precision == "tf32" else "fp32"
             self._extraction = Extraction.of(composition, extractor, self.world.device, precision)
         self._stopping, self._cache = False, cache
-        self._unscored: UnscoredError | None = None
+        self._failed: dict[str, Failure] = {}
         self._real: References | None = None
         self._checkpoints = folder / "checkpoints"
         self._watch = Watch(self.gan)
@@ -135,7 +136,7 @@ class Training:
         """Train to the configured number of steps.
 
         Raises `DivergedError` when a loss or weight is no longer finite, and `CheckpointError` when saving fails. A
-        score that fails is told of, and training goes on; raises `UnscoredError` at the end where the last one failed.
+        score that fails is told of, and costs no training.
         """
         total = self.config.steps or 0
         if self.world.any(self.progress.step == total or self._owes_score()):
@@ -155,10 +156,10 @@ class Training:
             self._finish_step()
             if self._stopping:
                 break
-        if self._unscored is not None:
-            raise self._unscored
-        unfinished = self.progress.step < total or self._owes_score()
-        return Result("interrupted" if unfinished else "finished", self.progress.step)
+        step = self.progress.step
+        if step < total or (self._owes_score() and not self._failed):
+            return Result("interrupted", step)
+        return Result("finished", step, self._unscored())
 
     def _quickest(self, iterations: int) -> Iteration:
         """The training step, of which so many are to come: as a CUDA graph where that is worth it and can be done."""
@@ -178,6 +179,7 @@ class Training:
         if not (self._stopping or is_scheduled(self.config, step)):
             return
         self._watch.check_weights(step)
+        self._failed = {}
         if self._owes_score() and not self._stopping:
             self._try_to_score(step)
         self._save(step)
@@ -198,17 +200,23 @@ class Training:
         try:
             self._score(step)
         except (Exception, SystemExit) as error:
-            self._tell_unscored(step, error)
+            self._failed = dict.fromkeys(self.composition.metrics, error)
+        by_reason: dict[str, list[str]] = {}
+        for name, failure in self._failed.items():
+            by_reason.setdefault(reason_of(failure, self.composition.entries.values()), []).append(name)
+        for reason, names in by_reason.items():
+            self._observe(Noticed(step, "unscored", f"Not scored by {', '.join(names)}. {reason}"))
 
-    def _tell_unscored(self, step: int, error: Failure, by: str = "") -> None:
-        """Tell why a step is not scored, or not `by` a metric; of the last one at the end."""
-        reason = reason_of(error, self.composition.entries.values())
-        if step != self.config.steps:
-            self._observe(Noticed(step, "unscored", f"Not scored{by}. {reason}"))
-            return
-        message = f"Step {step} is not scored{by}. {reason}"
-        self._unscored = UnscoredError(f"{self._unscored} {message}" if self._unscored else message)
-        self._unscored.__cause__ = error
+    def _unscored(self) -> UnscoredError | None:
+        """What to say at the end where metrics could not score the last step."""
+        if not self._failed:
+            return None
+        error = UnscoredError(
+            f"Step {self.progress.step} is not scored by {', '.join(self._failed)}, as is said above. Once that is "
+            f"mended, score it with: sngan train --resume {self._folder.name}"
+        )
+        error.__cause__ = next(iter(self._failed.values()))
+        return error
 
     def _score(self, step: int) -> None:
         assert self._extraction is not None
@@ -221,7 +229,6 @@ class Training:
             self._stopping = self._stopping or self._stop()
             return not self._stopping
 
-        unscored: dict[str, Failure] = {}
         try:
             even = [1.0] * len(class_names) if class_names else None
             scores = evaluation.score(
@@ -235,7 +242,7 @@ class Training:
                 settings=drawing.settings(conditional=class_names is not None),
                 evidence={**drawing.evidence(conditional=class_names is not None), "checkpoint": "while training"},
                 progress=report,
-                unscored=unscored.__setitem__,
+                unscored=self._failed.__setitem__,
             )
         except features.ScoringStoppedError:
             self._observe(Noticed(step, "unscored", "Not scored: the run was asked to stop."))
@@ -244,9 +251,7 @@ class Training:
             self._observe(scored)
             if scored.metric == next(iter(self.composition.metrics)):
                 self._remember_best(scored)
-        for name, error in unscored.items():
-            self._tell_unscored(step, error, f" by {name}")
-        if not unscored:
+        if not self._failed:
             self.progress = replace(self.progress, scored_step=step)
 
     def _references(self, report: Callable[[int, int], bool]) -> References:

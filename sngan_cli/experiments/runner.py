@@ -68,6 +68,9 @@ def train_missing(
                 display.warn(f"{item.label}: {error}")
                 continue
             display.finish(result)
+            if result.unscored is not None:
+                failed[item.label] = result.unscored
+                display.warn(f"{item.label}: {result.unscored}")
         if result.status != "finished":
             return Ended(stop.exit_code, failed)
     return Ended(max((error.exit_code for error in failed.values()), default=0), failed)

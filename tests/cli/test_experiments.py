@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sngan_cli.stopping import StopSignal
+from sngan_plugins.metrics.inception_score import Splits
 from sngan_registry import Status, Store
 
 MINE = """
@@ -132,6 +133,25 @@ def test_a_case_that_diverges_does_not_stop_the_others(sngan: Any, mine: Path, h
     text = (mine.parent / "mine-report" / "report.md").read_text(encoding="utf-8")
     assert f"`{found['mine/b'].id}` diverged at step {found['mine/b'].step} of 4" in text
     assert "There is no figure: Run" in text
+
+
+def test_a_case_whose_last_score_fails_is_finished_and_said(
+    sngan: Any, mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, asked = Splits.result, itertools.count(1)
+
+    def failing(splits: Splits) -> Any:
+        if next(asked) == 2:
+            raise RuntimeError("not today")
+        return result(splits)
+
+    monkeypatch.setattr(Splits, "result", failing)
+    done = sngan("experiments", "run", mine)
+    assert done.code == 1
+    found = runs(home)
+    assert [run.status for run in found.values()] == [Status.FINISHED] * 3
+    way_on = f"Once that is mended, score it with: sngan train --resume {found['mine/a'].id}"
+    assert f"warning: case a, seed 0: Step 4 is not scored by is, as is said above. {way_on}\n" in done.err
 
 
 def test_missing_data_stop_it_before_there_is_a_run(sngan: Any, mine: Path, home: Path) -> None:

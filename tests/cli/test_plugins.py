@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,18 +282,27 @@ def test_a_metric_that_fails_costs_no_training(sngan: Any, tiny: list[str], monk
     failure = "The metric 'failing' of misbehaving 1.0 failed: KeyError: 'result'. Tell its author what"
     assert done.code == 1
     assert f"warning: step 1: Not scored by failing. {failure}" in done.err
-    assert f"error: Step 2 is not scored by failing. {failure}" in done.err
+    assert f"warning: step 2: Not scored by failing. {failure}" in done.err
     run_id = done.out.strip()
-    assert f"Go on from step 2 with: sngan train --resume {run_id}\n" in done.err
+    last = (
+        f"error: Step 2 is not scored by failing, as is said above. Once that is mended, score it with: {{}} {run_id}\n"
+    )
+    assert done.err.endswith(last.format("sngan train --resume"))
     run = sngan("runs", "show", run_id, "--json").json
     assert [c["step"] for c in run["checkpoints"] if not c["deleted"]] == [2]
-    assert (run["status"], run["step"]) == ("failed", 2)
-    assert run["reason"].startswith(f"Step 2 is not scored by failing. {failure}")
-    assert [(e["kind"], e["step"]) for e in run["events"] if e["kind"] == "unscored"] == [("unscored", 1)]
+    assert (run["status"], run["step"], run["reason"]) == ("finished", 2, None)
+    assert [e["step"] for e in run["events"] if e["kind"] == "unscored"] == [1, 2]
+    assert re.search(rf"^ +score it +sngan train --resume {run_id}$", sngan("runs", "show", run_id).out, re.MULTILINE)
+    again = sngan("train", "--resume", run_id)  # it fails again, and what is trained is finished still
+    assert (again.code, again.err.endswith(last.format("sngan train --resume"))) == (1, True)
+    assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
     mended = sys.modules["misbehaving_plugin"].Sum
     monkeypatch.setattr(mended, "result", lambda self: (3.5, None))
-    assert "step 2: failing = 3.500" in sngan("train", "--resume", run_id).err
-    assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
+    scored = sngan("train", "--resume", run_id)
+    assert (scored.code, "step 2: failing = 3.500" in scored.err) == (0, True)
+    assert "score it" not in sngan("runs", "show", run_id).out
+    refused = sngan("train", "--resume", run_id)
+    assert (refused.code, f"Run {run_id} is already at step 2 of 2" in refused.err) == (2, True)
 
 
 @pytest.mark.usefixtures("misbehaving")
@@ -302,7 +312,8 @@ def test_a_metric_that_fails_costs_the_others_no_score(
     done = sngan("train", *tiny, "--steps", 2, "--metric", "failing,is", "--eval-every", 1)
     failure = "The metric 'failing' of misbehaving 1.0 failed: KeyError: 'result'. Tell its author what"
     assert done.code == 1
-    assert f"error: Step 2 is not scored by failing. {failure}" in done.err
+    assert f"warning: step 2: Not scored by failing. {failure}" in done.err
+    assert "error: Step 2 is not scored by failing, as is said above." in done.err
     run_id = done.out.strip()
     run = sngan("runs", "show", run_id, "--json").json
     assert [(s["metric"], s["step"]) for s in run["scores"]] == [("is", 1), ("is", 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import ComponentError, DivergedError, SnganError, UnscoredError
+from sngan_cli.errors import ComponentError, DivergedError, SnganError
 from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
 from sngan_plugins.losses.hinge import Hinge
 
@@ -144,9 +145,11 @@ def test_a_score_that_finds_no_memory_does_not_end_the_training(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(extractor), "__call__", full_gpu)
-    with pytest.raises(UnscoredError, match=r"^Step 8 is not scored\. The device ran out of memory .* --device cpu`\."):
-        Training(tiny(eval_every=4), data, tmp_path, listener, extractor=extractor).run()
-    assert [noticed.kind for noticed in listener.of(Noticed)] == ["unscored"]
+    result = Training(tiny(eval_every=4), data, tmp_path, listener, extractor=extractor).run()
+    assert (result.status, result.step) == ("finished", 8)
+    assert [(noticed.step, noticed.kind) for noticed in listener.of(Noticed)] == [(4, "unscored"), (8, "unscored")]
+    said = listener.of(Noticed)[1].message
+    assert re.fullmatch(r"Not scored by is\. The device ran out of memory .* --device cpu`\.", said)
 
 
 def test_a_pinned_discriminator_is_said_once(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
@@ -218,12 +221,16 @@ def test_a_score_that_fails_costs_no_training_and_is_told(
 
     failing = Failing()
     settings = tiny(steps=4, eval_every=2, checkpoint_every=1)
-    with pytest.raises(
-        UnscoredError, match=rf"^Step 4 is not scored\. {type(error).__name__}: .*\. `sngan --debug` shows where\.$"
-    ) as end:
-        Training(settings, data, tmp_path, listener, extractor=failing).run()
-    assert end.value.__cause__ is error
-    assert [(event.step, event.kind) for event in listener.of(Noticed)] == [(2, "unscored")]
+    end = Training(settings, data, tmp_path, listener, extractor=failing).run()
+    assert (end.status, end.step) == ("finished", 4)
+    assert str(end.unscored) == (
+        "Step 4 is not scored by is, as is said above. Once that is mended, score it with: sngan train --resume "
+        f"{tmp_path.name}"
+    )
+    assert end.unscored.__cause__ is error
+    assert [(event.step, event.kind) for event in listener.of(Noticed)] == [(2, "unscored"), (4, "unscored")]
+    said = listener.of(Noticed)[1].message
+    assert re.fullmatch(rf"Not scored by is\. {type(error).__name__}: .*\. `sngan --debug` shows where\.", said)
     assert [event.step for event in listener.of(CheckpointWritten)] == [1, 2, 3, 4]
     failing.broken = False
     again = Training(settings, data, tmp_path, listener, extractor=failing)
