@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sngan_cli.disk import flush, sha256_of
+from sngan_cli.disk import exchange, flush, sha256_of
 from sngan_cli.engine.checkpoint_folder import (
     FORMAT,
     Progress,
@@ -104,11 +104,13 @@ def read_state(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 def _replace(partial: Path, target: Path) -> None:
     doomed = target.with_name(f".{target.name}.removed")
-    if target.exists():
-        target.rename(doomed)
-    partial.rename(target)  # at once, lest a process that is killed leaves neither
+    if not exchange(partial, target):  # there is none to replace, or it has to stand aside for a moment
+        if target.exists():
+            target.rename(doomed)
+        partial.rename(target)
     flush(target.parent)
-    shutil.rmtree(doomed, ignore_errors=True)
+    for replaced in (partial, doomed):
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _write_json(path: Path, values: object) -> None:

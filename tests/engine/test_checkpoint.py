@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from sngan_cli.disk import exchange
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.checkpoint import Progress
 from sngan_cli.engine.checkpoint_folder import Fault, fault
@@ -49,7 +52,66 @@ def test_a_checkpoint_is_there_while_the_one_that_it_replaces_is_deleted(
     there: list[list[int]] = []
     monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda *_, **__: there.append(checkpoint.steps_in(tmp_path)))
     checkpoint.write(tmp_path, progress(7), STATE)
-    assert there == [[7]]
+    assert there
+    assert all(steps == [7] for steps in there)
+
+
+DYING = """
+import itertools, os, sys
+from pathlib import Path
+import torch
+from sngan_cli.engine import checkpoint
+
+def replace(place, calls):
+    def dying(work):
+        def die_or_do(*given, **named):
+            nonlocal calls
+            calls -= 1
+            if calls < 0:
+                os._exit(7)
+            return work(*given, **named)
+        return die_or_do
+
+    progress = checkpoint.Progress(step=7, drawn=0, data_sha256="", class_names=None)
+    checkpoint.write(place, progress, {"generator": {"weight": torch.zeros(1)}})
+    Path.rename, checkpoint.exchange, checkpoint.flush, checkpoint.shutil.rmtree = map(
+        dying, (Path.rename, checkpoint.exchange, checkpoint.flush, checkpoint.shutil.rmtree)
+    )
+    checkpoint.write(place, progress, {"generator": {"weight": torch.ones(1)}})
+
+for calls in itertools.count():
+    if not (child := os.fork()):
+        replace(Path(sys.argv[1], str(calls)), calls)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+
+
+def test_a_process_that_is_killed_while_it_replaces_a_checkpoint_leaves_a_whole_one(tmp_path: Path) -> None:
+    names = [tmp_path / "one", tmp_path / "other"]
+    for folder in names:
+        folder.mkdir()
+    if not exchange(*names):
+        pytest.skip("the file system cannot exchange two names in one step")
+    subprocess.run([sys.executable, "-c", DYING, tmp_path / "killed"], check=True)
+    left = []
+    for calls in range(len([*(tmp_path / "killed").iterdir()])):  # after so many it was killed, the last one never
+        folder = checkpoint.folder_of(tmp_path / "killed" / str(calls), 7)
+        checkpoint.verify(folder, None)
+        left.append(checkpoint.read_tensors(folder, "generator")["weight"].item())
+    assert left == sorted(left)
+    assert (left[0], left[-1], len(left) > 6) == (0, 1, True)
+
+
+def test_where_names_cannot_be_exchanged_a_checkpoint_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "exchange", lambda one, other: False)
+    checkpoint.write(tmp_path, progress(7), STATE)
+    checkpoint.write(tmp_path, progress(7), {"generator": {"weight": torch.zeros(1)}})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000007"]
+    assert checkpoint.read_tensors(tmp_path / "step-00000007", "generator")["weight"].tolist() == [0]
 
 
 @pytest.mark.parametrize(
