@@ -25,26 +25,33 @@ def for_inference(network: nn.Module, device: str) -> Callable[..., Any]:
     return Compiled(network) if torch.device(device).type == "cuda" else network
 
 
-LEAST_COMPILED = 64
-"""Images in the smallest batch that is compiled for: the last one of many may be smaller."""
 LEAST_SEEN = 50_000
 """Images that are looked at before a compiler begins: in the minute that it takes, a GPU sees as many without it."""
 
 
 class Compiled:
-    """A network that is compiled once it has seen so many images, or left as it is where that cannot be done."""
+    """A network that is compiled once it has seen so many images, or left as it is where that cannot be done.
+
+    It is compiled for one shape, that of two batches in a row: the last one of many may be smaller, and compiling for
+    that as well would take longer than to look at it.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._quick: Callable[..., Any] | None = None
         self._seen = 0
+        self._last: torch.Size | None = None
+        self._shape: torch.Size | None = None
         with suppress(RuntimeError):  # a Python that it does not know yet
             self._quick = torch.compile(network)
 
     def __call__(self, images: Tensor) -> Any:
         """Call the network with images (N, ...)."""
         self._seen += len(images)
-        if self._quick is not None and self._seen > LEAST_SEEN and len(images) >= LEAST_COMPILED:
+        if self._shape is None and self._seen > LEAST_SEEN and images.shape == self._last:
+            self._shape = images.shape
+        self._last = images.shape
+        if self._quick is not None and images.shape == self._shape:
             try:
                 return self._quick(images)
             except Exception:  # no compiler, an unknown processor, too old a driver: there are many ways
