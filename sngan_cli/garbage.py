@@ -7,7 +7,7 @@ import shutil
 import socket
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
 from sngan_cli.paths import runs_folder
-from sngan_cli.run_folder import STAGING, folders_in
+from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import RunNotFoundError, Status
 
 if TYPE_CHECKING:
-    from sngan_registry import Run, Store
+    from sngan_registry import Checkpoint, Run, Store
 
 LEFT_ALONE = timedelta(minutes=10)
 """What a write began is a leftover once nothing in it has changed for longer, and nobody trains its run."""
@@ -79,12 +79,14 @@ def survey(store: Store, older_than: timedelta) -> Survey:
     """Look for everything that has been waste for longer than that."""
     removed = store.trash.runs()
     there = [summary.run for summary in store.summaries()]
+    dropped = {files.run_id: files.dropped for files in store.files()}
     folders = {run.id: tuple(_folders_of(run)) for run in removed}
     here = socket.gethostname()
     elsewhere = tuple(run for run in removed if not folders[run.id] and run.started and run.environment.host != here)
     runs = [_removed(run, folders[run.id]) for run in removed if run not in elsewhere]
     before = datetime.now(UTC) - older_than
-    waste = [each for each in (*runs, *_extractors(), *_leftovers(there)) if each.since <= before]
+    left = (each for run in there for each in _leftovers(run, dropped[run.id]))
+    waste = [each for each in (*runs, *_extractors(), *left) if each.since <= before]
     known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
     places = ((runs_folder(), known), (trashed_runs_folder(), trashed))
     unknown = tuple(path for folder, ids in places for path in folders_in(folder) if path.name not in ids)
@@ -100,7 +102,7 @@ def delete(store: Store, waste: Waste) -> bool:
     try:
         if waste.kind == "run":
             paths = _deleted(store, waste)
-        elif waste.run_id is not None and store.run(waste.run_id).status is Status.RUNNING:
+        elif waste.run_id is not None and waste not in _leftovers_now(store, waste.run_id):
             return False
     except RunNotFoundError:
         return False
@@ -146,16 +148,22 @@ def _extractors() -> Iterator[Waste]:
         yield Waste("extractor", name, None, (path,), _size(path), since)
 
 
-def _leftovers(runs: list[Run]) -> Iterator[Waste]:
-    for run in runs:
-        if run.status is Status.RUNNING:
-            continue
-        folder = runs_folder() / run.id
-        for path in (path for pattern in _LEFTOVERS for path in sorted(folder.glob(pattern))):
-            changed = _changed(path)
-            if changed < datetime.now(UTC) - LEFT_ALONE:
-                name = path.relative_to(runs_folder()).as_posix()
-                yield Waste("leftover", name, run.name, (path,), _size(path), changed, run.id)
+def _leftovers(run: Run, dropped: Iterable[Checkpoint]) -> Iterator[Waste]:
+    """What writes that were interrupted left in the folder of a run, and of checkpoints that it has `dropped`."""
+    if run.status is Status.RUNNING:
+        return
+    folder = runs_folder() / run.id
+    left = [(path, _changed(path)) for pattern in _LEFTOVERS for path in sorted(folder.glob(pattern))]
+    left += [(path, each.deleted) for each, path in dropped_on_disk(folder, dropped) if each.deleted]
+    for path, since in left:
+        if since < datetime.now(UTC) - LEFT_ALONE:
+            name = path.relative_to(runs_folder()).as_posix()
+            yield Waste("leftover", name, run.name, (path,), _size(path), since, run.id)
+
+
+def _leftovers_now(store: Store, run_id: str) -> list[Waste]:
+    dropped = [each for each in store.checkpoints(run_id) if each.deleted is not None]
+    return [*_leftovers(store.run(run_id), dropped)]
 
 
 def _half_deleted() -> Iterator[Waste]:

@@ -144,8 +144,7 @@ def train_on(
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         claimed = place.store.claim(run.id, _environment(world), seen=run)
         place.store.rewind(run.id, chosen.step)
-        _remove_later(chosen.step, place.runs / run.id / "checkpoints")
-        _record_unheard_of(run.id, chosen.step, place)
+        _record_unrecorded(run.id, chosen.step, place)
         place.store.update(
             run.id,
             config=prepared.composition.config.to_dict(),
@@ -171,18 +170,11 @@ def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
         )
 
 
-def _remove_later(than: int, checkpoints: Path) -> None:
-    """Remove the checkpoints of later steps, which count as deleted by now."""
-    for step in checkpoint.steps_in(checkpoints):
-        if step > than:
-            checkpoint.remove(checkpoints, step)
-
-
-def _record_unheard_of(run_id: str, until: int, place: Place) -> None:
-    """Record the checkpoints until a step whose process was killed before it had recorded them."""
-    known = [each.step for each in place.store.checkpoints(run_id)]
-    for each in on_disk(place.runs / run_id, known)[0]:
-        if each["step"] <= until:
+def _record_unrecorded(run_id: str, until: int, place: Place) -> None:
+    """Record the checkpoints until a step, and that this one is another, where a process was killed before it had."""
+    known = {each.step: each.sha256 for each in place.store.checkpoints(run_id)}
+    for each in on_disk(place.runs / run_id, {*known} - {until})[0]:
+        if each["step"] <= until and each["sha256"] != known.get(each["step"]):
             written = Checkpoint(**{**each, "created": datetime.fromisoformat(each["created"])})
             place.store.add_checkpoint(run_id, written)
 

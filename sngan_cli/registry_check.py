@@ -14,10 +14,10 @@ from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import outlived_folders, unknown_folders
-from sngan_cli.run_folder import CONFIG, RECORD
+from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_cli.wording import sized
-from sngan_registry import RunFiles, Store
+from sngan_registry import RunFiles, Status, Store
 from sngan_registry.database import registry_url, sqlite_file
 from sngan_registry.schema import REVISION
 from sngan_registry.soundness import examine
@@ -160,7 +160,9 @@ def _of_unknown(folder: Path) -> Finding:
 
 
 def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
-    found = {each.step: fault(folder / each.path, each.sha256, digest) for each in run.checkpoints}
+    found = {
+        each.step: fault(folder / each.path, manifest_sha256(each, run.status), digest) for each in run.checkpoints
+    }
     whole = [str(step) for step, fault_ in found.items() if fault_ is None]
     others = f", or use another: --checkpoint {' or '.join(whole)}" if whole else ""
     for step, fault_ in found.items():
@@ -174,6 +176,10 @@ def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
             )
             remedy = f"{_FROM_A_COPY}, or let it be: {needed}"
             yield Finding(f"artifact: {why}", str(path), remedy)
+    if run.status is not Status.RUNNING:
+        for each, path in dropped_on_disk(folder, run.dropped):
+            what = f"checkpoint of step {each.step} was dropped, and lies there still"
+            yield Finding(what, str(path), "`sngan runs gc` deletes it", is_fault=False)
 
 
 def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:

@@ -23,7 +23,7 @@ from unicodedata import category
 
 from sngan_cli.console import without_nan
 from sngan_cli.errors import NotFoundError, SnganError
-from sngan_registry import Run, Scalar, Score, Status, Store
+from sngan_registry import Checkpoint, Run, Scalar, Score, Status, Store
 from sngan_registry.ids import is_run_id
 
 CONFIG, RECORD, SCALARS = "config.toml", "run.json", "scalars.csv"
@@ -60,6 +60,22 @@ def files_of(run: Run, runs: Path) -> Path:
         )
         raise NotFoundError(f"The files of run {run.id} are not in {runs}: it was trained on {host}; {way_out}")
     return folder
+
+
+def manifest_sha256(checkpoint: Checkpoint, status: Status) -> str | None:
+    """SHA-256 that the manifest of a run's checkpoint must have; None where the manifest itself is to be believed.
+
+    The process of a run that is not finished may have replaced the checkpoint and been killed before it recorded that.
+    """
+    return (checkpoint.sha256 or None) if status is Status.FINISHED else None
+
+
+def dropped_on_disk(folder: Path, dropped: Iterable[Checkpoint]) -> Iterator[tuple[Checkpoint, Path]]:
+    """Those of a run's dropped checkpoints that lie in its folder still, but none that was written again since then."""
+    for each in dropped:
+        path = folder / each.path
+        if each.deleted and path.is_dir() and path.stat().st_mtime < each.deleted.timestamp():
+            yield each, path
 
 
 def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:

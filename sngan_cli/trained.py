@@ -14,7 +14,7 @@ from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
-from sngan_cli.run_folder import files_of
+from sngan_cli.run_folder import files_of, manifest_sha256
 from sngan_registry import Checkpoint, Component, Run, Status, Store
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str) -> Chose
     present = _present(store, run, runs)
     wanted = _pick(store, run, present, which)
     try:
-        checkpoint.verify(runs / run.id / wanted.path, wanted.sha256 or None)
+        checkpoint.verify(runs / run.id / wanted.path, manifest_sha256(wanted, run.status))
     except CheckpointError as error:
         others = [c.step for c in present if c.step != wanted.step and (runs / run.id / c.path).is_dir()]
         earlier = [step for step in others if step < wanted.step] or others

@@ -174,14 +174,22 @@ def last_scalars(connection: Connection, run_id: str) -> tuple[Scalar, ...]:
 
 
 def files(connection: Connection) -> tuple[RunFiles, ...]:
-    """Load the files of every run, by id, that were not removed."""
-    present = select(tables.checkpoints).where(tables.checkpoints.c.deleted.is_(None))
-    checkpoints = _by_run(connection, Checkpoint, present.order_by(*tables.checkpoints.primary_key))
+    """Load the files of every run, by id."""
+    of = tables.runs.c
+    checkpoints = _by_run(connection, Checkpoint, select(tables.checkpoints).order_by(*tables.checkpoints.primary_key))
     artifacts = _by_run(connection, Artifact, select(tables.artifacts).order_by(*tables.artifacts.primary_key))
-    found = connection.execute(select(tables.runs.c.id, tables.runs.c.host).order_by(tables.runs.c.id))
+    rows = connection.execute(select(of.id, of.host, of.pid, of.status, of.heartbeat).order_by(of.id)).mappings()
+    now = datetime.now(UTC)
     return tuple(
-        RunFiles(run_id=id_, host=host, checkpoints=tuple(checkpoints[id_]), artifacts=tuple(artifacts[id_]))
-        for id_, host in found
+        RunFiles(
+            run_id=row["id"],
+            host=row["host"],
+            status=status_of(row, now),
+            checkpoints=tuple(each for each in checkpoints[row["id"]] if each.deleted is None),
+            dropped=tuple(each for each in checkpoints[row["id"]] if each.deleted is not None),
+            artifacts=tuple(artifacts[row["id"]]),
+        )
+        for row in rows
     )
 
 

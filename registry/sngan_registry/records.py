@@ -223,9 +223,14 @@ class RunSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFiles:
-    """The files of a run that should be in its folder, which is on `host` if it has not been moved."""
+    """The files of a run that should be in its folder, which is on `host` if it has not been moved.
+
+    `dropped` are checkpoints that were removed from there.
+    """
 
     run_id: str
     host: str
+    status: Status
     checkpoints: tuple[Checkpoint, ...]
+    dropped: tuple[Checkpoint, ...]
     artifacts: tuple[Artifact, ...]

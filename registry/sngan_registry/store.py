@@ -263,7 +263,7 @@ class Store:
             return reads.run(connection, run_id)
 
     def files(self) -> tuple[RunFiles, ...]:
-        """Load, for every run there is, by id, its host and the files that are recorded and were not removed."""
+        """Load, for every run there is, by id, its host, its status and the files that are recorded."""
         with reading(self._engine) as connection:
             return reads.files(connection)
 

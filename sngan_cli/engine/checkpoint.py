@@ -20,6 +20,7 @@ from torch import Tensor
 from sngan_cli.disk import exchange, flush, sha256_of
 from sngan_cli.engine.checkpoint_folder import (
     FORMAT,
+    PROGRESS,
     Progress,
     folder_of,
     name_of,
@@ -61,7 +62,7 @@ def write(checkpoints: Path, progress: Progress, state: Mapping[str, Mapping[str
                 {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
                 partial / f"{name}.safetensors",
             )
-        _write_json(partial / "state.json", {"format": FORMAT, **asdict(progress)})
+        _write_json(partial / PROGRESS, {"format": FORMAT, **asdict(progress)})
         manifest = {p.name: {"size": p.stat().st_size, "sha256": sha256_of(p)} for p in sorted(partial.iterdir())}
         _write_json(partial / "manifest.json", manifest)
         for path in [*partial.iterdir(), partial]:

@@ -20,6 +20,7 @@ from sngan_cli.errors import CheckpointError
 from sngan_cli.wording import counted
 
 FORMAT = 1
+PROGRESS = "state.json"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def fault(folder: Path, sha256: str | None, digest: Callable[[Path], str] | None
         written = {str(name): (entry["size"], entry["sha256"]) for name, entry in _read(manifest).items()}
     except ValueError:
         return Fault(manifest, "it is not JSON")
+        written[PROGRESS]
     except (TypeError, KeyError, AttributeError):
         return Fault(manifest, "it is no manifest")
     faults = ((folder / name, fault_of(folder / name, *known, digest)) for name, known in written.items())
@@ -119,7 +121,7 @@ def size_and_sha256(folder: Path) -> tuple[int, str]:
 
 def read_progress(folder: Path) -> Progress:
     """Read how far the run had come at a verified checkpoint."""
-    values = _read(folder / "state.json")
+    values = _read(folder / PROGRESS)
     if values.pop("format") != FORMAT:
         raise CheckpointError(
             f"The checkpoint {folder} has another format than {FORMAT}: install the sngan that wrote it."

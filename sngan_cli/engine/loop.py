@@ -129,8 +129,9 @@ class Training:
                 f"The run goes on with other random numbers than it would have had, since it moved to a {kind} device."
             )
             self._observe(Noticed(progress.step, "moved", message))
-        if self.world.leads:
-            self._draw_samples(progress.step)  # the process may have been killed before it had drawn them
+        if self.world.leads:  # whose process may have been killed before it had done this
+            self._drop_others()
+            self._draw_samples(progress.step)
 
     def run(self) -> Result:
         """Train to the configured number of steps.
@@ -291,14 +292,16 @@ class Training:
         self._observe(Saving(step))
         written = checkpoint.write(self._checkpoints, self.progress, state)
         self._observe(CheckpointWritten(step, written.folder, written.size, written.sha256))
-        for old in checkpoint.steps_in(self._checkpoints):
-            if not self._is_kept(old):
-                self._observe(CheckpointRemoved(old))
-                checkpoint.remove(self._checkpoints, old)
+        self._drop_others()
         self._draw_samples(step)
 
-    def _is_kept(self, step: int) -> bool:
-        return step in (self.progress.step, self.progress.best_step, *self.progress.kept)
+    def _drop_others(self) -> None:
+        """Delete the checkpoints that need not stay, recorded first, so that none is missed that is gone."""
+        stay = {self.progress.step, self.progress.best_step, *self.progress.kept}
+        for old in checkpoint.steps_in(self._checkpoints):
+            if old not in stay:
+                self._observe(CheckpointRemoved(old))
+                checkpoint.remove(self._checkpoints, old)
 
     def _draw_samples(self, step: int) -> None:
         """Draw the run's fixed latents: one class a row where it is conditional."""

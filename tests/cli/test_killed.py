@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from sngan_plugins.metrics.inception_score import Splits
+
 KILLED = """
 import os, signal, sys
 import torch
@@ -63,6 +65,31 @@ def test_a_run_that_is_killed_while_its_registry_is_away_loses_nothing(
     assert remembered(sngan, resumed) == remembered(sngan, whole)
     checked = sngan("registry", "check", "--hashes")
     assert checked.code == 0, checked.out
+
+
+def test_a_checkpoint_that_was_replaced_by_a_process_that_is_killed_before_it_records_that_is_gone_on_from(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", *tiny, "--steps", "4", "--checkpoint-every", "2"]
+    whole = sngan(*arguments).out.strip()
+    with monkeypatch.context() as patched:
+        patched.setattr(Splits, "result", lambda self: 1 / 0)
+        resumed = sngan(*arguments).out.strip()
+    assert killed("CheckpointWritten", 4, "train", "--resume", resumed) == resumed  # scored now, and saved with that
+    done = sngan("train", "--resume", resumed)
+    assert done.code == 0, done.err
+    assert remembered(sngan, resumed) == remembered(sngan, whole)
+    checked = sngan("registry", "check", "--hashes")
+    assert checked.code == 0, checked.out
+
+
+def test_checkpoints_that_were_dropped_are_gone_once_the_run_goes_on_from_an_earlier_one(
+    sngan: Any, tiny: list[str], home: Path
+) -> None:
+    run_id = sngan("train", *tiny, "--steps", 4, "--checkpoint-every", 1, "--set", "keep_every=1").out.strip()
+    killed("Stepped", 3, "train", "--resume", run_id, "--checkpoint", "2", "--yes", "--steps", "5")
+    checkpoints = home / "runs" / run_id / "checkpoints"
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000001", "step-00000002"]
 
 
 def test_a_run_that_is_killed_before_its_first_checkpoint_says_how_to_begin_again(sngan: Any, tiny: list[str]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sngan_cli import garbage
 from sngan_registry import Checkpoint, Environment, NewRun, Store
 
 EXTRACTOR = [
@@ -48,6 +52,26 @@ def test_all_is_well(sngan: Any, folder: Path, home: Path) -> None:
     looked_at = sngan("registry", "check", "--json").json["looked_at"]
     assert looked_at == {"runs": 1, "checkpoints": 2, "artifacts": 3, "extractors": 0, "runs elsewhere": 0,
                          "extractors elsewhere": 0}  # fmt: skip
+
+
+def test_a_dropped_checkpoint_that_lies_there_still_is_told_of_and_deleted(
+    sngan: Any, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was killed had recorded that it is gone, and not deleted it yet."""
+    with Store.open(home / "registry.db") as store:
+        store.drop_checkpoint(folder.name, 2)
+    dropped = folder / "checkpoints" / "step-00000002"
+    assert findings(sngan) == [("checkpoint of step 2 was dropped, and lies there still", str(dropped), False)]
+    assert sngan("runs", "gc", "--json", "--yes").json["waste"] == []  # it may be about to be deleted
+    monkeypatch.setattr(garbage, "LEFT_ALONE", timedelta(0))
+    size = sum(path.stat().st_size for path in dropped.iterdir())
+    os.utime(dropped, (time.time() + 60, time.time() + 60))  # written again since it was dropped
+    assert sngan("runs", "gc", "--json", "--yes").json["waste"] == []
+    os.utime(dropped, (0, 0))
+    (waste,) = sngan("runs", "gc", "--json", "--yes").json["waste"]
+    assert (waste["name"], waste["size"], waste["deleted"]) == (f"{folder.name}/checkpoints/{dropped.name}", size, True)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-00000004"]
+    assert findings(sngan, "--hashes") == []
 
 
 def test_a_registry_that_is_not_there_is_no_fault_and_not_made(sngan: Any, home: Path) -> None:

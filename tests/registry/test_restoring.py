@@ -193,6 +193,8 @@ def test_files_are_those_that_were_not_removed(store: Store, run_id: str, values
     files, none = store.files()
     assert (files.run_id, none.run_id) == (run_id, other.id)
     assert [each.step for each in files.checkpoints] == [4]
+    assert [each.step for each in files.dropped] == [2]
+    assert (files.status, none.status) == (Status.FINISHED, Status.QUEUED)
     assert [each.path for each in files.artifacts] == ["samples/4.png"]
     assert (none.checkpoints, none.artifacts) == ((), ())
 
