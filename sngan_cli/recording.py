@@ -13,10 +13,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sngan_cli.catalog import Entry
 from sngan_cli.config import RunConfig
@@ -32,7 +33,7 @@ from sngan_cli.events import (
     Scoring,
     Stepped,
 )
-from sngan_cli.run_folder import RECORD, SCALARS, describe_apart, describe_folder
+from sngan_cli.run_folder import RECORD, SCALARS, Recorded, describe_apart, leave
 from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import (
     Artifact,
@@ -53,10 +54,14 @@ from sngan_registry import (
 from sngan_registry import Event as RunEvent
 from sngan_registry.database import label, registry_url
 
+T = TypeVar("T")
+
 HEARTBEAT = 10.0
 """Seconds between signs of life; the registry takes a run for lost after some missed ones."""
 RETRY, PATIENCE = 2.0, 30.0
 """Seconds between tries, and in all, to write to a registry that is away when the run ends."""
+ANSWER = 10.0
+"""Seconds that the registry has to answer in, before training goes on without one."""
 RESPITE = 4.0
 """For how many times as long as a try in vain took, such as of a machine that is gone, training goes on without one."""
 FLUSH = 2.0
@@ -70,8 +75,8 @@ class Recorder:
     or removed.
 
     Entering starts the heartbeat; leaving closes the run: as `failed` or `interrupted`, with the reason, where an
-    exception passes, else as what `ended` was told. While the registry cannot be written, records wait, and the run's
-    folder alone is brought up to date.
+    exception passes, else as what `ended` was told. While the registry cannot be written, or does not answer, records
+    wait, and the run's folder alone is brought up to date.
     """
 
     def __init__(self, store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
@@ -82,6 +87,8 @@ class Recorder:
         self._untold: list[Callable[[Store], object]] = []  # what the folder does not tell yet
         self._flushed = time.monotonic()
         self._retry_at = 0.0
+        self._asked: threading.Thread | None = None
+        self._answer_due = 0.0
         self._warned = False
         self.taken: RunTakenError | RunRemovedError | None = None
         """Set once another process has taken the run over or removed it: training it is to stop."""
@@ -152,7 +159,7 @@ class Recorder:
         if begun < self._retry_at and not self._over.is_set():
             return
         try:
-            self._drain()
+            self._ask(self._drain)
         except (RunTakenError, RunRemovedError) as error:
             self.taken = error
         except RegistryError as error:
@@ -171,7 +178,7 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._over.set()
-        self._heart.join()
+        self._heart.join(ANSWER)
         status, reason = self._status, None
         if error is not None:
             status = Status.INTERRUPTED if isinstance(error, StopAtOnceError) else Status.FAILED
@@ -202,7 +209,7 @@ class Recorder:
         """Raise what keeps the registry from knowing all of the run, and say where it is told."""
         self._leave_if_taken()
         try:
-            self._drain()
+            self._ask(self._drain)
         except (MovedError, RunNotFoundError) as error:
             raise RegistryError(
                 f"{error} All of run {self._run_id} is in {self._folder}: `sngan registry rebuild` takes it in."
@@ -226,25 +233,57 @@ class Recorder:
         self._keep(record)
         self.flush()
 
+    def _ask(self, question: Callable[[], T]) -> T:
+        """What the registry answers. It is asked in a thread, since a server may keep a connection and never answer.
+
+        Raises `RegistryError` where that takes longer than `ANSWER`, and until it has answered; else what the question
+        does.
+        """
+        if self._asked is not None:
+            self._wait_for_answer(self._asked)
+        answers, errors = list[T](), list[BaseException]()
+
+        def ask() -> None:
+            try:
+                answers.append(question())
+            except BaseException as error:
+                errors.append(error)
+
+        self._asked = threading.Thread(target=ask, name="question", daemon=True)
+        self._answer_due = time.monotonic() + ANSWER
+        self._asked.start()
+        self._wait_for_answer(self._asked)
+        if errors:
+            raise errors[0]
+        return answers[0]
+
+    def _wait_for_answer(self, asked: threading.Thread) -> None:
+        asked.join(max(0.0, self._answer_due - time.monotonic()))
+        if asked.is_alive():
+            raise RegistryError("The registry does not answer.")
+
     def _drain(self) -> None:
         """Write what waits; what can never be written is raised once, and waits no more."""
         while self._pending:
-            record = self._pending.pop(0)
+            record = self._pending[0]
             try:
                 record(self._store)
-            except (RegistryError, StopAtOnceError):
-                self._pending.insert(0, record)
+            except RegistryError:
                 raise
             except Exception:
-                self._untold.remove(record)
+                self._pending.remove(record)
+                with suppress(ValueError):  # the folder tells it by now
+                    self._untold.remove(record)
                 raise
+            self._pending.remove(record)
 
     def _describe_from_registry(self) -> bool:
         """Describe the folder as the registry has the run; False where that cannot be read."""
         try:
-            describe_folder(self._store, self._run_id, self._folder, self._warn)
+            recorded = self._ask(lambda: Recorded.of(self._store, self._run_id))
         except RegistryError:
             return False
+        leave(recorded, self._folder, self._warn)
         return True
 
     def _describe_apart(self) -> None:

@@ -18,7 +18,7 @@ from sngan_cli.errors import CheckpointError, DataError, SnganError, UsageError
 from sngan_cli.outputs import written
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
-from sngan_cli.run_folder import STAGING, description, files_of
+from sngan_cli.run_folder import STAGING, Recorded, description, files_of
 from sngan_registry import RunBusyError, RunNotFoundError, RunRemovedError, Status
 from sngan_registry.ids import is_run_id
 
@@ -91,7 +91,7 @@ def _files(store: Store, run: Run, steps: Sequence[int]) -> dict[str, Path | str
         inside = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in inside.parts) and path.parent not in left_out:
             found[inside.as_posix()] = path
-    return {**found, **description(store, run.id, folder)}
+    return {**found, **description(Recorded.of(store, run.id), folder)}
 
 
 def _members(archive: ZipFile, source: Path) -> dict[str, list[ZipInfo]]:

@@ -41,6 +41,20 @@ class Description:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """All that the registry knows of a run: its record, and its curves."""
+
+    run: Run
+    values: dict[str, Any]
+    scalars: tuple[Scalar, ...]
+
+    @classmethod
+    def of(cls, store: Store, run_id: str) -> Recorded:
+        """Read it."""
+        return cls(store.run(run_id), _record(store, run_id), store.scalars(run_id))
+
+
 def folders_in(runs: Path) -> list[Path]:
     """Folders of runs, oldest run first: those that have an id for a name, or a record."""
     if not runs.is_dir():
@@ -79,27 +93,32 @@ def dropped_on_disk(folder: Path, dropped: Iterable[Checkpoint]) -> Iterator[tup
 
 
 def describe_folder(store: Store, run_id: str, folder: Path, warn: Callable[[str], None]) -> None:
-    """Leave a run's record in its own folder, so that the folder alone tells what it holds.
+    """Leave a run's record in its own folder, as `leave` does."""
+    leave(Recorded.of(store, run_id), folder, warn)
+
+
+def leave(recorded: Recorded, folder: Path, warn: Callable[[str], None]) -> None:
+    """Leave what is recorded of a run in its own folder, so that the folder alone tells what it holds.
 
     A record that tells more than the registry stays as it is, of which `warn` is told.
     """
     try:
-        _leave(folder, description(store, run_id, folder), warn)
+        _leave(folder, description(recorded, folder), warn)
     except SnganError as error:
         warn(str(error))
 
 
-def description(store: Store, run_id: str, folder: Path) -> dict[str, str]:
-    """Files that tell what the registry knows of a run, by name.
+def description(recorded: Recorded, folder: Path) -> dict[str, str]:
+    """Files that tell what is recorded of a run, by name.
 
     Raises `SnganError` where the record in the run's folder tells more.
     """
-    if tells_more(folder, store.run(run_id)):
+    if tells_more(folder, recorded.run):
         raise SnganError(
-            f"{folder / RECORD} tells more of run {run_id} than the registry, and stays as it is: `sngan registry "
-            "rebuild` takes it in."
+            f"{folder / RECORD} tells more of run {recorded.run.id} than the registry, and stays as it is: `sngan "
+            "registry rebuild` takes it in."
         )
-    return _files(_record(store, run_id), store.scalars(run_id))
+    return _files(recorded.values, recorded.scalars)
 
 
 def describe_apart(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,57 @@ def test_a_registry_that_is_slow_to_fail_does_not_hold_up_training(
         recorder.ended("finished", 3)
     assert tries == [1, 1, 2, 3]
     assert [s.step for s in store.scores(run_id)] == [1, 2, 3]
+
+
+def test_a_registry_that_does_not_answer_does_not_hold_up_training(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "ANSWER", 0.3)
+    warned, thawed, add_event = list[str](), threading.Event(), store.add_event
+
+    def frozen(run_id: str, event: Any) -> None:
+        assert thawed.wait(60)
+        add_event(run_id, event)
+
+    monkeypatch.setattr(store, "add_event", frozen)
+    begun = time.monotonic()
+    with Recorder(store, run_id, folder, warned.append) as recorder:
+        recorder.describe()
+        for step in (1, 2, 3):
+            recorder(Noticed(step, "a", f"step {step}"))
+            recorder(scored(step))
+        recorder.describe()
+        assert time.monotonic() - begun < 5
+        assert [each["message"] for each in read(folder).values["events"]] == ["step 1", "step 2", "step 3"]
+        assert store.events(run_id) == ()
+        thawed.set()
+        recorder.ended("finished", 3)
+    assert warned[0].startswith("The registry cannot be written (The registry does not answer); training goes on, its")
+    assert [each.message for each in store.events(run_id)] == ["step 1", "step 2", "step 3"]
+    assert [each.step for each in store.scores(run_id)] == [1, 2, 3]
+    assert store.run(run_id).status is Status.FINISHED
+
+
+def test_a_registry_that_never_answers_is_told_of_when_the_run_ends(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "ANSWER", 0.3)
+    monkeypatch.setattr(recording, "PATIENCE", 0)
+    never = threading.Event()
+    recorder = Recorder(store, run_id, folder, [].append)
+
+    def train() -> None:
+        with recorder:
+            recorder.describe()
+            monkeypatch.setattr(store, "add_event", lambda run_id, event: never.wait(60))
+            recorder(Noticed(1, "a", "step 1"))
+            recorder.ended("finished", 1)
+
+    with pytest.raises(RegistryError, match=rf"^The registry does not answer\. What was recorded last of run {run_id}"):
+        train()
+    described = read(folder).values
+    assert (described["run"]["status"], [each["message"] for each in described["events"]]) == ("finished", ["step 1"])
+    never.set()
 
 
 def move_away(path: Path) -> None:

@@ -38,9 +38,16 @@ _WAY_OUT = {
     "SQLITE_READONLY": "check that you may write the file and its folder",
 }
 
-_LIBPQ = {"client_encoding": "utf8", "connect_timeout": "10", "tcp_user_timeout": "30000"}
+_LIBPQ = {
+    "client_encoding": "utf8",
+    "connect_timeout": "10",
+    "tcp_user_timeout": "30000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+}
 """What PostgreSQL's drivers are told: to speak Unicode with a database that does not, too, and when to give a machine
-up that is gone: connecting, in seconds, and else, in milliseconds."""
+up that is gone: connecting, in seconds, and else, in milliseconds; and after how many seconds of silence, and then how
+often, to find out whether it is there, since nothing else tells where an answer is waited for."""
 
 _NOT_GRANTED = "42501"
 """What PostgreSQL calls a lack of privileges."""
