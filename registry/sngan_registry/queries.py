@@ -60,14 +60,14 @@ def facts_of(summary: RunSummary) -> Facts:
 
 
 def duration_of(run: Run) -> float | None:
-    """Seconds from when a run was first trained to when it last was; None where it never was.
+    """Seconds from when a run was first trained to when it last was; None where it never was, or the clock went back.
 
     A run that is being trained has lasted until now, a lost one until its last sign of life.
     """
     if run.started is None:
         return None
     end = run.ended or (run.heartbeat if run.status is Status.LOST else datetime.now(UTC))
-    return None if end is None else (end - run.started).total_seconds()
+    return None if end is None or end < run.started else (end - run.started).total_seconds()
 
 
 def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) -> list[RunSummary]:

@@ -278,6 +278,7 @@ def test_how_long_a_run_was_trained(environment: Environment) -> None:
     assert trained(Status.QUEUED) is None
     assert trained(Status.FINISHED, started=NOON, heartbeat=minute, ended=hour) == 3600
     assert trained(Status.LOST, started=NOON, heartbeat=minute) == 60
+    assert trained(Status.FINISHED, started=NOON, ended=NOON - timedelta(days=1)) is None
     now = datetime.now(UTC)
     assert trained(Status.RUNNING, started=now - timedelta(hours=2), heartbeat=now) == pytest.approx(7200, abs=60)
 
