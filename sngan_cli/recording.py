@@ -62,6 +62,7 @@ RETRY, PATIENCE = 2.0, 30.0
 """Seconds between tries, and in all, to write to a registry that is away when the run ends."""
 ANSWER = 10.0
 """Seconds that the registry has to answer in, before training goes on without one."""
+_NO_ANSWER = "The registry does not answer."
 RESPITE = 4.0
 """For how many times as long as a try in vain took, such as of a machine that is gone, training goes on without one."""
 FLUSH = 2.0
@@ -87,7 +88,7 @@ class Recorder:
         self._untold: list[Callable[[Store], object]] = []  # what the folder does not tell yet
         self._flushed = time.monotonic()
         self._retry_at = 0.0
-        self._asked: threading.Thread | None = None
+        self._line = threading.Lock()
         self._answer_due = 0.0
         self._warned = False
         self.taken: RunTakenError | RunRemovedError | None = None
@@ -239,28 +240,25 @@ class Recorder:
         Raises `RegistryError` where that takes longer than `ANSWER`, and until it has answered; else what the question
         does.
         """
-        if self._asked is not None:
-            self._wait_for_answer(self._asked)
-        answers, errors = list[T](), list[BaseException]()
+        if self._line.locked() and time.monotonic() > self._answer_due:
+            raise RegistryError(_NO_ANSWER)
+        answers, errors, answered = list[T](), list[BaseException](), threading.Event()
 
         def ask() -> None:
-            try:
-                answers.append(question())
-            except BaseException as error:
-                errors.append(error)
+            with self._line:  # one question after another, also where a signal has kept one from being waited for
+                try:
+                    answers.append(question())
+                except BaseException as error:
+                    errors.append(error)
+            answered.set()
 
-        self._asked = threading.Thread(target=ask, name="question", daemon=True)
         self._answer_due = time.monotonic() + ANSWER
-        self._asked.start()
-        self._wait_for_answer(self._asked)
+        threading.Thread(target=ask, name="question", daemon=True).start()
+        if not answered.wait(ANSWER):
+            raise RegistryError(_NO_ANSWER)
         if errors:
             raise errors[0]
         return answers[0]
-
-    def _wait_for_answer(self, asked: threading.Thread) -> None:
-        asked.join(max(0.0, self._answer_due - time.monotonic()))
-        if asked.is_alive():
-            raise RegistryError("The registry does not answer.")
 
     def _drain(self) -> None:
         """Write what waits; what can never be written is raised once, and waits no more."""

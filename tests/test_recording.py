@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -285,6 +287,34 @@ def test_a_registry_that_never_answers_is_told_of_when_the_run_ends(
     described = read(folder).values
     assert (described["run"]["status"], [each["message"] for each in described["events"]]) == ("finished", ["step 1"])
     never.set()
+
+
+def test_records_are_written_one_after_another_where_a_signal_breaks_off_the_wait(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.11 takes a thread for ended where a signal breaks off waiting for it."""
+    add_event, begun = store.add_event, threading.Event()
+
+    def slowly(run_id: str, event: Any) -> None:
+        begun.set()
+        time.sleep(0.5)
+        add_event(run_id, event)
+
+    def stop(*_: object) -> None:
+        raise StopAtOnceError
+
+    monkeypatch.setattr(store, "add_event", slowly)
+    before = signal.signal(signal.SIGUSR1, stop)
+    stopper = threading.Thread(target=lambda: (begun.wait(60), time.sleep(0.1), os.kill(os.getpid(), signal.SIGUSR1)))
+    stopper.start()
+    try:
+        with pytest.raises(StopAtOnceError), Recorder(store, run_id, folder, pytest.fail) as recorder:
+            recorder(Noticed(1, "a", "once"))
+    finally:
+        stopper.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert [event.message for event in store.events(run_id)] == ["once"]
+    assert store.run(run_id).status is Status.INTERRUPTED
 
 
 def move_away(path: Path) -> None:
