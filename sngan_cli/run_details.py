@@ -122,7 +122,7 @@ def _way_on(run: Run, recorded: Recorded, on_disk: Sequence[int]) -> tuple[str, 
     """What to do about a run that did not come to its end, or is not scored there, and the command that does it."""
     if run.status is Status.FINISHED and run.steps in on_disk:
         scored = {score.metric for score in recorded.scores if score.step == run.steps}
-        if not scored >= {*run.config["metrics"]}:
+        if not scored >= {*run.config.get("metrics", ())}:
             return "score it", f"sngan train --resume {run.id}"
     if run.status not in (Status.INTERRUPTED, Status.LOST, Status.FAILED):
         return "", None
