@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -9,7 +10,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from sngan_cli.contracts import Field, Metric, UsageError
 from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
@@ -17,22 +17,29 @@ from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
 _LARGE = 0.1
 """Balls that hold a larger part of the images are remarked on."""
 _BLOCK = 500
-"""Rows compared with all others at a time: 50 000 distances to each take 100 MB."""
+"""Rows compared with all others at a time, at most: 50 000 distances to each take 100 MB."""
 
 
 def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
     """Distances of the rows of x (N, D) to all of y (M, D), a block (B, M) of rows at a time.
 
-    By |x - y|^2 = |x|^2 - 2 x.y + |y|^2, as torch.cdist does, but about the mean of y: far from zero the small
-    difference of large numbers would be lost in their rounding.
+    By |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, as torch.cdist does, but about the first of y: far from zero the small
+    difference of large numbers would be lost in their rounding. A radius is such a distance, too, and rounding is not
+    to say which of two equal ones is less: of small whole numbers all of this is exact, and in this order the distance
+    of x to y is that of y to x to the last bit.
     """
-    mean = y.mean(0)
-    y = y - mean
-    y_squares = vector_norm(y, dim=1).square()
-    for part in torch.split(x, _BLOCK):
-        part = part - mean  # noqa: PLW2901
-        part_squares = vector_norm(part, dim=1, keepdim=True).square()
-        yield torch.addmm(y_squares, part, y.T, alpha=-2).add_(part_squares).clamp_(min=0).sqrt_()
+    origin = y[0]
+    y = y - origin
+    y_squares = _squares(y)
+    # Of equal sizes: a last block of one row would be multiplied, and rounded, by another routine.
+    for part in torch.tensor_split(x, math.ceil(len(x) / _BLOCK)):
+        part = part - origin  # noqa: PLW2901
+        yield (_squares(part)[:, None] + y_squares).addmm_(part, y.T, alpha=-2).clamp_(min=0).sqrt_()
+
+
+def _squares(x: Tensor) -> Tensor:
+    """|x|^2 (N,) of each row of x (N, D), with no copy of all of them."""
+    return torch.einsum("nd,nd->n", x, x)
 
 
 def radii(x: Tensor, neighbours: int) -> Tensor:

@@ -222,25 +222,40 @@ def test_balls_of_real_images_are_measured_once(both: tuple[Tensor, Tensor], mon
     assert measured[2:] == [(False, 3)] * 2  # recall's are about the generated images
 
 
-def test_neighbours_are_exact_far_from_zero() -> None:
-    """Features at 1000 with a spread of 1, beside distances of differences in float64."""
-    random = torch.Generator().manual_seed(0)
-    generated, real = (torch.randn(300, 64, generator=random) * spread + 1000 for spread in (0.98, 1.0))
+def exact(generated: Tensor, real: Tensor) -> dict[Any, float]:
+    """What the metrics of neighbours are by their papers' equations, on distances of differences in float64."""
     gr, rr, gg = (
         (a.double()[:, None] - b.double()).norm(dim=2)
         for a, b in ((generated, real), (real, real), (generated, generated))
     )
     radius = {k: rr.sort(1).values[:, k] for k in (3, 5)}
     generated_radius = gg.sort(1).values[:, 3]
-    exact = {
-        Precision(): (gr <= radius[3]).any(1).double().mean(),
-        Recall(): (generated_radius >= gr.T).any(1).double().mean(),
-        Density(): (gr < radius[5]).sum() / (5 * 300),
-        Coverage(): (gr.min(0).values < radius[5]).double().mean(),
+    return {
+        Precision(): (gr <= radius[3]).any(1).double().mean().item(),
+        Recall(): (generated_radius >= gr.T).any(1).double().mean().item(),
+        Density(): (gr < radius[5]).sum().item() / (5 * len(generated)),
+        Coverage(): (gr.min(0).values < radius[5]).double().mean().item(),
     }
-    for metric, expected in exact.items():
+
+
+def test_neighbours_are_exact_far_from_zero() -> None:
+    """Features at 1000 with a spread of 1."""
+    random = torch.Generator().manual_seed(0)
+    generated, real = (torch.randn(300, 64, generator=random) * spread + 1000 for spread in (0.98, 1.0))
+    for metric, expected in exact(generated, real).items():
         assert 0.2 < expected < 1.5
-        assert value(metric, generated, real) == pytest.approx(expected.item(), abs=1e-6), metric
+        assert value(metric, generated, real) == pytest.approx(expected, abs=1e-6), metric
+
+
+def test_a_neighbour_at_the_edge_of_a_ball_is_not_told_by_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers, many of whose distances are equal, and copies of real images, which are as far as those are."""
+    monkeypatch.setattr(neighbours, "_BLOCK", 239)  # of the 240 images one is left over
+    random = torch.Generator().manual_seed(0)
+    whole = [torch.randint(0, many, (200, 5), generator=random).float() for many in (4, 3)]
+    real = torch.randn(240, 256, generator=random).relu()
+    for generated, data in (whole, (real[:120], real), (real[:80].repeat_interleave(3, 0), real), (real, real)):
+        for metric, expected in exact(generated, data).items():
+            assert value(metric, generated, data) == pytest.approx(expected, abs=1e-12), metric
 
 
 def test_neighbours_do_not_depend_on_the_blocks(both: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:

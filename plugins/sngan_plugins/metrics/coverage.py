@@ -20,5 +20,5 @@ class Coverage(NeighbourMetric, contract=1):
 
     def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
         """Fraction of real images with a generated one in their ball."""
-        nearest = torch.cat([distances.min(1).values for distances in blocks(real, generated)])
+        nearest = torch.stack([distances.amin(0) for distances in blocks(generated, real)]).amin(0)
         return (nearest < radius).double().mean().item()
