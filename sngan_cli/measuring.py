@@ -127,9 +127,9 @@ class Ruler:
         with blaming(composition.entries["extractor"]):
             loaded = composition.extractor.load(str(device), place.cache / "weights")
             shown = try_extractor(loaded, name)
-            groups = list(_groups(request, own))
-            for group in groups:
-                try_metrics(group.metrics.values(), shown, group.images)
+        groups = list(_groups(request, own))
+        for group in groups:
+            try_metrics(group.metrics.values(), shown, group.images)
         extraction = Extraction.of(composition, loaded, device, request.precision)
         return cls(composition, request, place, audience, extraction, shown, groups, size)
 

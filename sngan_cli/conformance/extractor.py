@@ -9,6 +9,7 @@ import torch
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, about, expect
 from sngan_cli.contracts import Extractor, LoadedExtractor, TrainableExtractor, UsageError, WeightsUnavailableError
 from sngan_cli.engine.classifier import write_weights
+from sngan_cli.engine.extraction import features_of
 
 SIDE, CLASSES = 16, 3
 """Of the untrained network that stands in for a trained one."""
@@ -27,13 +28,10 @@ def sees_each_image_by_itself(extractor: Extractor, bench: Bench) -> None:
     for side in (8, 33, 8):
         images = _images(5, side)
         with about(f"images of {side} px"):
-            found = loaded(images)
-            counts = len(found.pooled), len(found.logits)
-            expect(counts == (5, 5), f"5 images have {counts[0]} pooled features and {counts[1]} logits")
+            found = features_of(loaded, images, type(extractor).__name__)
             width = *found.pooled.shape[1:], *found.logits.shape[1:]
             widths = widths or width
             expect(width == widths, f"an image has {width} pooled features and logits, and had {widths} before")
-            expect(found.pooled.isfinite().all(), "features are not finite")
             expect(not found.pooled.requires_grad and not found.logits.requires_grad, "features need gradients")
             alone = loaded(images[3:4])
             torch.testing.assert_close(alone.pooled[0], found.pooled[3], rtol=1e-4, atol=1e-5)

@@ -12,6 +12,7 @@ from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
 from sngan_cli.engine.device import enough_memory
 from sngan_cli.engine.source import source_sha256
+from sngan_cli.errors import ComponentError
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -50,9 +51,9 @@ class Extraction:
         remedy = "end other programs that use it, or score by `sngan evaluate --device cpu`"
         with enough_memory(f"where the extractor {self.name!r} looks at images", remedy), torch.no_grad():
             if self.precision != "bf16":
-                return self.loaded(images)
+                return features_of(self.loaded, images, self.name)
             with torch.autocast(self.device.type, torch.bfloat16):
-                found = self.loaded(images)
+                found = features_of(self.loaded, images, self.name)
             found = Features(found.pooled.float(), found.logits.float())
             if self.difference is None:
                 exact = self.loaded(images).pooled
@@ -85,3 +86,25 @@ class Extraction:
         if self.resized is not None:
             found["resized"] = self.resized
         return found
+
+
+def features_of(loaded: LoadedExtractor, images: Tensor, name: str) -> Features:
+    """What the extractor `name` gives of images (N, 3, H, W); raises `ComponentError` where it is none to score by."""
+    found: object = loaded(images)
+    if not isinstance(found, Features):
+        raise ComponentError(f"{name!r} gives {type(found).__name__}, not Features: tell its author.")
+    parts = found.pooled, found.logits
+    given = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
+    if not all(isinstance(part, Tensor) and part.ndim == 2 and len(part) == len(images) for part in parts):
+        raise ComponentError(
+            f"{name!r} gives pooled features of shape {given[0]} and logits of shape {given[1]} for {len(images)} "
+            "images, not tensors (N, D) and (N, K): tell its author."
+        )
+    if found.pooled.shape[1] == 0:
+        raise ComponentError(f"{name!r} gives no pooled features, but a tensor of shape {given[0]}: tell its author.")
+    if unfit := int((~torch.cat(parts, 1).isfinite().all(1)).sum()):
+        raise ComponentError(
+            f"{name!r} gives features that are NaN or infinite for {unfit} of {len(images)} images: nothing can be "
+            "scored by them."
+        )
+    return found

@@ -12,6 +12,7 @@ from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses
 from sngan_cli.engine.distributed import World
+from sngan_cli.engine.extraction import features_of
 from sngan_cli.engine.gan import Gan
 from sngan_cli.errors import ComponentError, UsageError
 
@@ -51,10 +52,7 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
 def try_extractor(loaded: LoadedExtractor, name: str) -> Features:
     """Features of two images, to try with what is to come; raises `ComponentError` where an extractor gives none."""
     with torch.no_grad():
-        found = loaded(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
-    shapes = [getattr(getattr(found, part, None), "shape", None) for part in ("pooled", "logits")]
-    if not all(shape is not None and len(shape) == 2 and shape[0] == 2 for shape in shapes):
-        raise ComponentError(f"{name!r} gives {type(found).__name__} of shapes {shapes}, not Features of two images.")
+        found = features_of(loaded, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), name)
     if not isinstance(getattr(loaded, "weights_sha256", None), str):
         raise ComponentError(f"{name!r} has no attribute weights_sha256 (a str), which tells its scores from others.")
     return found

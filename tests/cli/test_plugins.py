@@ -214,7 +214,7 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
          "error: What 'constant' gives for a loss of G does not depend on the logits: it has no gradient. Tell its"),
         (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05"],
          "'flat' gives a tensor of shape (2, 1) for logits, not one of shape (2,): tell its author"),
-        (["--extractor", "bare"], "'bare' gives NoneType of shapes [None, None], not Features of two images"),
+        (["--extractor", "bare"], "'bare' gives NoneType, not Features: tell its author"),
         (["--dataset", "stumbling", "--set", "dataset={}"],
          "The dataset 'stumbling' of misbehaving 1.0 failed: KeyError: 'labels'. Tell its author"),
         (["--dataset", "void", "--set", "dataset={}"], "The data set 'void' opens as NoneType, not Pictures: tell its"),
@@ -298,6 +298,9 @@ def test_a_metric_that_fails_costs_no_training(sngan: Any, tiny: list[str], monk
     assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
     mended = sys.modules["misbehaving_plugin"].Sum
     monkeypatch.setattr(mended, "result", lambda self: (3.5, None))
+    ending = sngan("evaluate", run_id, "--metric", "failing", "--set", "metrics.failing.how=exit")
+    assert (ending.code, ending.out) == (1, "")
+    assert "error: The metric 'failing' of misbehaving 1.0 failed: SystemExit: 0. Tell its author" in ending.err
     scored = sngan("train", "--resume", run_id)
     assert (scored.code, "step 2: failing = 3.500" in scored.err) == (0, True)
     assert "score it" not in sngan("runs", "show", run_id).out

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -266,6 +268,30 @@ def test_resizing_is_said() -> None:
     assert "resized" not in extraction.evidence()
     extraction(torch.zeros(1, 3, 9, 9, dtype=torch.uint8))
     assert extraction.evidence()["resized"] == "9 px to 4 px"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "'odd' gives NoneType, not Features: tell its author."),
+        (
+            Features(torch.ones(3, 4, 1), torch.ones(3, 2)),
+            "pooled features of shape (3, 4, 1) and logits of shape (3, 2)",
+        ),
+        (Features(torch.ones(2, 4), torch.ones(3, 2)), "of shape (2, 4) and logits of shape (3, 2) for 3 images"),
+        (Features(cast("Any", np.ones((3, 4))), torch.ones(3, 2)), "pooled features of shape ndarray"),
+        (Features(torch.ones(3, 0), torch.ones(3, 2)), "no pooled features, but a tensor of shape (3, 0)"),
+        (Features(torch.tensor([[1.0], [math.nan], [1.0]]), torch.ones(3, 2)), "NaN or infinite for 1 of 3 images"),
+        (Features(torch.ones(3, 4), torch.full((3, 2), math.inf)), "NaN or infinite for 3 of 3 images"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_an_extractor_gives_that_is_no_features_is_refused(
+    given: object, said: str, precision: Literal["fp32", "bf16"]
+) -> None:
+    odd = Extraction(cast("Any", lambda images: given), "odd", CPU, precision)
+    with pytest.raises(ComponentError, match=re.escape(said)):
+        odd(torch.zeros(3, 3, 4, 4, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("given", [None, 1.0, (1.0,), (1.0, 2.0, 3.0), ("1", None), (torch.ones(()), None), (1.0, "2")])
