@@ -10,6 +10,10 @@ from torch import Tensor
 
 from sngan_cli.contracts import Features
 
+_LARGE = 2**26
+"""Bytes of batches that are laid out as one tensor meanwhile: malloc may keep the room of small ones that are freed, as
+much as all features take, and uses it again for the batches that follow."""
+
 
 class Shared:
     """A function of tensors whose result is one tensor for all who ask for the same in turn: nobody is to change it.
@@ -45,19 +49,24 @@ class Collected:
 
     def __init__(self) -> None:
         self._features: list[Tensor] = []
+        self._batches: list[Tensor] = []
         self._labels: list[Tensor] = []
 
     def add(self, features: Features) -> None:
         """Take in features (N, D) and labels (N,)."""
         pooled = _on_host([features.pooled])
         labels = torch.zeros(len(pooled), dtype=torch.int64) if features.labels is None else features.labels.cpu()
-        self._features.append(pooled)
+        self._batches.append(pooled)
         self._labels.append(labels)
+        if sum(batch.nbytes for batch in self._batches) >= _LARGE:
+            self._features.append(_laid_out(self._batches))
+            self._batches = []
+            self._labels = [self.labels()]  # theirs lie between these batches, and would keep their room in pieces
 
     def features(self) -> Tensor:
         """All features (N, D), in float32; they are laid out as one tensor once."""
-        if len(self._features) > 1:
-            self._features = [_laid_out(self._features)]
+        parts = [*self._features, *self._batches]
+        self._features, self._batches = parts if len(parts) == 1 else [_laid_out(parts)], []
         return self._features[0]
 
     def labels(self) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import ClassVar
 
@@ -31,10 +31,37 @@ def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
     origin = y[0]
     y = y - origin
     y_squares = _squares(y)
-    # Of equal sizes: a last block of one row would be multiplied, and rounded, by another routine.
-    for part in torch.tensor_split(x, math.ceil(len(x) / _BLOCK)):
+    for part in _parts(x):
         part = part - origin  # noqa: PLW2901
         yield (_squares(part)[:, None] + y_squares).addmm_(part, y.T, alpha=-2).clamp_(min=0).sqrt_()
+
+
+def of_each(x: Tensor, y: Tensor, measured: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `measured` makes (B,) of the distances (B, M) of rows of x (N, D) to all of y (M, D), for all rows (N,).
+
+    It is written into one tensor: small ones that stay between large ones that are freed keep malloc from using the
+    room of these again.
+    """
+    found = x.new_empty(len(x))
+    for rows, distances in zip(_parts(found), blocks(x, y), strict=True):
+        rows.copy_(measured(distances))
+    return found
+
+
+def radii(x: Tensor, neighbours: int) -> Tensor:
+    """Distance (N,) of each row of x (N, D) to its k-th nearest other row."""
+    # A row is its own nearest neighbour, at distance 0. (kthvalue would take three times the memory of the distances.)
+    return of_each(x, x, lambda distances: distances.topk(neighbours + 1, largest=False).values[:, -1])
+
+
+def in_any_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
+    """Whether each row of x (N, D) lies within the radius (M,) of any of the centres (M, D); (N,) bool."""
+    return of_each(x, centres, lambda distances: (distances <= radius).any(1)).bool()
+
+
+def _parts(x: Tensor) -> Sequence[Tensor]:
+    """The rows of x (N, ...) in blocks of equal sizes: a last one of one row would be rounded by another routine."""
+    return torch.tensor_split(x, math.ceil(len(x) / _BLOCK))
 
 
 def _squares(x: Tensor) -> Tensor:
@@ -42,21 +69,10 @@ def _squares(x: Tensor) -> Tensor:
     return torch.einsum("nd,nd->n", x, x)
 
 
-def radii(x: Tensor, neighbours: int) -> Tensor:
-    """Distance (N,) of each row of x (N, D) to its k-th nearest other row."""
-    # A row is its own nearest neighbour, at distance 0. (kthvalue would take three times the memory of the distances.)
-    return torch.cat([d.topk(neighbours + 1, largest=False).values[:, -1] for d in blocks(x, x)])
-
-
 @cache
 def _shared_radii(neighbours: int) -> Shared:
     """Radii that metrics with as many neighbours share, where they are of the same features."""
     return Shared(lambda features: radii(features[0], neighbours))
-
-
-def in_any_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
-    """Whether each row of x (N, D) lies within the radius (M,) of any of the centres (M, D); (N,) bool."""
-    return torch.cat([(distances <= radius).any(1) for distances in blocks(x, centres)])
 
 
 class NeighbourMetric(Metric):

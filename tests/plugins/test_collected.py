@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from sngan_cli.contracts import Features
 from sngan_cli.engine import evaluation
+from sngan_plugins import collected as collected_features
 from sngan_plugins.collected import Collected, left_out
 from sngan_plugins.metrics.coverage import Coverage
 from sngan_plugins.metrics.density import Density
@@ -37,6 +39,18 @@ def test_who_is_shown_the_same_batches_keeps_one_copy(dtype: torch.dtype) -> Non
     assert one.features().dtype == torch.float32
     assert same.features() is one.features()
     assert other.features().tolist() == [[0, 1], [2, 3], [4, 5], [8, 8], [8, 8]]
+
+
+def test_many_batches_are_laid_out_meanwhile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collected_features, "_LARGE", 32)  # four rows of two float32
+    one, same = Collected(), Collected()
+    batches = [torch.full((rows, 2), float(rows)) for rows in (3, 2, 4, 1)]
+    gone = [weakref.ref(batch) for batch in batches]
+    seen(batches, one, same)
+    del batches
+    assert [batch() is None for batch in gone] == [True, True, True, False]
+    assert one.features()[:, 0].tolist() == [3] * 3 + [2] * 2 + [4] * 4 + [1]
+    assert same.features() is one.features()
 
 
 def test_batches_in_the_place_of_others_are_not_taken_for_them() -> None:

@@ -20,5 +20,7 @@ class Coverage(NeighbourMetric, contract=1):
 
     def measure(self, generated: Tensor, real: Tensor, radius: Tensor) -> float:
         """Fraction of real images with a generated one in their ball."""
-        nearest = torch.stack([distances.amin(0) for distances in blocks(generated, real)]).amin(0)
+        nearest = torch.full_like(radius, torch.inf)
+        for distances in blocks(generated, real):
+            torch.minimum(nearest, distances.amin(0), out=nearest)
         return (nearest < radius).double().mean().item()
