@@ -137,7 +137,7 @@ def _verified(path: Path, sha256: str) -> bytes:
     except OSError as error:
         raise ComponentError(
             f"The classifier's weights {path} cannot be read: {error.strerror}. Put the file with SHA-256 {sha256} "
-            "there (`sngan extractors rm` moves to the trash), or choose another with --extractor."
+            "there (`sngan extractors restore` gets back what was removed), or choose another with --extractor."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
