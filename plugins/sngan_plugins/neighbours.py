@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from sngan_cli.contracts import Field, Metric, UsageError
 from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
@@ -23,12 +24,12 @@ _BLOCK = 500
 def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
     """Distances of the rows of x (N, D) to all of y (M, D), a block (B, M) of rows at a time.
 
-    By |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, as torch.cdist does, but about the first of y: far from zero the small
+    By |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, as torch.cdist does, but about a central one of y: far from zero the small
     difference of large numbers would be lost in their rounding. A radius is such a distance, too, and rounding is not
     to say which of two equal ones is less: of small whole numbers all of this is exact, and in this order the distance
     of x to y is that of y to x to the last bit.
     """
-    origin = y[0]
+    origin = y[vector_norm(y - y.mean(0), dim=1).argmin()]
     y = y - origin
     y_squares = _squares(y)
     for part in _parts(x):
@@ -65,8 +66,11 @@ def _parts(x: Tensor) -> Sequence[Tensor]:
 
 
 def _squares(x: Tensor) -> Tensor:
-    """|x|^2 (N,) of each row of x (N, D), with no copy of all of them."""
-    return torch.einsum("nd,nd->n", x, x)
+    """|x|^2 (N,) of each row of x (N, D), rounded once."""
+    found = x.new_empty(len(x))
+    for rows, part in zip(_parts(found), _parts(x), strict=True):
+        rows.copy_(part.double().square_().sum(1))
+    return found
 
 
 @cache
