@@ -33,7 +33,7 @@ def strided_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | No
     even = height % 2 == width % 2 == 0
     match form or (_quicker(h, weight, height // 2 * (width // 2)) if even else "plain"):
         case "unfolded":
-            return _biased(_Halve.apply(*_cast(h, weight)), bias)
+            return _biased(_Strided.apply(*_cast(h, weight), False), bias)
         case "plain":
             return F.conv2d(h, weight, bias, stride=2, padding=1)
 
@@ -45,7 +45,7 @@ def strided_deconv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | 
     """
     match form or _quicker(h, weight, h[0, 0].numel()):
         case "unfolded":
-            return _biased(_Double.apply(*_cast(h, weight)), bias)
+            return _biased(_Strided.apply(*_cast(h, weight), True), bias)
         case "plain":
             return F.conv_transpose2d(h, weight, bias, stride=2, padding=1)
 
@@ -74,38 +74,25 @@ def _biased(out: Tensor, bias: Tensor | None) -> Tensor:
     return out if bias is None else out.add_(bias.to(out.dtype).view(-1, 1, 1))
 
 
-class _Halve(torch.autograd.Function):
-    """The convolution."""
+class _Strided(torch.autograd.Function):
+    """The convolution, or the transposed one, which is its adjoint."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, h: Tensor, weight: Tensor, transposed: bool) -> Tensor:
         """Convolve."""
         ctx.save_for_backward(h, weight)
-        return F.conv2d(h, weight, stride=2, padding=1)
+        ctx.transposed = transposed
+        convolve = F.conv_transpose2d if transposed else F.conv2d
+        return convolve(h, weight, stride=2, padding=1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """Gradients by h and the weight; they can be differentiated in turn."""
         h, weight = ctx.saved_tensors
-        of_h, of_weight = ctx.needs_input_grad
-        return _Double.apply(gradient, weight) if of_h else None, _by_weight(h, gradient) if of_weight else None
-
-
-class _Double(torch.autograd.Function):
-    """The transposed convolution, which is the adjoint of the other."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor) -> Tensor:
-        """Convolve."""
-        ctx.save_for_backward(h, weight)
-        return F.conv_transpose2d(h, weight, stride=2, padding=1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients by h and the weight; they can be differentiated in turn."""
-        h, weight = ctx.saved_tensors
-        of_h, of_weight = ctx.needs_input_grad
-        return _Halve.apply(gradient, weight) if of_h else None, _by_weight(gradient, h) if of_weight else None
+        of_h, of_weight, _ = ctx.needs_input_grad
+        by_h = _Strided.apply(gradient, weight, not ctx.transposed) if of_h else None
+        large, small = (gradient, h) if ctx.transposed else (h, gradient)
+        return by_h, _by_weight(large, small) if of_weight else None, None
 
 
 def _by_weight(large: Tensor, small: Tensor) -> Tensor:
