@@ -128,8 +128,10 @@ def names(device: torch.device | None = None) -> list[str]:
 
 
 def enter(name: str, row: Row, settings: Settings) -> Step | None:
-    """Make a contestant such as `ours-fp32`; None where there is no such one for these networks."""
+    """Make a contestant such as `ours-fp32`; None where there is no such one for these networks or on this device."""
     maker, _, precision = name.rpartition("-")
+    if precision == "tf32" and settings.device.type != "cuda":
+        return None
     torch.manual_seed(0)
     set_precision(precision, settings.device)  # a graph keeps that in which it is recorded
     step = MAKERS[maker](row, settings, precision)

@@ -15,10 +15,11 @@ from functools import partial
 from typing import get_args
 
 import torch
-from common import taken
+from common import count, taken
+from common import device as known_device
 from torch import Tensor
 
-from sngan_cli.engine.device import describe, keep_freed_memory, resolve_device, set_precision
+from sngan_cli.engine.device import describe, keep_freed_memory, set_precision
 from sngan_plugins import resampling, unfolding, winograd
 from sngan_plugins.resampling import pooled_conv, upsampled_conv
 from sngan_plugins.unfolding import strided_conv, strided_deconv
@@ -54,8 +55,8 @@ SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
 def main() -> None:
     """Time every form on every shape."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", type=resolve_device, default="auto")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--device", type=known_device, default="auto")
+    parser.add_argument("--rounds", type=count, default=9)
     options = parser.parse_args()
     device: torch.device = options.device
     keep_freed_memory()

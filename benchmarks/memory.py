@@ -1,4 +1,4 @@
-"""Peak memory of two iterations: ours beside the others', each in a process of its own.
+"""Peak memory of two iterations, or of `--rounds`: ours beside the others', each in a process of its own.
 
     python benchmarks/memory.py [--rows resnet-preact-32] [--only ours-fp32 plain-fp32]
 
@@ -22,12 +22,13 @@ def main() -> None:
     """Measure one contestant after the other."""
     parser = arguments(__doc__, rows=("*-32",))
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names(), help=", ".join(names()))
+    parser.set_defaults(rounds=2)
     options, settings, rows = parsed(parser)
     for row in rows:
         peaks: dict[str, dict[str, float]] = {}
         for name in options.only or names(settings.device):
             with multiprocessing.get_context("spawn").Pool(1) as fresh:
-                peak = fresh.apply(peak_of, (name, row, settings))
+                peak = fresh.apply(peak_of, (name, row, settings, options.rounds))
             if peak is not None:
                 peaks[name] = peak
         print(row)
@@ -39,15 +40,15 @@ def main() -> None:
         save(options, settings, "memory", row, bytes=peaks)
 
 
-def peak_of(name: str, row: Row, settings: Settings) -> dict[str, float] | None:
+def peak_of(name: str, row: Row, settings: Settings, rounds: int) -> dict[str, float] | None:
     """Bytes at the peak, in this process."""
     keep_freed_memory()
     before = resident("VmRSS")
     step = enter(name, row, settings)
     if step is None:
         return None
-    step()
-    step()
+    for _ in range(rounds):
+        step()
     if settings.device.type == "cuda":
         return {"allocated": torch.cuda.max_memory_allocated(settings.device)}
     peak = resident("VmHWM")

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import statistics
 
-from common import Row, Settings, arguments, count, parsed, taken
+from common import Row, Settings, arguments, count, parsed, save, taken
 from contestants import enter
 
 from sngan_cli.engine.device import keep_freed_memory
@@ -35,6 +35,7 @@ def main() -> None:
                 with multiprocessing.get_context("spawn").Pool(at_once) as fresh:  # torch reads it as it is loaded
                     found = fresh.starmap(seconds_of, each_does, chunksize=1)
                 medians[way, at_once] = statistics.median(seconds for each in found for seconds in each)
+        save(options, settings, "sharing", row, median={f"{way} {at_once}": m for (way, at_once), m in medians.items()})
         print(row)
         for (way, at_once), median in medians.items():
             gain = f"   spinning / sleeping {medians['spinning', at_once] / median:.2f}" if way == "sleeping" else ""
