@@ -86,15 +86,15 @@ def test_the_probe_sees_what_is_imported() -> None:
     assert "torch" in imported("plugins", "list")
 
 
-@pytest.mark.parametrize(("loaded", "left"), [("nothing", "True"), ("torch", "False")])
-def test_what_was_imported_is_looked_through_at_the_end_only_where_torch_is(loaded: str, left: str) -> None:
+@pytest.mark.parametrize(("loaded", "frozen"), [("nothing", True), ("torch", False)])
+def test_what_was_imported_is_looked_through_at_the_end_only_where_torch_is(loaded: str, frozen: bool) -> None:
     script = f"""
-import atexit, gc, sys, types
+import gc, sys, types
 sys.modules[{loaded!r}] = types.ModuleType({loaded!r})
 sys.argv = ["sngan", "--version"]
-atexit.register(lambda: print(gc.get_freeze_count() > 0))
+gc.freeze = lambda: print("frozen")
 from sngan_cli.__main__ import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == left
+    assert ("frozen" in done.stdout.splitlines()) == frozen
