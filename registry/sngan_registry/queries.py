@@ -129,12 +129,12 @@ def most_used_first(scores: Iterable[tuple[str, Measurement]]) -> list[str]:
 
 
 def best_of(scores: Iterable[Score]) -> Score:
-    """The best of comparable scores, the earliest of equal ones; NaN only where there is nothing else."""
+    """The best of comparable scores, the earliest of equal ones; a finite one where there is any."""
     return min(scores, key=lambda score: (*_badness(score, False), score.step))
 
 
 def best_first(scores: Iterable[Comparable]) -> list[Comparable]:
-    """Comparable scores, the best first and NaN behind all; of equal ones the order stays."""
+    """Comparable scores, the best first and what is not finite behind all; of equal ones the order stays."""
     return sorted(scores, key=lambda score: _badness(score, False))
 
 
@@ -182,5 +182,5 @@ def _is_number(text: str) -> bool:
 
 
 def _badness(score: Measurement, reverse: bool) -> tuple[bool, float]:
-    """Key that puts the best score first (or last, in reverse), and NaN behind all."""
-    return math.isnan(score.value), score.merit if reverse else -score.merit
+    """Key that puts the best score first (or last, in reverse), and what is no finite number behind all."""
+    return not math.isfinite(score.value), score.merit if reverse else -score.merit

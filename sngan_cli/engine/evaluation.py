@@ -37,7 +37,7 @@ class References:
     data_images: int = 0
     """How many images the data set has."""
     data_sha256: str = ""
-    chosen: Literal["all", "evenly", "at random"] = "all"
+    chosen: Literal["all", "evenly", "as in the data"] = "all"
     """How they were chosen: evenly from the classes of data that have not as many of each, or as often as there."""
     statistics: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     failed: Mapping[str, Failure] = field(default_factory=dict)
@@ -114,7 +114,7 @@ def references(
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
         seen += len(found.pooled)
         _each(started, partial(_add, replace(found, labels=y)), failed)
-    how: Literal["all", "evenly", "at random"] = "at random"
+    how: Literal["all", "evenly", "as in the data"] = "as in the data"
     if count == len(labels):
         how = "all"
     elif by_class and not balanced:

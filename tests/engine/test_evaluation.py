@@ -129,11 +129,11 @@ EVEN, UNEVEN = np.array([0, 1] * 20), np.array([0] * 30 + [1] * 10)
 @pytest.mark.parametrize(
     ("labels", "conditional", "evenly", "count", "of_one", "how"),
     [
-        (EVEN, True, True, 12, 6, "at random"),
-        (EVEN, False, True, 12, 6, "at random"),
+        (EVEN, True, True, 12, 6, "as in the data"),
+        (EVEN, False, True, 12, 6, "as in the data"),
         (UNEVEN, True, True, 12, 6, "evenly"),
-        (UNEVEN, True, False, 12, None, "at random"),
-        (UNEVEN, False, True, 12, None, "at random"),
+        (UNEVEN, True, False, 12, None, "as in the data"),
+        (UNEVEN, False, True, 12, None, "as in the data"),
         (UNEVEN, True, True, 99, 10, "all"),
     ],
 )

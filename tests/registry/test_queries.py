@@ -258,7 +258,7 @@ def test_a_protocol_is_used_as_often_as_runs_have_it(environment: Environment) -
 
 def test_the_best_of_scores() -> None:
     early, late, nan = score(2.0, step=1), score(2.0, step=2), score(math.nan, step=3)
-    assert best_of([nan, score(1.0), late, early]) is early
+    assert best_of([nan, score(math.inf), score(1.0), late, early]) is early
     assert best_of([nan]) is nan
     less = [score(value, metric="fid", higher_is_better=False) for value in (math.nan, 30.0, 10.0)]
     assert best_of(less).value == 10.0
