@@ -12,7 +12,7 @@ import argparse
 import statistics
 from collections.abc import Callable
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from common import count, taken
@@ -22,15 +22,25 @@ from torch import Tensor
 from sngan_cli.engine.device import describe, keep_freed_memory, set_precision
 from sngan_plugins import resampling, unfolding, winograd
 from sngan_plugins.resampling import pooled_conv, upsampled_conv
-from sngan_plugins.unfolding import strided_conv, strided_deconv
 from sngan_plugins.winograd import conv3x3
+
+
+def strided(h: Tensor, weight: Tensor, bias: Tensor | None, form: Any) -> Tensor:
+    """The 4x4 convolution of stride 2 of `standard`."""
+    return unfolding.conv2d(h, weight, bias, stride=2, padding=1, form=form)
+
+
+def transposed(h: Tensor, weight: Tensor, bias: Tensor | None, form: Any) -> Tensor:
+    """The transposed one."""
+    return unfolding.conv_transpose2d(h, weight, bias, stride=2, padding=1, form=form)
+
 
 FORMS: dict[Callable[..., Tensor], tuple[str, ...]] = {
     upsampled_conv: get_args(resampling.Form),
     pooled_conv: get_args(resampling.Form),
     conv3x3: get_args(winograd.Form),
-    strided_conv: get_args(unfolding.Form),
-    strided_deconv: get_args(unfolding.Form),
+    strided: get_args(unfolding.Form),
+    transposed: get_args(unfolding.Form),
 }
 SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
     ("G up    4 ->  8", upsampled_conv, 64, 256, 4),
@@ -44,11 +54,12 @@ SHAPES: tuple[tuple[str, Callable[..., Tensor], int, int, int], ...] = (
     ("D at 16        ", conv3x3, 128, 128, 16),
     ("D at  8, wide  ", conv3x3, 128, 256, 8),
     ("D at  4, wide  ", conv3x3, 128, 512, 4),
-    ("D 4x4  32 -> 16", strided_conv, 128, 64, 32),
-    ("D 4x4  16 ->  8", strided_conv, 128, 128, 16),
-    ("D 4x4   8 ->  4", strided_conv, 128, 256, 8),
-    ("G 4x4   4 ->  8", strided_deconv, 64, 256, 4),
-    ("G 4x4   8 -> 16", strided_deconv, 64, 128, 8),
+    ("D at  3, wider ", conv3x3, 128, 1024, 3),
+    ("D 4x4  32 -> 16", strided, 128, 64, 32),
+    ("D 4x4  16 ->  8", strided, 128, 128, 16),
+    ("D 4x4   8 ->  4", strided, 128, 256, 8),
+    ("G 4x4   4 ->  8", transposed, 64, 256, 4),
+    ("G 4x4   8 -> 16", transposed, 64, 128, 8),
 )
 
 
@@ -65,7 +76,7 @@ def main() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for name, layer, batch, channels, side in SHAPES:
             h = laid_out(torch.randn(batch, channels, side, side), device, dtype)
-            kernel = 4 if layer in (strided_conv, strided_deconv) else 3
+            kernel = 4 if layer in (strided, transposed) else 3
             weight = laid_out(torch.randn(channels, channels, kernel, kernel) / 10, device, dtype)
 
             def work(form: str, layer: Callable[..., Tensor] = layer, h: Tensor = h, weight: Tensor = weight) -> None:

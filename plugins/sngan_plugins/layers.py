@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sngan_cli.contracts import Normalization
+from sngan_plugins import unfolding
 from sngan_plugins.resampling import pooled_conv, upsampled_conv
-from sngan_plugins.unfolding import strided_conv, strided_deconv
 from sngan_plugins.winograd import conv3x3
 
 RESIDUAL_GAIN = math.sqrt(2)
@@ -69,7 +69,7 @@ class Conv4x4(nn.Conv2d):
 
     def forward(self, h: Tensor) -> Tensor:
         """Convolve h (N, C, H, W)."""
-        return strided_conv(h, self.weight, self.bias)
+        return unfolding.conv2d(h, self.weight, self.bias, stride=2, padding=1)
 
 
 class Deconv4x4(nn.ConvTranspose2d):
@@ -80,7 +80,7 @@ class Deconv4x4(nn.ConvTranspose2d):
 
     def forward(self, h: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Convolve h (N, C, H, W)."""
-        return strided_deconv(h, self.weight, self.bias)
+        return unfolding.conv_transpose2d(h, self.weight, self.bias, stride=2, padding=1)
 
 
 def deconv(norm: Normalization, channels_in: int, channels_out: int) -> nn.Module:

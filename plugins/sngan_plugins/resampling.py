@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sngan_plugins import unfolding
+
 Form = Literal["plain", "box", "4x4"]
 
 _FORMS: dict[str, Form] = {"cpu": "box", "cuda": "box"}
@@ -49,7 +51,7 @@ def pooled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | Non
     """
     match form or _FORMS.get(h.device.type, "plain"):
         case "box":
-            return F.conv2d(_BoxSum.apply(h, 1), weight / 4, bias, stride=2)
+            return unfolding.conv2d(_BoxSum.apply(h, 1), weight / 4, bias, stride=2)
         case "4x4":
             return F.conv2d(h, _boxed(weight) / 4, bias, stride=2, padding=1)
         case "plain":

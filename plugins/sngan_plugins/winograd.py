@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Form = Literal["plain", "winograd"]
+from sngan_plugins import unfolding
+
+Form = Literal["winograd", "plain", "unfolded"]
 
 _TILES = 1024
 """How many 4x4 tiles are worked on at a time: with 256 channels what is made of them takes some 50 MiB."""
@@ -28,22 +30,20 @@ def conv3x3(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = 
 
     `weight` is (C', C, 3, 3). Without a `form` it is the quicker one; `winograd` takes an even H and W alone.
     """
-    match form or _quicker(h, weight):
-        case "winograd":
-            out: Tensor = _Winograd.apply(h, weight)
-            return out if bias is None else out.add_(bias.view(-1, 1, 1))
-        case "plain":
-            return F.conv2d(h, weight, bias, padding=1)
+    if form == "winograd" or (form is None and _is_quicker(h, weight)):
+        out: Tensor = _Winograd.apply(h, weight)
+        return out if bias is None else out.add_(bias.view(-1, 1, 1))
+    return unfolding.conv2d(h, weight, bias, padding=1, form=form)
 
 
-def _quicker(h: Tensor, weight: Tensor) -> Form:
-    """The form for these shapes; on a GPU, under autocast and compiled it is torch's own, whose kernels are fused."""
+def _is_quicker(h: Tensor, weight: Tensor) -> bool:
+    """Whether it is for these shapes; on a GPU and compiled are torch's own kernels, which are fused."""
     if h.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
-        return "plain"
+        return False
     images, channels, height, width = h.shape
     takes_it = h.dtype == weight.dtype == torch.float32 and height % 2 == width % 2 == 0
     large = images * height * width >= 4 * _LEAST_TILES and min(channels, len(weight)) >= _LEAST_CHANNELS
-    return "winograd" if takes_it and large else "plain"
+    return takes_it and large
 
 
 class _Winograd(torch.autograd.Function):

@@ -57,17 +57,17 @@ def test_in_float32_it_rounds_as_finely_as_the_definition() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "side", "images", "form"),
-    [(256, 32, 16, "winograd"), (256, 16, 64, "winograd"), (255, 32, 16, "plain"), (256, 16, 63, "plain")],
+    ("channels", "side", "images", "quicker"),
+    [(256, 32, 16, True), (256, 16, 64, True), (255, 32, 16, False), (256, 16, 63, False)],
 )
-def test_wide_layers_of_many_pixels_take_it(channels: int, side: int, images: int, form: str) -> None:
+def test_wide_layers_of_many_pixels_take_it(channels: int, side: int, images: int, quicker: bool) -> None:
     h, weight = torch.empty(images, channels, side, side), torch.empty(256, channels, 3, 3)
-    assert winograd._quicker(h, weight) == form
-    assert winograd._quicker(h[:, :, 1:], weight) == "plain"  # an odd height
-    assert winograd._quicker(h.bfloat16(), weight.bfloat16()) == "plain"
-    assert winograd._quicker(h.to("meta"), weight.to("meta")) == "plain"
+    assert winograd._is_quicker(h, weight) == quicker
+    assert not winograd._is_quicker(h[:, :, 1:], weight)  # an odd height
+    assert not winograd._is_quicker(h.bfloat16(), weight.bfloat16())
+    assert not winograd._is_quicker(h.to("meta"), weight.to("meta"))
     with torch.autocast("cpu", torch.bfloat16):
-        assert winograd._quicker(h, weight) == "plain"
+        assert not winograd._is_quicker(h, weight)
 
 
 def test_a_layer_takes_it_where_it_is_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
