@@ -68,7 +68,8 @@ def _quicker(h: Tensor, weight: Tensor, stride: int, pixels: int) -> Form:
 
 def _precision(h: Tensor) -> torch.dtype:
     """What torch's convolution would calculate in."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else h.dtype
+    cast = torch.is_autocast_enabled("cpu") and h.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if cast else h.dtype
 
 
 def _cast(h: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

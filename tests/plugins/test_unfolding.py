@@ -52,6 +52,17 @@ def test_it_is_the_definition(
     torch.testing.assert_close(torch.autograd.grad(found, leaves, towards), wanted, rtol=1e-12, atol=1e-12)
 
 
+@BOTH
+@pytest.mark.parametrize("form", [None, "unfolded"])
+def test_a_batch_of_none_has_none(ours: Convolution, torchs: Convolution, form: str | None) -> None:
+    h, weight = torch.ones(0, 3, 4, 6), weight_of(ours, 3, 7, 4).requires_grad_()
+    found = ours(h, weight, None, stride=2, padding=1, form=form)
+    assert found.shape == torchs(h, weight, None, stride=2, padding=1).shape
+    found.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.count_nonzero() == 0
+
+
 def test_by_hand() -> None:
     # The gradient by a kernel of sum(h * k) over all places: how many pixels of value 1 each of its entries meets.
     weight = torch.zeros(1, 1, 4, 4, requires_grad=True)
@@ -108,6 +119,7 @@ def test_wide_layers_on_small_maps_take_it_in_bfloat16(
     assert unfolding._quicker(h.to("meta"), weight.to("meta"), stride, side * side) == "plain"
     with torch.autocast("cpu", torch.bfloat16):
         assert unfolding._quicker(h.float(), weight.float(), stride, side * side) == form
+        assert unfolding._quicker(h.double(), weight.double(), stride, side * side) == "plain"  # autocast leaves it
 
 
 def test_a_map_that_does_not_come_out_at_its_border_is_left_to_torch() -> None:
