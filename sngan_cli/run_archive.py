@@ -18,7 +18,7 @@ from sngan_cli.errors import CheckpointError, DataError, SnganError, UsageError
 from sngan_cli.outputs import written
 from sngan_cli.paths import runs_folder
 from sngan_cli.registry_rebuild import Refused, Taken, take_in
-from sngan_cli.run_folder import STAGING, Recorded, description, files_of
+from sngan_cli.run_folder import STAGING, Recorded, description, files_of, manifest_sha256
 from sngan_registry import RunBusyError, RunNotFoundError, RunRemovedError, Status
 from sngan_registry.ids import is_run_id
 
@@ -78,7 +78,7 @@ def _files(store: Store, run: Run, steps: Sequence[int]) -> dict[str, Path | str
     if run.status is Status.RUNNING:
         raise RunBusyError(run.id, run.environment.host, run.environment.pid)
     folder = files_of(run, runs_folder())
-    digests = {each.step: each.sha256 for each in store.checkpoints(run.id)}
+    digests = {each.step: manifest_sha256(each, run.status) for each in store.checkpoints(run.id)}
     wanted = [folder_of(folder / "checkpoints", step) for step in steps]
     for step, checkpoint in zip(steps, wanted, strict=True):
         try:

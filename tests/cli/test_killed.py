@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_while_its_registry_is_away_loses_nothing(
 
 
 def test_a_checkpoint_that_was_replaced_by_a_process_that_is_killed_before_it_records_that_is_gone_on_from(
-    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+    sngan: Any, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["train", *tiny, "--steps", "4", "--checkpoint-every", "2"]
     whole = sngan(*arguments).out.strip()
@@ -76,6 +76,8 @@ def test_a_checkpoint_that_was_replaced_by_a_process_that_is_killed_before_it_re
         patched.setattr(Splits, "result", lambda self: 1 / 0)
         resumed = sngan(*arguments).out.strip()
     assert killed("CheckpointWritten", 4, "train", "--resume", resumed) == resumed  # scored now, and saved with that
+    packed = sngan("runs", "export", resumed, "-o", tmp_path / "run.zip")
+    assert packed.code == 0, packed.err
     done = sngan("train", "--resume", resumed)
     assert done.code == 0, done.err
     assert remembered(sngan, resumed) == remembered(sngan, whole)
