@@ -99,9 +99,9 @@ def fault(folder: Path, sha256: str | None, digest: Callable[[Path], str] | None
         return Fault(manifest, f"its SHA-256 is {found[:12]}..., recorded was {sha256[:12]}...")
     try:
         written = {str(name): (entry["size"], entry["sha256"]) for name, entry in _read(manifest).items()}
+        written[PROGRESS]  # as every manifest has it
     except ValueError:
         return Fault(manifest, "it is not JSON")
-        written[PROGRESS]
     except (TypeError, KeyError, AttributeError):
         return Fault(manifest, "it is no manifest")
     faults = ((folder / name, fault_of(folder / name, *known, digest)) for name, known in written.items())

@@ -133,7 +133,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: object, mess
 
 @pytest.mark.parametrize(
     ("manifest", "why"),
-    [("{", "it is not JSON"), ("[]", "it is no manifest"), ('{"state.json": 3}', "it is no manifest")],
+    [
+        ("{", "it is not JSON"),
+        ("[]", "it is no manifest"),
+        ("{}", "it is no manifest"),
+        ('{"state.json": 3}', "it is no manifest"),
+    ],
 )
 def test_a_manifest_that_is_none_is_named(tmp_path: Path, manifest: str, why: str) -> None:
     written = checkpoint.write(tmp_path, progress(7), STATE)
