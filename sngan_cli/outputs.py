@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +21,15 @@ def check_output(path: Path, formats: Sequence[str] = ()) -> None:
         raise UsageError(
             f"The output {str(path)!r} has no known ending: use one of {', '.join(dict.fromkeys(formats))}."
         )
+    place = _followed(path)
     try:
-        if path.is_dir():
+        if place.is_dir():
             raise UsageError(f"The output {str(path)!r} is a folder: name a file in it.")
-        nearest = next((folder for folder in path.parents if folder.exists()), path.parent)
-        with path.open("ab") if path.exists() else tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=next(folder for folder in place.parents if folder.exists())):
             pass
+        if place.exists():
+            with place.open("ab"):
+                pass
     except OSError as error:
         raise UsageError(f"The output {str(path)!r} cannot be written: {error.strerror}. Choose another.") from error
 
@@ -34,15 +38,23 @@ def check_output(path: Path, formats: Sequence[str] = ()) -> None:
 def written(path: Path) -> Iterator[Path]:
     """Context of writing a file, which gives another beside it to write to: where that fails, what was there stays.
 
-    Folders on the way to it are made. Raises `SnganError`.
+    Folders on the way to it are made, links are followed, and a file that was there keeps its permissions. Raises
+    `SnganError`.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    place = _followed(path)
+    partial = place.with_name(f".{os.getpid()}{path.suffix}")  # no longer than the name itself may be
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        partial.replace(path)
+        if place.exists():
+            shutil.copymode(place, partial)
+        partial.replace(place)
     except OSError as error:
         raise SnganError(f"The output {str(path)!r} cannot be written: {error.strerror or error}.") from error
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _followed(path: Path) -> Path:
+    return Path(os.path.realpath(path))
