@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from sngan_registry.errors import DamagedError, MovedError, RegistryError, is_damage
 
@@ -100,7 +101,7 @@ def connect(url: URL) -> Engine:
         raise RegistryError(f"The registry {path} cannot be opened: create the folder {path.parent} first.")
     try:
         # A server may have closed a connection that waited for long, or have been started again.
-        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", connect_args=_libpq(url))
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", **_connections(url))
     except ModuleNotFoundError as error:
         package = _WHEELS.get(error.name or "", error.name)
         raise RegistryError(
@@ -118,10 +119,16 @@ def connect(url: URL) -> Engine:
     return engine
 
 
-def _libpq(url: URL) -> dict[str, str]:
-    """What a URL leaves to be said of `_LIBPQ`, to drivers that know of it."""
+def _connections(url: URL) -> dict[str, Any]:
+    """How connections are made: with what a URL leaves to be said of `_LIBPQ`, to drivers that know of it.
+
+    A SQLite database in memory is its connection's own: there is one, which threads have in turn.
+    """
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        one = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+        return {**one, "connect_args": {"check_same_thread": False}}
     knows_it = url.get_dialect().driver in {"psycopg", "psycopg2"}
-    return {key: value for key, value in _LIBPQ.items() if knows_it and key not in url.query}
+    return {"connect_args": {key: value for key, value in _LIBPQ.items() if knows_it and key not in url.query}}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ def test_a_path_names_a_sqlite_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for place in (tmp_path / "registry.db", str(tmp_path / "registry.db"), f"sqlite:///{tmp_path}/registry.db"):
         with Store.open(place) as store:
             assert store.get("@last") == run
+
+
+@pytest.mark.parametrize("place", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_one_for_all_threads(place: str, new_run: Any) -> None:
+    with Store.open(place) as store, ThreadPoolExecutor(4) as threads:
+        ids = [run.id for run in threads.map(lambda _: store.create_run(new_run()), range(20))]
+        assert sorted(summary.run.id for summary in store.summaries()) == sorted(ids)
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
