@@ -128,13 +128,18 @@ def open_data(
             f"The data set {name!r} has the identity {shortened(repr(pictures.identity))}, no text that names its "
             "content: tell its author."
         )
-    names = pictures.class_names
-    listed = isinstance(names, Sequence) and not isinstance(names, str)  # a str is a sequence of its letters
-    if names is not None and not (listed and all(isinstance(each, str) for each in names)):
-        raise ComponentError(
-            f"The data set {name!r} has the class names {shortened(repr(names))}, no sequence of str: tell its author."
-        )
+    names = () if pictures.class_names is None else pictures.class_names
+    for what, texts in (("class names", names), ("remarks", pictures.remarks)):
+        if not _are_texts(texts):
+            raise ComponentError(
+                f"The data set {name!r} has the {what} {shortened(repr(texts))}, no sequence of str: tell its author."
+            )
     return root, pictures
+
+
+def _are_texts(found: object) -> bool:
+    """Whether it is a sequence of str; a single str is one of its letters."""
+    return isinstance(found, Sequence) and not isinstance(found, str) and all(isinstance(each, str) for each in found)
 
 
 def check_networks(composition: Composition, size: int | None) -> None:

@@ -157,6 +157,13 @@ class Spelt(Stumbling, contract=1):
         return digits
 
 
+class Worded(Stumbling, contract=1):
+    def open(self, root, download_to):
+        digits = Digits()
+        digits.remarks = "take care"
+        return digits
+
+
 class Anonymous(Stumbling, contract=1):
     def open(self, root, download_to):
         digits = Digits()
@@ -185,7 +192,7 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         "[sngan.metrics]\nfailing = misbehaving_plugin:Failing\n"
         "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
         "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\nvoid = misbehaving_plugin:Void\n"
-        "numbered = misbehaving_plugin:Numbered\nspelt = misbehaving_plugin:Spelt\n"
+        "numbered = misbehaving_plugin:Numbered\nspelt = misbehaving_plugin:Spelt\nworded = misbehaving_plugin:Worded\n"
         "halved = misbehaving_plugin:Halved\nanonymous = misbehaving_plugin:Anonymous\n"
     )
     (tmp_path / "misbehaving_plugin.py").write_text(MISBEHAVING)
@@ -222,6 +229,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
          "The data set 'numbered' has the class names array(['0', '1'], dtype='<U1'), no sequence of str: tell its"),
         (["--dataset", "spelt", "--set", "dataset={}"],
          "The data set 'spelt' has the class names '01', no sequence of str: tell its author"),
+        (["--dataset", "worded", "--set", "dataset={}"],
+         "The data set 'worded' has the remarks 'take care', no sequence of str: tell its author"),
         (["--dataset", "anonymous", "--set", "dataset={}"],
          "The data set 'anonymous' has the identity None, no text that names its content: tell its author"),
         (["--dataset", "halved", "--set", "dataset={}"],
