@@ -236,7 +236,7 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
         labels.append(label)
         stored = pictures.side(index)
         if stored is not None and stored < side:
-            enlarged.append((stored, pictures.name(index)))
+            enlarged.append((int(stored), pictures.name(index)))
     return _Chunk(images[: len(labels)], labels, skipped, enlarged)
 
 

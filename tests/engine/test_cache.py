@@ -208,7 +208,7 @@ class Sized(Numbered):
     """Picture i has i + 1 pixels, or nobody knows how many."""
 
     def side(self, index: int) -> int | None:
-        return index + 1 if index % 2 else None
+        return np.int32(index + 1) if index % 2 else None  # type: ignore[return-value]
 
 
 def test_enlarged_pictures_are_told_of_whenever_they_are_opened(tmp_path: Path) -> None:
