@@ -97,6 +97,11 @@ def metrics_of(runs: Iterable[Run], scores: Iterable[Score]) -> list[str]:
     return [metric for metric in (*named, *sorted(scored - set(named))) if metric in scored]
 
 
+def is_scored(run: Run, scores: Iterable[Score], step: int) -> bool:
+    """Whether a step of a run has a score by each metric that the run is scored by while it is trained."""
+    return {score.metric for score in scores if score.step == step} >= {*run.config.get("metrics", ())}
+
+
 def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:
     """The one of `steps` that `--checkpoint best` means: the best by the run's first metric; None if none is scored.
 

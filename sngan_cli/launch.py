@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sngan_cli import preparation, trained_extractors
 from sngan_cli.catalog import Catalog, finding_fault
+from sngan_cli.comparison import is_scored
 from sngan_cli.composition import Composition, compose
 from sngan_cli.config import Layer, RunConfig, merge_scalars
 from sngan_cli.engine import checkpoint
@@ -128,8 +129,8 @@ def train_on(
     _check_changes(run.id, recorded, config)
     chosen = verified_checkpoint(place.store, run, place.runs, which)
     total = config.steps or 0
-    is_scored = {score.metric for score in place.store.scores(run.id) if score.step == chosen.step} >= {*config.metrics}
-    if chosen.step > total or (chosen.step == total and run.status is Status.FINISHED and is_scored):
+    scored = is_scored(run, place.store.scores(run.id), chosen.step)
+    if chosen.step > total or (chosen.step == total and run.status is Status.FINISHED and scored):
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sngan_cli import console, paths
-from sngan_cli.comparison import best_step, metrics_of
+from sngan_cli.comparison import best_step, is_scored, metrics_of
 from sngan_cli.errors import is_divergence
 from sngan_cli.run_table import fitting, in_hours, in_local_time, protocol_in_words, text_of, value_in_words
 from sngan_cli.wording import counted
@@ -120,10 +120,8 @@ def _reason(run: Run) -> str | None:
 
 def _way_on(run: Run, recorded: Recorded, on_disk: Sequence[int]) -> tuple[str, str | None]:
     """What to do about a run that did not come to its end, or is not scored there, and the command that does it."""
-    if run.status is Status.FINISHED and run.steps in on_disk:
-        scored = {score.metric for score in recorded.scores if score.step == run.steps}
-        if not scored >= {*run.config.get("metrics", ())}:
-            return "score it", f"sngan train --resume {run.id}"
+    if run.status is Status.FINISHED and run.steps in on_disk and not is_scored(run, recorded.scores, run.steps):
+        return "score it", f"sngan train --resume {run.id}"
     if run.status not in (Status.INTERRUPTED, Status.LOST, Status.FAILED):
         return "", None
     if is_divergence(run.reason):

@@ -237,7 +237,14 @@ def _number(value: float | None) -> str:
 
 def _plan(experiment: Experiment, planned: Sequence[Planned]) -> list[dict[str, Any]]:
     """What would be trained, a row a run."""
-    todo = {"new": "train", "interrupted": "resume", "finished": "keep", "diverged": "keep", "running": "leave"}
+    todo = {
+        "new": "train",
+        "interrupted": "resume",
+        "unscored": "score",
+        "finished": "keep",
+        "diverged": "keep",
+        "running": "leave",
+    }
     return [
         {
             "case": item.case.name,

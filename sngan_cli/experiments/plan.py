@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sngan_cli.catalog import Catalog
+from sngan_cli.comparison import is_scored
 from sngan_cli.composition import Composition, compose
 from sngan_cli.config import Layer, RunConfig, flat, united
 from sngan_cli.errors import ComponentError, SnganError, UsageError, is_divergence
@@ -18,7 +19,7 @@ from sngan_cli.home import expanded
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
 
-State = Literal["finished", "diverged", "running", "interrupted", "new"]
+State = Literal["finished", "unscored", "diverged", "running", "interrupted", "new"]
 _OF_THE_MACHINE = ("device", "devices", "compile", "data_dir")
 """Settings that say where a run is made, not what it is."""
 
@@ -97,7 +98,7 @@ def look_up(store: Store, tags: Sequence[str], composition: Composition) -> tupl
     """Find the run of these settings that came furthest, and how it stands."""
     found = [s.run for s in store.summaries(tags=tags) if _same(s.run.config, composition)]
     states = [(run, _state(store, run)) for run in found]
-    order: tuple[State, ...] = ("finished", "running", "diverged", "interrupted")
+    order: tuple[State, ...] = ("finished", "running", "unscored", "diverged", "interrupted")
     for state in order:
         for run, its in states:
             if its == state:
@@ -106,14 +107,15 @@ def look_up(store: Store, tags: Sequence[str], composition: Composition) -> tupl
 
 
 def _state(store: Store, run: Run) -> State:
+    there = [each.step for each in store.checkpoints(run.id) if each.deleted is None]
     if run.status is Status.FINISHED:
-        return "finished"
+        return "unscored" if run.steps in there and not is_scored(run, store.scores(run.id), run.steps) else "finished"
     if run.status is Status.RUNNING:
         return "running"
     if run.status is Status.FAILED and is_divergence(run.reason):
         return "diverged"
     # A run that stopped before its first checkpoint holds nothing to go on from.
-    return "interrupted" if any(c.deleted is None for c in store.checkpoints(run.id)) else "new"
+    return "interrupted" if there else "new"
 
 
 def _same(recorded: Mapping[str, Any], composition: Composition) -> bool:

@@ -33,6 +33,8 @@ def train_missing(
 ) -> Ended:
     """Train the cases that have no finished run: interrupted ones from their last checkpoint, others anew.
 
+    A finished one whose last step could not be scored is scored.
+
     A case that fails, such as one that diverges, is left as it is, and the next one begins; only what fails twice in a
     row before there is a run (missing data, say) is raised. A signal ends the session after the step; what is left is
     trained by the next one.
@@ -52,7 +54,7 @@ def train_missing(
             try:
                 result = (
                     _resumed(run, item, overrides, place, display=display, stop=stop)
-                    if state == "interrupted"
+                    if state in ("interrupted", "unscored")
                     else None
                 )
                 if result is None:
@@ -78,7 +80,7 @@ def train_missing(
 
 def unfit(planned: Sequence[Planned], place: Place) -> dict[str, SnganError]:
     """What would stop cases that are still to be trained, by their label, as far as it shows without training."""
-    pending = [item for item in planned if item.state in ("new", "interrupted")]
+    pending = [item for item in planned if item.state in ("new", "interrupted", "unscored")]
     of_cases = {item.case.name: item.composition for item in pending}  # what stops a case stops it with any seed
     errors = {name: _error_of(composition, place) for name, composition in of_cases.items()}
     return {item.label: error for item in pending if (error := errors[item.case.name]) is not None}
@@ -95,7 +97,7 @@ def _error_of(composition: Composition, place: Place) -> SnganError | None:
 def _resumed(
     run: Run | None, item: Planned, overrides: Sequence[Layer], place: Place, *, display: Display, stop: StopSignal
 ) -> Result | None:
-    """Go on with an interrupted run; None where none of its checkpoints can be read."""
+    """Go on with an interrupted or unscored run; None where none of its checkpoints can be read."""
     assert run is not None
     try:
         return train_on(run, _allowed(overrides), place, Labels(), display, which="last", stop=stop)
@@ -110,7 +112,7 @@ def _trained_anew(item: Planned, name: str, place: Place, display: Display, stop
     """Train a new run, unless another process has begun the same while the data were prepared."""
 
     def is_taken() -> bool:
-        return look_up(place.store, item.tags, item.composition)[1] in ("finished", "running")
+        return look_up(place.store, item.tags, item.composition)[1] in ("finished", "unscored", "running")
 
     return train_new(item.composition, place, Labels(name=name, tags=item.tags), display, stop=stop, is_taken=is_taken)
 

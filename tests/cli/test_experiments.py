@@ -145,13 +145,22 @@ def test_a_case_whose_last_score_fails_is_finished_and_said(
             raise RuntimeError("not today")
         return result(splits)
 
-    monkeypatch.setattr(Splits, "result", failing)
-    done = sngan("experiments", "run", mine)
+    with monkeypatch.context() as patched:
+        patched.setattr(Splits, "result", failing)
+        done = sngan("experiments", "run", mine)
     assert done.code == 1
     found = runs(home)
     assert [run.status for run in found.values()] == [Status.FINISHED] * 3
     way_on = f"Once that is mended, score it with: sngan train --resume {found['mine/a'].id}"
     assert f"warning: case a, seed 0: Step 4 is not scored by is, as is said above. {way_on}\n" in done.err
+    plan = sngan("experiments", "run", mine, "--dry-run")
+    assert [line.split()[2:4] for line in plan.out.splitlines()[1:]] == [["score", "unscored"]] + 2 * [
+        ["keep", "finished"]
+    ]
+    assert sngan("experiments", "run", mine).code == 0
+    assert runs(home)["mine/a"].id == found["mine/a"].id
+    plan = sngan("experiments", "run", mine, "--dry-run")
+    assert [line.split()[2] for line in plan.out.splitlines()[1:]] == ["keep"] * 3
 
 
 def test_missing_data_stop_it_before_there_is_a_run(sngan: Any, mine: Path, home: Path) -> None:
