@@ -160,7 +160,7 @@ class Spelt(Stumbling, contract=1):
 class Worded(Stumbling, contract=1):
     def open(self, root, download_to):
         digits = Digits()
-        digits.remarks = "take care"
+        digits.class_names, digits.remarks = None, "take care"
         return digits
 
 
