@@ -113,7 +113,7 @@ def take_device(name: str, devices: int) -> torch.device:
     # Slurm and its like may show each process the GPU that is its own, and nothing else; torchrun shows all to all.
     sees_its_own = there == 1 and given_size() > 1 and not dist.is_torchelastic_launched()
     here = 1 if sees_its_own else _number("LOCAL_WORLD_SIZE", devices, least=1)
-    if device.index is None:
+    if str(device) == device.type:  # whichever there is
         if here > there:
             raise UsageError(
                 f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose --devices {there}, or "
