@@ -27,7 +27,7 @@ from sngan_cli.engine.device import (
     versions,
 )
 from sngan_cli.errors import DataError, UsageError
-from sngan_cli.recording import environment
+from sngan_cli.provenance import environment
 from sngan_cli.trained_extractors import WEIGHTS, Manifest
 from sngan_cli.wording import counted
 from sngan_registry import RegistryError, Store

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from sngan_cli import preparation, trained_extractors
+from sngan_cli import preparation, provenance, trained_extractors
 from sngan_cli.catalog import Catalog, finding_fault
 from sngan_cli.comparison import is_scored
 from sngan_cli.composition import Composition, compose
@@ -25,7 +25,7 @@ from sngan_cli.events import Event
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
-from sngan_cli.recording import Recorder, environment, provenance
+from sngan_cli.recording import Recorder
 from sngan_cli.registry_rebuild import Taken, catch_up
 from sngan_cli.run_folder import CONFIG, tells_more
 from sngan_cli.run_remains import on_disk
@@ -80,7 +80,7 @@ def train_new(
         run = place.store.create_run(
             NewRun(
                 config=config.to_dict(),
-                components=provenance(config, prepared.composition.entries),
+                components=provenance.components(config, prepared.composition.entries),
                 environment=made_on,
                 seed=config.seed,
                 steps=config.steps or 0,
@@ -264,7 +264,7 @@ def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audi
 
 def _warn_of_other_versions(recorded: Iterable[Component], composition: Composition, audience: Audience) -> None:
     """Say which components come from another version than the run began with: what follows may differ a little."""
-    now = {part.role: part for part in provenance(composition.config, composition.entries)}
+    now = {part.role: part for part in provenance.components(composition.config, composition.entries)}
     for then in recorded:
         part = now.get(then.role, then)
         if (part.distribution, part.version) != (then.distribution, then.version):
@@ -276,4 +276,4 @@ def _warn_of_other_versions(recorded: Iterable[Component], composition: Composit
 
 def _environment(world: World) -> Environment:
     others = f", {world.size} processes" if world.size > 1 else ""
-    return environment(describe(world.device) + others, *versions(world.device))
+    return provenance.environment(describe(world.device) + others, *versions(world.device))

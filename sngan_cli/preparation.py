@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from sngan_cli.engine.processes import take_device
 from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics, try_networks
 from sngan_cli.errors import UsageError, WeightsUnavailableError
 from sngan_cli.paths import Place
-from sngan_cli.recording import check_folder
 from sngan_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
         audience.debug(setting)
     if config.compile == "on":
         check_compiler(device)
-    check_folder(place.runs)
+    _check_folder(place.runs)
     resolved, pictures = _fitted(composition.with_config(config), place, device)
     size = resolved.config.size
     assert size is not None
@@ -151,3 +151,15 @@ def _check_extractor(
         )
     try_metrics(composition.metrics.values(), shown, config.eval_samples)
     check_classes(extractor, composition.metrics, shown, class_names, "the run is unconditional")
+
+
+def _check_folder(runs: Path) -> None:
+    """Raise `UsageError` where the folders of runs cannot be written, before there is a run."""
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"The folder of runs {runs} cannot be written: {error.strerror}. Set SNGAN_HOME to a folder that can."
+        ) from error

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
-import shlex
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sngan_cli.catalog import Entry
-from sngan_cli.config import RunConfig
-from sngan_cli.errors import UsageError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -38,8 +27,6 @@ from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import (
     Artifact,
     Checkpoint,
-    Component,
-    Environment,
     MovedError,
     PictureScore,
     RegistryError,
@@ -52,7 +39,6 @@ from sngan_registry import (
     Store,
 )
 from sngan_registry import Event as RunEvent
-from sngan_registry.database import label, registry_url
 
 T = TypeVar("T")
 
@@ -302,52 +288,6 @@ class Recorder:
         return path.relative_to(self._folder).as_posix()
 
 
-def environment(device: str, torch_version: str, cuda: str | None) -> Environment:
-    """Describe where the run is made, and by which command."""
-    return Environment(
-        sngan=version("sngan"),
-        python=platform.python_version(),
-        torch=torch_version,
-        cuda=cuda,
-        device=device,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        git_commit=_git_commit(),
-        command=shlex.join(["sngan", *_without_passwords(sys.argv[1:])]),
-    )
-
-
-def provenance(config: RunConfig, entries: Mapping[str, Entry]) -> tuple[Component, ...]:
-    """Say of every component of a configuration who supplied it, in which version, with which options."""
-    tables = config.to_dict()
-    return tuple(
-        Component(
-            role=role,
-            name=entry.name,
-            distribution=entry.distribution,
-            version=entry.version,
-            options=(
-                tables["metrics"][entry.name]
-                if role.startswith("metrics.")
-                else {key: value for key, value in tables[role].items() if key != "name"}
-            ),
-        )
-        for role, entry in entries.items()
-    )
-
-
-def check_folder(runs: Path) -> None:
-    """Raise `UsageError` where the folders of runs cannot be written, before there is a run."""
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=runs):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"The folder of runs {runs} cannot be written: {error.strerror}. Set SNGAN_HOME to a folder that can."
-        ) from error
-
-
 def score_of(scored: Scored) -> Score:
     """A score of a run as the registry keeps it."""
     return Score(**vars(scored))
@@ -357,26 +297,3 @@ def picture_score_of(scored: Scored, *, pictures: str, pictures_sha256: str, aga
     """A score of pictures that no run drew, as the registry keeps it."""
     measured = {key: value for key, value in vars(scored).items() if key != "step"}
     return PictureScore(**measured, pictures=pictures, pictures_sha256=pictures_sha256, against=against)
-
-
-def _without_passwords(arguments: Sequence[str]) -> Iterator[str]:
-    """The arguments of a command, a registry's URL as messages show it."""
-    before = ""
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        if before == "--registry":
-            yield label(registry_url(argument))
-        elif flag == "--registry" and equals:
-            yield f"{flag}={label(registry_url(value))}"
-        else:
-            yield argument
-        before = argument
-
-
-def _git_commit() -> str | None:
-    """Commit of the git checkout that the command was given in, if it was given in one."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None

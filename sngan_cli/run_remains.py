@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sngan_cli import provenance
 from sngan_cli.catalog import Entry
 from sngan_cli.config import ROLES, RunConfig
 from sngan_cli.disk import sha256_of
 from sngan_cli.engine.checkpoint_folder import fault, folder_of, name_of, size_and_sha256, steps_in
 from sngan_cli.errors import DataError, UsageError
-from sngan_cli.recording import provenance
 from sngan_cli.run_folder import CONFIG, Description, curves
 from sngan_registry.ids import is_run_id, time_of
 
@@ -104,7 +104,7 @@ def _components(config: RunConfig) -> Iterator[dict[str, Any]]:
     tables = config.to_dict()
     named = {role: str(tables[role]["name"]) for role in ROLES} | {f"metrics.{name}": name for name in config.metrics}
     entries = {role: Entry(ROLES.get(role, "metric"), name, UNKNOWN, UNKNOWN, UNKNOWN) for role, name in named.items()}
-    return map(asdict, provenance(config, entries))
+    return map(asdict, provenance.components(config, entries))
 
 
 def _artifacts(folder: Path) -> Iterator[dict[str, Any]]:

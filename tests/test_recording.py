@@ -184,16 +184,6 @@ def test_a_run_that_was_removed_meanwhile_is_trained_no_further(store: Store, ru
     assert [event.message for event in store.events(run_id)] == ["before"]
 
 
-@pytest.mark.parametrize("arguments", [["--registry", "URL"], ["--registry=URL"]])
-def test_a_password_is_not_recorded(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "postgresql://me:s3cret@host/runs"
-    monkeypatch.setattr("sys.argv", ["sngan", *(a.replace("URL", url) for a in arguments), "train", "--steps", "1"])
-    command = recording.environment("cpu", "2", None).command
-    assert "s3cret" not in command
-    assert "postgresql://me:***@host/runs" in command
-    assert command.endswith("train --steps 1")
-
-
 def test_records_wait_while_the_registry_is_away(
     store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
