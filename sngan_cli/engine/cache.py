@@ -6,13 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import uuid
-import warnings
 import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +16,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
+from sngan_cli.contracts import DataError, Pictures
 from sngan_cli.disk import sweep
+from sngan_cli.engine.decoding import decode_all
 from sngan_cli.engine.source import source_sha256
-from sngan_cli.wording import counted, first_line
+from sngan_cli.wording import counted
 
 FORMAT = 3
 """Version of the files below and of the way pictures are read and resized: another one makes another cache."""
@@ -31,10 +28,6 @@ _CHECKED = 2**30
 """Bytes of a file that is compared with what was written whenever it is opened; of a larger one, its size has to do."""
 _PART = 2**26
 """Bytes of a file that are compared between two reports."""
-_CHUNK = 16
-"""Pictures that a thread decodes at a time; an interruption waits for them."""
-_TRIED = 8
-"""Chunks that are decoded by one thread, and by all, to see which is quicker."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +60,6 @@ class DecodedPictures:
             way_out += "; `sngan datasets prepare` with --json names all."
         total = counted(len(self.images) + count, "picture")
         warn(f"Skipped {count} of {total}, such as {name}: {reason.rstrip('.')}. {way_out}")
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Some pictures in a row: those that could be read, (N, side, side, 3), and the others' names with the reasons.
-
-    `enlarged` are the sides, as they are stored, and names of those that are smaller than `side`.
-    """
-
-    images: np.ndarray
-    labels: Sequence[int]
-    skipped: Sequence[tuple[str, str]]
-    enlarged: Sequence[tuple[int, str]]
-
-    def __len__(self) -> int:
-        return len(self.images) + len(self.skipped)
 
 
 def prepare(
@@ -151,7 +128,7 @@ def _write(
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
     enlarged, smallest = 0, (side, "")
-    with (folder / "images.npy").open("wb") as file, closing(_decode_all(pictures, side, workers)) as chunks:
+    with (folder / "images.npy").open("wb") as file, closing(decode_all(pictures, side, workers)) as chunks:
         _write_header(file, (total, side, side, 3))
         for chunk in chunks:
             file.write(chunk.images.data)
@@ -182,78 +159,6 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     """Begin an array file of uint8; NumPy leaves room in the header for any other number of rows."""
     file.seek(0)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-
-
-def _decode_all(pictures: Pictures, side: int, workers: int) -> Generator[_Chunk, None, None]:
-    """Decode in threads, and yield in order.
-
-    Decoders release the interpreter; of small pictures they need it more than that, and threads that wait for it cost
-    more than they gain. So a few pictures are decoded by one thread, a few by all, and the rest by the quicker way.
-    """
-    starts = range(0, len(pictures), _CHUNK)
-    yield from _decode(pictures, side, starts[:1], 1)  # the first picture loads decoders: it is not timed
-    done, seconds = 1, dict[int, float]()
-    for threads in (1, workers):
-        begun = time.perf_counter()
-        yield from _decode(pictures, side, starts[done : done + _TRIED], threads)
-        done, seconds[threads] = done + _TRIED, time.perf_counter() - begun
-    yield from _decode(pictures, side, starts[done:], min(seconds, key=seconds.__getitem__))
-
-
-def _decode(pictures: Pictures, side: int, starts: Sequence[int], threads: int) -> Generator[_Chunk, None, None]:
-    """Decode the chunks that begin there, a few ahead of what is asked for."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        # Decoders warn of flaws in pictures that they can read. Filters are the process's: threads must not set them.
-        warnings.simplefilter("ignore")
-        ahead: deque[Future[_Chunk]] = deque()
-        try:
-            for start in starts:
-                ahead.append(pool.submit(_decode_chunk, pictures, side, start))
-                if len(ahead) > 4 * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _decode_chunk(pictures: Pictures, side: int, start: int) -> _Chunk:
-    images = np.empty((min(_CHUNK, len(pictures) - start), side, side, 3), np.uint8)
-    labels: list[int] = []
-    skipped: list[tuple[str, str]] = []
-    enlarged: list[tuple[int, str]] = []
-    for index in range(start, start + len(images)):
-        try:
-            pixels, label = pictures.read(index, side)
-        except UnreadablePictureError as error:
-            skipped.append((pictures.name(index), str(error)))
-            continue
-        except OSError as error:
-            skipped.append((pictures.name(index), error.strerror or first_line(error) or type(error).__name__))
-            continue
-        _check_read(pictures, index, pixels, label, side)
-        images[len(labels)] = pixels
-        labels.append(label)
-        stored = pictures.side(index)
-        if stored is not None and stored < side:
-            enlarged.append((int(stored), pictures.name(index)))
-    return _Chunk(images[: len(labels)], labels, skipped, enlarged)
-
-
-def _check_read(pictures: Pictures, index: int, pixels: object, label: object, side: int) -> None:
-    """Raise `ValueError` where a data set breaks its promise: whose it is, `catalog.blaming` says."""
-    classes = 1 if pictures.class_names is None else len(pictures.class_names)
-    if not isinstance(pixels, np.ndarray):
-        found = f"{type(pixels).__name__}, not an array"
-    elif pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
-        found = f"an array {pixels.shape} of {pixels.dtype}, not {(side, side, 3)} of uint8"
-    elif not isinstance(label, int | np.integer):
-        found = f"the label {label!r}, not a whole number"
-    elif not 0 <= label < classes:
-        found = f"the label {label}, of {counted(classes, 'class', 'classes')}"
-    else:
-        return
-    raise ValueError(f"read gives {found}, for {pictures.name(index)}")
 
 
 def _digest(folder: Path, names: list[str] | None) -> str:
