@@ -81,9 +81,9 @@ def prepare(
     """
     key = _key(pictures, side)
     folder = cache / key
-    found, remarks = _read(folder, comparing), [*pictures.remarks]
+    was_there, found, remarks = folder.exists(), _read(folder, comparing), [*pictures.remarks]
     if found is None:
-        if folder.exists():
+        if was_there:
             remarks.append(
                 f"The decoded pictures in {folder} were damaged, and have been decoded anew: check the disk."
             )
