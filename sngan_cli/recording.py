@@ -165,17 +165,19 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._over.set()
-        self._heart.join(ANSWER)
         status, reason = self._status, None
         if error is not None:
             status = Status.INTERRUPTED if isinstance(error, StopAtOnceError) else Status.FAILED
             reason = str(error) or type(error).__name__
-        try:
+        try:  # a second signal breaks off what is waited for; how the run ended is told all the same
+            self._heart.join(ANSWER)
             self.flush()
         finally:
-            self._write(lambda store: store.close(self._run_id, status, step=self._step, reason=reason))
-        self._wait()
-        self.describe()
+            try:
+                self._write(lambda store: store.close(self._run_id, status, step=self._step, reason=reason))
+                self._wait()
+            finally:
+                self.describe()
         self._check_that_all_is_told()
 
     def _wait(self) -> None:

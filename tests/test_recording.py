@@ -307,6 +307,44 @@ def test_records_are_written_one_after_another_where_a_signal_breaks_off_the_wai
     assert store.run(run_id).status is Status.INTERRUPTED
 
 
+@pytest.mark.parametrize("frozen", ["heartbeat", "add_event"])
+def test_a_signal_while_the_end_of_a_run_is_recorded_leaves_it_told_in_its_folder(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch, frozen: str
+) -> None:
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(recording, "ANSWER", 0.3 if frozen == "add_event" else 60)
+    begun, never = threading.Event(), threading.Event()
+
+    def freeze(*_: object) -> None:
+        begun.set()
+        never.wait(60)
+
+    def stop(*_: object) -> None:
+        raise StopAtOnceError
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    stopper = threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+
+    def train() -> None:
+        with Recorder(store, run_id, folder, [].append) as recorder:
+            recorder.describe()
+            monkeypatch.setattr(store, frozen, freeze)
+            if frozen == "add_event":
+                recorder(Noticed(1, "a", "step 1"))
+            assert begun.wait(60)
+            recorder.ended("finished", 1)
+            stopper.start()
+
+    try:
+        with pytest.raises(StopAtOnceError):
+            train()
+    finally:
+        stopper.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert (told := read(folder).values["run"])["status"] == "finished", told
+    never.set()
+
+
 def move_away(path: Path) -> None:
     path.rename(path.with_name("moved.db"))
 
