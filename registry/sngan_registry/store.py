@@ -159,10 +159,10 @@ class Store:
         return claimed
 
     def heartbeat(self, run_id: str, step: int) -> None:
-        """Show that a run is alive, and how far it came. A lost run comes back to life."""
+        """Show that a run is alive, and has come to a step at least. A lost run comes back to life."""
         with self._writing(run_id) as connection:
-            values = {"heartbeat": datetime.now(UTC), "step": step}
-            _set(connection, run_id, values)
+            _set(connection, run_id, {"heartbeat": datetime.now(UTC)})
+            _reach(connection, run_id, step)
 
     def close(self, run_id: str, status: Status, *, step: int, reason: str | None = None) -> None:
         """Record how training ended: finished, failed or interrupted."""
@@ -223,8 +223,7 @@ class Store:
         """Record a checkpoint, to whose step the run has come; it replaces the one of the same step."""
         with self._writing(run_id) as connection:
             replace(connection, tables.checkpoints, [{"run_id": run_id, **dated(checkpoint)}])
-            behind = (tables.runs.c.id == run_id, tables.runs.c.step < checkpoint.step)
-            connection.execute(update(tables.runs).where(*behind).values(step=checkpoint.step))
+            _reach(connection, run_id, checkpoint.step)
 
     def drop_checkpoint(self, run_id: str, step: int) -> None:
         """Record that the checkpoint of this step, if it is known, was removed from disk."""
@@ -344,6 +343,12 @@ class Store:
 
 def _set(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
     connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(values))
+
+
+def _reach(connection: Connection, run_id: str, step: int) -> None:
+    """Set how far a run has come, if it is not further by now: a writer may have waited while others wrote."""
+    behind = (tables.runs.c.id == run_id, tables.runs.c.step < step)
+    connection.execute(update(tables.runs).where(*behind).values(step=step))
 
 
 def _insert_run(connection: Connection, values: Mapping[str, Any]) -> str:

@@ -91,6 +91,8 @@ def test_claim_heartbeat_and_close(store: Store, new_run: Any, environment: Envi
     assert (closed.status, closed.step, closed.reason) == (Status.FAILED, 41, "loss_d is NaN")
     assert closed.ended is not None
     assert closed.ended >= beating.heartbeat
+    store.heartbeat(run_id, 40)  # one that had to wait
+    assert store.run(run_id).step == 41
     again = store.claim(run_id, environment)
     assert (again.status, again.reason, again.ended, again.step) == (Status.RUNNING, None, None, 41)
     assert again.started == claimed.started
