@@ -11,7 +11,7 @@ from sngan_cli import contracts, trained_extractors
 from sngan_cli.catalog import Catalog, Entry
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError
-from sngan_cli.home import expanded
+from sngan_cli.home import real_path
 from sngan_cli.wording import shortened
 
 
@@ -104,7 +104,7 @@ def data_root(dataset: contracts.Dataset, name: str, data_dir: str | Path | None
         return None
     if not dataset.needs_data_dir:
         raise UsageError(f"The data set {name!r} is not read from files: leave --data-dir out.")
-    root = expanded(data_dir).resolve()
+    root = real_path(data_dir)
     if not root.exists():
         raise NotFoundError(f"The data folder {root} does not exist: give --data-dir a folder or an archive.")
     return root

@@ -36,6 +36,11 @@ def expanded(path: str | Path) -> Path:
         ) from None
 
 
+def real_path(path: str | Path) -> Path:
+    """Where a path leads, from the root on; one that links to itself leads nowhere, to a path that does not exist."""
+    return Path(os.path.realpath(expanded(path)))  # Path.resolve raises RuntimeError on such a loop
+
+
 def extractors_folder() -> Path:
     """Extractors that were trained here, one folder each."""
     return home() / "extractors"

@@ -15,7 +15,7 @@ from sngan_cli.composition import Composition, compose
 from sngan_cli.config import Layer, RunConfig, flat, united
 from sngan_cli.errors import ComponentError, SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Case, Experiment, place
-from sngan_cli.home import expanded
+from sngan_cli.home import real_path
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
 
@@ -127,7 +127,7 @@ def _same(recorded: Mapping[str, Any], composition: Composition) -> bool:
     resolved = {key for key in ("size", "steps", "precision") if key not in wanted}
     open_ = {*resolved, "epochs", *_OF_THE_MACHINE}
     data_dir = wanted.get("data_dir")
-    if data_dir is not None and recorded.get("data_dir") != str(expanded(data_dir).resolve()):
+    if data_dir is not None and recorded.get("data_dir") != str(real_path(data_dir)):
         return False
     return _without({**RunConfig.defaults(), **recorded}, open_) == _without(wanted, open_)
 

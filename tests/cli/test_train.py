@@ -516,6 +516,16 @@ def test_conditioning_needs_labels(sngan: Any, tiny: list[str], tmp_path: Path) 
     )
 
 
+def test_data_that_link_to_themselves_are_not_there(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for command in (
+        folder_run(tiny, tmp_path / "loop"),
+        ["datasets", "prepare", "folder", "--data-dir", tmp_path / "loop"],
+    ):
+        done = sngan(*command)
+        assert (done.code, f"The data folder {tmp_path / 'loop'} does not exist" in done.err) == (3, True)
+
+
 def test_a_home_that_cannot_be_written_is_noticed_before_training(
     sngan: Any, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
