@@ -25,7 +25,7 @@ from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
 from sngan_cli.run_folder import describe_folder
-from sngan_cli.trained import TrainedGenerator, load_generator, steps_of
+from sngan_cli.trained import TrainedGenerator, check_installed, load_generator, steps_of
 from sngan_registry import Event, Run, Score
 
 
@@ -64,6 +64,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
 
     Raises `NotFoundError` for a checkpoint that there is not, and what has failed where no metric could be measured.
     """
+    check_installed(run, place.store.components(run.id), Catalog.installed())
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed

@@ -52,7 +52,9 @@ def test_a_run_of_a_plugin_that_is_gone_names_it(sngan: Any, trained: str, home:
         connection.exec_driver_sql(
             "UPDATE components SET name = 'wasserstein', distribution = 'third-party' WHERE role = 'loss'"
         )
-    for arguments in (["sample", trained, "-o", tmp_path / "x.png"], ["train", "--resume", trained, "--steps", 9]):
+        connection.exec_driver_sql("UPDATE runs SET config = json_replace(config, '$.loss.name', 'wasserstein')")
+    sample, resume = ["sample", trained, "-o", tmp_path / "x.png"], ["train", "--resume", trained, "--steps", 9]
+    for arguments in (sample, resume, ["evaluate", trained]):
         done = sngan(*arguments)
         assert done.code == 3
         assert "the loss 'wasserstein' of third-party 0.1.0, which is not installed: pip install" in done.err
