@@ -10,7 +10,7 @@ from sngan_cli import console, paths
 from sngan_cli.comparison import best_step, is_scored, metrics_of
 from sngan_cli.errors import is_divergence
 from sngan_cli.run_table import fitting, in_hours, in_local_time, protocol_in_words, text_of, value_in_words
-from sngan_cli.wording import counted
+from sngan_cli.wording import counted, steps_in_words
 from sngan_registry import Status, best_of, duration_of
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ def _checkpoints(run: Run, recorded: Recorded) -> list[tuple[str, str]]:
     deleted = [c.step for c in recorded.checkpoints if c.deleted is not None]
     rows = [(f"step {c.step}", f"{c.path}  {c.size / 2**20:.1f} MiB  sha256 {c.sha256[:12]}") for c in on_disk]
     if deleted:
-        steps = f"step {deleted[0]}" if len(deleted) == 1 else f"steps {deleted[0]} to {deleted[-1]}"
-        rows.append(("deleted", f"{len(deleted)}, of {steps}"))
+        rows.append(("deleted", f"{len(deleted)}, of {steps_in_words(deleted)}"))
     return rows
 
 

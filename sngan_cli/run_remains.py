@@ -17,6 +17,7 @@ from sngan_cli.disk import sha256_of
 from sngan_cli.engine.checkpoint_folder import fault, folder_of, name_of, size_and_sha256, steps_in
 from sngan_cli.errors import DataError, UsageError
 from sngan_cli.run_folder import CONFIG, Description, curves
+from sngan_cli.wording import counted, steps_in_words
 from sngan_registry.ids import is_run_id, time_of
 
 UNKNOWN = "unknown"
@@ -60,15 +61,20 @@ def agreeing(described: Description, folder: Path) -> Description:
     Raises `ValueError` or `TypeError` where the record is none.
     """
     listed = described.values.get("checkpoints", [])
-    if not isinstance(listed, list) or not all(isinstance(each, dict) and "path" in each for each in listed):
+    if not isinstance(listed, list) or not all(
+        isinstance(each, dict) and {"path", "step"} <= each.keys() for each in listed
+    ):
         raise ValueError("its checkpoints are no records")
-    rows, remarks = [], []
+    rows, gone = [], []
     for each in listed:
-        gone = each.get("deleted") is None and not (folder / str(each["path"])).is_dir()
-        rows.append({**each, "deleted": _iso(datetime.now(UTC))} if gone else each)
-        if gone:
-            remarks.append(f"its checkpoint of step {each.get('step')} is gone, and counts as deleted")
-    found, faults = on_disk(folder, [each.get("step") for each in rows])
+        as_said = each.get("deleted") is not None or (folder / str(each["path"])).is_dir()
+        rows.append(each if as_said else {**each, "deleted": _iso(datetime.now(UTC))})
+        if not as_said:
+            gone.append(int(each["step"]))
+    remarks = []
+    if gone:
+        remarks.append(f"gone, and counted as deleted: {counted(len(gone), 'checkpoint')}, of {steps_in_words(gone)}")
+    found, faults = on_disk(folder, [each["step"] for each in rows])
     run: dict[str, Any] = described.values["run"]
     step = max([run.get("step", 0), *(each["step"] for each in found)])
     values = {**described.values, "run": {**run, "step": step}, "checkpoints": [*rows, *found]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import ValidationError
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 step`, `2 steps`; `plural` is given where that is not the noun and an s."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def steps_in_words(steps: Sequence[int]) -> str:
+    """Steps in order, of which there is one at least: `step 2`, `steps 50 to 340`."""
+    return f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
 
 
 def sized(size: int) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from sngan_cli.wording import counted, joined, shortened, sized
+from sngan_cli.wording import counted, joined, shortened, sized, steps_in_words
 
 
 def test_one_is_singular_and_all_else_plural() -> None:
     assert [counted(n, "step") for n in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
     assert [counted(n, "class", "classes") for n in (1, 3)] == ["1 class", "3 classes"]
+
+
+def test_several_steps_are_called_by_the_first_and_the_last() -> None:
+    assert [steps_in_words(steps) for steps in ([2], [2, 4], [50, 100, 340])] == [
+        "step 2", "steps 2 to 4", "steps 50 to 340",
+    ]  # fmt: skip
 
 
 def test_sizes_are_in_powers_of_1024() -> None:

@@ -79,7 +79,7 @@ def test_one_checkpoint_is_enough_to_go_on_from(
     assert sngan("runs", "export", trained, "-o", path, "--checkpoint", 2).code == 0
     other = elsewhere()
     done = sngan("runs", "import", path)
-    assert (done.code, "its checkpoint of step 4 is gone" in done.err) == (0, True)
+    assert (done.code, "gone, and counted as deleted: 1 checkpoint, of step 4" in done.err) == (0, True)
     assert [path.name for path in (other / "runs" / trained / "checkpoints").iterdir()] == ["step-00000002"]
     assert (home / "runs" / trained / "checkpoints" / "step-00000004").is_dir()
     assert sngan("train", "--resume", trained, "--checkpoint", 2).code == 0

@@ -342,7 +342,7 @@ def test_checkpoints_are_those_on_the_disk(sngan: Any, home: Path, registry: Pat
     done = sngan("registry", "rebuild", "--json")
     (run,) = done.json["taken"]
     assert run["remarks"] == [
-        "its checkpoint of step 2 is gone, and counts as deleted",
+        "gone, and counted as deleted: 1 checkpoint, of step 2",
         "its checkpoint of step 1 is left out: state.json: the file is missing",
     ]
     with Store.open(registry) as store:
