@@ -189,7 +189,7 @@ class Ruler:
         """Tell the audience where there are fewer of them than the protocol has for these metrics."""
         if count < wanted:
             told, name = ", ".join(metrics), self.request.protocol.name
-            self.audience.warn(f"{told}: {what} are {count}, where {name} has {wanted}.")
+            self.audience.warn(f"{told}: {count} {what}, where {name} has {wanted}.")
 
     def tell_of_extraction(self) -> None:
         """Tell the audience what the extractor did to images and features."""

@@ -114,7 +114,9 @@ def load(name: str) -> Experiment:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"The experiment {name!r} cannot be read: {reason}.") from error
     if not re.fullmatch(r"[\w.+-]+", path.stem):
-        raise UsageError(f"{name}: an experiment is called after its file, of letters, digits, '.', '_', '+' and '-'.")
+        raise UsageError(
+            f"The file {name!r} cannot name an experiment: rename the file, to letters, digits, '.', '_', '+' and '-'."
+        )
     return parse(text, path.stem, name)
 
 

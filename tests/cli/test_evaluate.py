@@ -342,7 +342,7 @@ def test_pictures_that_cannot_be_read_are_named_and_too_few_are_said(sngan: Any,
                  "--metric", "fid,diversity", "--device", "cpu")  # fmt: skip
     assert done.code == 0, done.err
     assert "Skipped 1 of 13 pictures, such as broken.png: it is in no picture format" in done.err
-    assert "diversity, fid: pictures are 12, where quick has 40" in done.err.replace("fid, diversity", "diversity, fid")
+    assert "diversity, fid: 12 pictures, where quick has 40" in done.err.replace("fid, diversity", "diversity, fid")
     assert "classes=one" in done.out
 
 

@@ -145,6 +145,13 @@ def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, before: str, 
         plan(load(str(path)), (), (), (), store)
 
 
+def test_a_file_whose_name_can_be_no_tag_is_to_be_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "my losses.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"my losses\.toml' cannot name an experiment: rename the file"):
+        load(str(path))
+
+
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD, encoding="utf-8-sig")
