@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from sngan_cli import console
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 OF_PROTOCOLS = ("protocol", "protocol.name")
 OF_SCORES = (*OF_PROTOCOLS, "weights")
 """What a column can say of a score beside its value, such as `is.protocol`: how and of which weights of G it is."""
+_NAME = 16
+"""Letters of a name that are worth more than another score."""
 
 
 class RunTable:
@@ -28,12 +31,14 @@ class RunTable:
     TIMES = frozenset({"created", "started", "ended"})
     OF_TRAINING = ("created", "started", "ended", "duration", "device", "host", "torch", "command")
     """Columns that are in no table unless they are asked for."""
+    CUT = frozenset({"name", "dataset", "arch", "loss", "cond"})
+    """Columns whose cells end in an ellipsis where a terminal has no room for them."""
 
     def __init__(
         self, summaries: Sequence[RunSummary], protocols: Mapping[str, Sequence[str]], columns: str | None
     ) -> None:
         """`protocols` are those of each metric, none where no run here has a score; scores by the first go unmarked."""
-        self._summaries, self._protocols = summaries, protocols
+        self._summaries, self._protocols, self._by_default = summaries, protocols, columns is None
         self.columns = self._choose(columns)
 
     def rows(self, *, plain: bool = False) -> list[list[str]]:
@@ -51,6 +56,13 @@ class RunTable:
 
     def print(self) -> None:
         """Print the table, and what its scores are."""
+        if self._by_default and sys.stdout.isatty() and (left_out := self._of_no_room()):
+            kept = ",".join(column for column in self.columns if column not in left_out)
+            RunTable(self._summaries, self._protocols, kept).print()
+            console.note(
+                f"No room for {', '.join(left_out)}: --columns id,{','.join(left_out)} shows what was left out."
+            )
+            return
         right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
         console.print_table(
             self.columns,
@@ -58,7 +70,7 @@ class RunTable:
             styles=STYLES,
             right=right,
             whole={*right, *self.TIMES, "id", "status", "age"},
-            cut={"name", "dataset", "arch", "loss", "cond"},
+            cut=self.CUT,
         )
         self.explain()
 
@@ -87,6 +99,19 @@ class RunTable:
         if len(weights) > 1:
             more = "" if f"{metric}.weights" in self.columns else f": --columns id,{metric},{metric}.weights tells them"
             console.note(f"{metric}: not all of the same weights of G ({'; '.join(weights)}){more}")
+
+    def _of_no_room(self) -> list[str]:
+        """Scores after the first that a terminal's line has no room for beside names that are not cut."""
+        scores = [column for column in self.columns if column in self._metrics]
+        columns = zip(self.columns, *self.rows(), strict=True)
+        widths = {column[0]: max(map(console.width_of, column)) for column in columns}
+        widths |= {column: min(widths[column], _NAME) for column in self.CUT & widths.keys()}
+        room = console.stdout().width + 1 - sum(1 + width for width in widths.values())
+        left_out: list[str] = []
+        while room < 0 and scores[1:]:
+            left_out.insert(0, scores.pop())
+            room += 1 + widths[left_out[0]]
+        return left_out
 
     @property
     def _metrics(self) -> set[str]:

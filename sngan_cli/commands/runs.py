@@ -133,7 +133,8 @@ def _ordered(
 ) -> tuple[Sequence[RunSummary], dict[str, list[str]]]:
     """The first runs in order, and their protocols by metric: first the one whose scores go unmarked.
 
-    Metrics by which most of these runs choose their best checkpoint come first. One without scores has no protocol.
+    The metric that is sorted by comes first, then those by which most of these runs choose their best checkpoint. One
+    without scores has no protocol.
     """
     from collections import Counter
 
@@ -157,7 +158,7 @@ def _ordered(
         shown = tuple(found[::-1] if reverse else found)[:limit]
     first = Counter(next(iter(summary.run.config.get("metrics", {})), "") for summary in shown)
     protocols = {}
-    for metric in sorted(metrics, key=lambda metric: (-first[metric], metric)):
+    for metric in sorted(metrics, key=lambda metric: (metric != sort, -first[metric], metric)):
         there = {score.protocol for summary in shown for score in summary.best if score.metric == metric}
         protocols[metric] = [p for p in sort_summaries(found, metric).protocols if p in there]
     return shown, protocols

@@ -303,7 +303,9 @@ def test_on_a_terminal_a_run_has_one_line_however_long_its_name(
     assert "…" in lines[3]
 
 
-def test_on_a_terminal_too_narrow_for_the_scores_no_id_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_too_narrow_for_the_scores_those_behind_are_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = add_run(store, "a name", is_score=1.0)
     for metric in ("fid", "kid", "coverage", "diversity", "intra-fid", "precision"):
         score = Score(
@@ -312,12 +314,15 @@ def test_on_a_terminal_too_narrow_for_the_scores_no_id_is_cut(store: Store, monk
         store.add_score(run, score)
     monkeypatch.setenv("COLUMNS", "80")
     terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", "runs", "list"]
-    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
+    command = [sys.executable, "-m", "sngan_cli", "runs", "list", "--sort", "intra-fid"]
+    done = subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True, text=True)
     os.close(program_end)
-    shown = os.read(terminal, 100_000).decode()
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(terminal, 100_000).decode())
     os.close(terminal)
-    assert re.search(rf"{run}  a name  shapes .*finished +1\.000 +0\.500", shown)
+    assert re.search(rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +0s\s*$", shown, re.M)
+    assert "No room for coverage, diversity, fid, kid, precision" in done.stderr
+    assert "--columns id,coverage,diversity,fid,kid,precision shows" in done.stderr
+    assert "fid: best of the run, by a n=10\nis: best of the run" in done.stderr
 
 
 def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:
