@@ -89,7 +89,10 @@ def preview(
     output: PictureFile,
     data_dir: DataDir = None,
     size: Size = None,
-    images: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of pictures.")] = 100,
+    images: Annotated[
+        int | None,
+        typer.Option("-n", min=1, metavar="N", help="Number of pictures (default: 100, and of a class 10 at most)."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the choice of pictures.")] = 0,
     set_: Options = None,
 ) -> None:
@@ -125,7 +128,7 @@ def _prepared(
     return decoded
 
 
-def _choose(decoded: DecodedPictures, *, images: int, seed: int) -> tuple[np.ndarray, int]:
+def _choose(decoded: DecodedPictures, *, images: int | None, seed: int) -> tuple[np.ndarray, int]:
     """Pictures in rows, and how many make a row; one of a class that has fewer is filled up with white."""
     import math
 
@@ -134,10 +137,11 @@ def _choose(decoded: DecodedPictures, *, images: int, seed: int) -> tuple[np.nda
     order = np.random.default_rng(seed).permutation(len(decoded.images))
     labels = decoded.labels[order]
     if decoded.class_names is None:
-        chosen = order[:images]
+        chosen = order[: images or 100]
         return decoded.images[np.sort(chosen)], math.isqrt(len(chosen) - 1) + 1
     rows = [order[labels == label] for label in np.unique(labels)]
-    columns = min(max(1, images // len(rows)), max(map(len, rows)))
+    of_each = min(10, 100 // len(rows)) if images is None else images // len(rows)
+    columns = min(max(1, of_each), max(map(len, rows)))
     sheet = np.full((len(rows), columns, *decoded.images.shape[1:]), 255, np.uint8)
     for place, row in zip(sheet, rows, strict=True):
         place[: len(row)] = decoded.images[row[:columns]]

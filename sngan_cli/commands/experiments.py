@@ -12,7 +12,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import DataDir, given_path, path_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sngan_cli.config import Layer
     from sngan_cli.experiments.experiment import Case, Experiment
@@ -100,7 +100,7 @@ def show(
         for case in experiment.cases
     ]
     published = [f"published {metric}" for metric in metrics]
-    console.print_table(("case", *experiment.conditions(), *published), rows, right=published, whole={"case"})
+    _print_in_parts(("case", *experiment.conditions(), *published), rows, lead=1, right=published)
     if metrics and experiment.measured:
         console.note(f"published: {experiment.measured}")
 
@@ -267,7 +267,23 @@ def _print_plan(experiment: Experiment, planned: Sequence[Planned]) -> None:
         for row in _plan(experiment, planned)
     ]
     heads = [key.replace("_", " ") for key in known]
-    console.print_table((*heads, *experiment.conditions()), rows, whole=set(heads))
+    _print_in_parts((*heads, *experiment.conditions()), rows, lead=len(heads))
+
+
+def _print_in_parts(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, lead: int, right: Collection[str] = ()
+) -> None:
+    """Print a table in as many parts as it takes for lines to fit, one below the other, each with the first columns."""
+    from sngan_cli.run_table import fitting
+
+    columns = list(zip(heads, *rows, strict=True))
+    before = columns[:lead]
+    width = sum(1 + max(map(console.width_of, column)) for column in before) - 1
+    for number, group in enumerate(fitting(columns[lead:], lead=width) or [[]]):
+        if number:
+            console.say("")
+        shown, *lines = zip(*before, *group, strict=True)
+        console.print_table(shown, lines, right=right, whole=shown)
 
 
 def _print_outcome(experiment: Experiment, planned: Sequence[Planned], store: Store) -> None:

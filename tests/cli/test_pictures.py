@@ -176,6 +176,15 @@ def test_a_preview_of_a_small_class_beside_a_large_one(sngan: Any, tmp_path: Pat
     assert tiles(output, 3)[:, :, 0, 0, 0].tolist() == [[0, 255, 255], [0, 0, 0]]
 
 
+def test_a_preview_has_ten_pictures_of_a_class_unless_told(sngan: Any, tmp_path: Path) -> None:
+    for k in range(24):
+        (tmp_path / "own" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "own" / "ab"[k % 2] / f"{k}.png")
+    output = tmp_path / "own.png"
+    assert sngan("datasets", "preview", "folder", "--data-dir", tmp_path / "own", "-o", output).code == 0
+    assert tiles(output, 10).shape[:2] == (2, 10)
+
+
 def test_a_preview_of_unlabelled_pictures_is_square(sngan: Any, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     for k in range(7):
