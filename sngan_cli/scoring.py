@@ -64,6 +64,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
 
     Raises `NotFoundError` for a checkpoint that there is not, and what has failed where no metric could be measured.
     """
+    place.store.check_writable()
     check_installed(run, place.store.components(run.id), Catalog.installed())
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
@@ -137,6 +138,7 @@ def evaluate_images(
     set's, or else to `size`, which those of one side do without. Where they lie in one folder a class, each named as
     one of the data set's classes, metrics that look at classes do so.
     """
+    place.store.check_writable()
     itself = {"dataset": "folder", "data_dir": str(folder.absolute())}
     held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]

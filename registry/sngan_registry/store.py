@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, false, insert, select, update
 
 from sngan_registry import queries, reads, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
@@ -251,6 +251,11 @@ class Store:
         """
         with reading(self._engine) as connection:
             return reads.find_run(connection, ref)
+
+    def check_writable(self) -> None:
+        """Raise `RegistryError` where nothing can be written, before there is work to be lost."""
+        with writing(self._engine) as connection:
+            connection.execute(update(tables.runs).where(false()).values(name=None))
 
     def get_each(self, refs: Iterable[str]) -> list[Run]:
         """Find runs as `get` does, each once, in the order of the references."""

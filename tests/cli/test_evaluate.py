@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sngan_cli import measuring
 from sngan_cli.config.protocols import protocols
 from sngan_plugins.datasets.shapes import Shapes
-from sngan_registry import Store
+from sngan_registry import RegistryError, Store
 
 FEW = ("--set", "metrics.is.splits=2", "--device", "cpu")
 
@@ -63,6 +63,20 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     assert shown["events"][-1]["message"] == "Scored after training by quick, step 4: fid, diversity, is."
     kept = json.loads((home / "runs" / trained / "run.json").read_text())
     assert {s["metric"] for s in kept["scores"]} == {"is", "fid", "diversity"}
+
+
+def test_nothing_is_scored_for_a_registry_that_cannot_be_written(
+    sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Store) -> None:
+        raise RegistryError("attempt to write a readonly database")
+
+    monkeypatch.setattr(Store, "check_writable", refuse)
+    monkeypatch.setattr(measuring, "settle", pytest.fail)  # the extractor would be loaded after it
+    for what in ([trained], ["--images", tmp_path, "--against", "shapes"]):
+        done = sngan("evaluate", *what, "--protocol", "quick")
+        assert (done.code, done.out) == (4, "")
+        assert "readonly database" in done.err
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,14 @@ def test_a_registry_that_is_not_there_has_none_and_takes_none(url: str) -> None:
         assert (store.extractors.all(), store.picture_scores.all(), store.run_scores()) == ((), (), ())
         with pytest.raises(RegistryError, match="readonly"):
             store.extractors.add(extractor("mine", "a"))
+        with pytest.raises(RegistryError, match="readonly"):
+            store.check_writable()
+
+
+def test_finding_out_whether_a_registry_can_be_written_changes_nothing(store: Store, new_run: Any) -> None:
+    run = store.create_run(new_run(name="a name"))
+    store.check_writable()
+    assert store.run(run.id) == run
 
 
 # Scores of pictures
