@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,6 +64,24 @@ def sngan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     yield run
     console.stdout.cache_clear()
     console.stderr.cache_clear()
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Sngan:
+    """Run `sngan ARGUMENTS`, behind a width, on a terminal so wide; what it shows is without colours."""
+
+    def run(width: int, *arguments: object) -> Done:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("NO_COLOR", "1")
+        terminal, program_end = os.openpty()
+        command = [sys.executable, "-m", "sngan_cli", *map(str, arguments)]
+        done = subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True, text=True)
+        os.close(program_end)
+        shown = os.read(terminal, 100_000).decode().replace("\r\n", "\n")
+        os.close(terminal)
+        return Done(done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", shown), done.stderr)
+
+    return run
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -418,27 +415,14 @@ def test_json_has_complete_records(sngan: Any, store: Store) -> None:
     assert measured["commands"] == [f"sngan evaluate {other} --metric is --protocol quick"]
 
 
-def on_terminal(width: int, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
-    """The lines of a command on a terminal so wide."""
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("NO_COLOR", "1")
-    terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", *arguments]
-    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
-    os.close(program_end)
-    shown = os.read(terminal, 100_000).decode()
-    os.close(terminal)
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
-
-
-def test_many_runs_have_a_line_each_and_no_id_or_value_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_runs_have_a_line_each_and_no_id_or_value_is_cut(store: Store, on_terminal: Any) -> None:
     classes = [f"class{k}" for k in range(3)]
     ids = [
         add_run(store, f"name {k}", score(5.0, classes=dict.fromkeys(classes, k / 10)), loss={"name": f"hinge-{k}"},
                 checkpoint_every=1000 + k, data_dir=f"/a/long/path/to/pictures/{k}", recipe=f"recipe-{k}")
         for k in range(7)
     ]  # fmt: skip
-    lines = on_terminal(80, monkeypatch, "runs", "compare", *ids)
+    lines = on_terminal(80, "runs", "compare", *ids).out.splitlines()
     assert max(map(len, lines)) <= 80
     for k, id_ in enumerate(ids):
         own = " ".join(line for line in lines if line.startswith(f"{id_} name {k} "))
@@ -450,11 +434,11 @@ def test_many_runs_have_a_line_each_and_no_id_or_value_is_cut(store: Store, monk
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_tables_fit_a_terminal(store: Store, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_the_tables_fit_a_terminal(store: Store, on_terminal: Any, width: int) -> None:
     for k in range(4):
         add_run(store, f"a long name {k} " * 3, score(5.0 + k), score(4.0, step=100_000), ema=k / 10)
     ids = [summary.run.id for summary in store.summaries()]
-    lines = on_terminal(width, monkeypatch, "runs", "compare", *ids)
+    lines = on_terminal(width, "runs", "compare", *ids).out.splitlines()
     assert max(map(len, lines)) <= width
     assert all(any(id_ in line and "4.0000 ± 0.2500" in line for line in lines) for id_ in ids)
 

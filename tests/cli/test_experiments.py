@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,15 +271,8 @@ def test_shown_beside_what_was_published(sngan: Any, mine: Path) -> None:
     assert {e["name"]: e["cases"] for e in listed}["stl10-postact-standard"] == 10
 
 
-def test_on_a_narrow_terminal_a_table_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", "experiments", "show", "n-dis-1"]
-    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
-    os.close(program_end)
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(terminal, 100_000).decode())
-    os.close(terminal)
-    lines = [line.rstrip() for line in shown.splitlines()]
+def test_on_a_narrow_terminal_a_table_comes_in_parts(on_terminal: Any) -> None:
+    lines = [line.rstrip() for line in on_terminal(60, "experiments", "show", "n-dis-1").out.splitlines()]
     heads = [line.split() for line in lines if line.startswith("case ")]
     assert heads == [
         ["case", "n_dis", "steps", "eval_every", "loss"],

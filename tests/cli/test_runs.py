@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -282,20 +279,11 @@ def test_columns_are_taken_at_their_word_where_there_are_no_runs(sngan: Any, sto
     assert sngan("runs", "list", "--csv", "--columns", "id,n_dis", *filters).out == "id,n_dis\n"
 
 
-def test_on_a_terminal_a_run_has_one_line_however_long_its_name(
-    store: Store, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_terminal_a_run_has_one_line_however_long_its_name(store: Store, home: Path, on_terminal: Any) -> None:
     add_run(store, "a long name " * 9, arch_d="resnet-preact")
     add_run(store, "[red]x[/red]")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", "runs", "list", "--columns", "id,name,arch,loss,norm,status"]
-    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
-    os.close(program_end)
-    shown = os.read(terminal, 100_000).decode()
-    os.close(terminal)
-    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines() if line.strip()]
+    shown = on_terminal(80, "runs", "list", "--columns", "id,name,arch,loss,norm,status").out
+    lines = [line for line in shown.splitlines() if line.strip()]
     assert len(lines) == 4  # names of the columns, a rule, two runs
     assert all(len(line) <= 80 for line in lines)
     assert "[red]x[/red]" in lines[2]
@@ -303,26 +291,21 @@ def test_on_a_terminal_a_run_has_one_line_however_long_its_name(
     assert "…" in lines[3]
 
 
-def test_on_a_terminal_too_narrow_for_the_scores_those_behind_are_left_out(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_terminal_too_narrow_for_the_scores_those_behind_are_left_out(store: Store, on_terminal: Any) -> None:
     run = add_run(store, "a name", is_score=1.0)
     for metric in ("fid", "kid", "coverage", "diversity", "intra-fid", "precision"):
         score = Score(
             metric=metric, step=1, value=0.5, std=None, higher_is_better=False, protocol="a n=10", evidence={}
         )
         store.add_score(run, score)
-    monkeypatch.setenv("COLUMNS", "80")
-    terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", "runs", "list", "--sort", "intra-fid"]
-    done = subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True, text=True)
-    os.close(program_end)
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(terminal, 100_000).decode())
-    os.close(terminal)
-    assert re.search(rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +0s\s*$", shown, re.M)
-    assert "No room for coverage, diversity, fid, kid, precision" in done.stderr
-    assert "--columns id,coverage,diversity,fid,kid,precision shows" in done.stderr
-    assert "fid: best of the run, by a n=10\nis: best of the run" in done.stderr
+    done = on_terminal(80, "runs", "list", "--sort", "intra-fid")
+    assert re.search(
+        rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +0s *$", done.out, re.MULTILINE
+    )
+    assert "No room for coverage, diversity, fid, kid, precision" in done.err
+    row = rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +0s *$"
+    assert re.search(row, done.out, re.MULTILINE)
+    assert "fid: best of the run, by a n=10\nis: best of the run" in done.err
 
 
 def test_what_users_wrote_is_never_read_as_markup(sngan: Any, store: Store) -> None:
@@ -460,21 +443,14 @@ def test_show_says_of_a_lost_run_whose_process_is_gone(
     assert summary[1] == ["begin again", f"sngan train --like {run}"]
 
 
-def test_show_has_its_lines_fit_a_narrow_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_has_its_lines_fit_a_narrow_terminal(store: Store, on_terminal: Any) -> None:
     metrics = ("coverage", "density", "diversity", "fid", "intra-fid", "kid", "precision", "recall")
     run = add_run(store)
     for metric in metrics:
         add_series(store, run, metric, [100.0, 50.0])
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("NO_COLOR", "1")
-    terminal, program_end = os.openpty()
-    command = [sys.executable, "-m", "sngan_cli", "runs", "show", run]
-    subprocess.run(command, stdout=program_end, stderr=subprocess.PIPE, check=True)
-    os.close(program_end)
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(terminal, 100_000).decode())
-    os.close(terminal)
-    assert max(map(len, shown.splitlines())) <= 60
-    heads = [line.split()[1:] for line in shown.splitlines() if line.startswith("step ")]
+    lines = on_terminal(60, "runs", "show", run).out.splitlines()
+    assert max(map(len, lines)) <= 60
+    heads = [line.split()[1:] for line in lines if line.startswith("step ")]
     assert len(heads) == 2
     assert tuple(name for head in heads for name in head) == metrics
 
