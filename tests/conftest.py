@@ -24,9 +24,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """A fresh $SNGAN_HOME for each test; no settings of the machine's user leak in."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("SNGAN_HOME", str(folder))
-    monkeypatch.delenv("SNGAN_REGISTRY", raising=False)
-    for name in ("INCEPTION", "TORCHVISION_INCEPTION", "DINOV2"):
-        monkeypatch.delenv(f"SNGAN_{name}_WEIGHTS", raising=False)
+    weights = (f"SNGAN_{name}_WEIGHTS" for name in ("INCEPTION", "TORCHVISION_INCEPTION", "DINOV2"))
+    for name in ("SNGAN_REGISTRY", "SNGAN_DEBUG", *weights):
+        monkeypatch.setenv(name, "")  # so that one that the program sets is taken away again at the test's end
+        monkeypatch.delenv(name)
     monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
     return folder
 
