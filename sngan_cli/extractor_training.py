@@ -28,6 +28,7 @@ from sngan_cli.engine.device import (
 )
 from sngan_cli.errors import DataError, UsageError
 from sngan_cli.provenance import environment
+from sngan_cli.stopping import StopAtOnceError, StopSignal
 from sngan_cli.trained_extractors import WEIGHTS, Manifest
 from sngan_cli.wording import counted
 from sngan_registry import RegistryError, Store
@@ -111,8 +112,14 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         started = time.monotonic()
         plan = Plan(request.epochs, request.batch_size, request.lr, request.flip, request.seed, precision == "bf16")
         remedy = "lower --batch-size, or try --precision bf16"
-        with blaming(entry), enough_memory("while the classifier trains", remedy):
-            accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=audience.trained)
+        with blaming(entry), enough_memory("while the classifier trains", remedy), StopSignal() as stop:
+
+            def trained(step: Trained) -> None:
+                if stop.received is not None:  # minded here, since what torch imports as it begins may swallow an error
+                    raise StopAtOnceError(stop.received)
+                audience.trained(step)
+
+            accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=trained)
         seconds = round(time.monotonic() - started, 3)
         _warn_of_chance(request.name, accuracy, data, parts, audience)
         manifest = Manifest(
