@@ -56,7 +56,8 @@ class RunTable:
 
     def print(self) -> None:
         """Print the table, and what its scores are."""
-        if self._by_default and sys.stdout.isatty() and (left_out := self._of_no_room()):
+        rows = self.rows()
+        if self._by_default and sys.stdout.isatty() and (left_out := self._of_no_room(rows)):
             kept = ",".join(column for column in self.columns if column not in left_out)
             RunTable(self._summaries, self._protocols, kept).print()
             console.note(
@@ -66,7 +67,7 @@ class RunTable:
         right = {column for column in self.columns if column in self._metrics or column in self.NUMBERS}
         console.print_table(
             self.columns,
-            self.rows(),
+            rows,
             styles=STYLES,
             right=right,
             whole={*right, *self.TIMES, "id", "status", "age"},
@@ -100,10 +101,10 @@ class RunTable:
             more = "" if f"{metric}.weights" in self.columns else f": --columns id,{metric},{metric}.weights tells them"
             console.note(f"{metric}: not all of the same weights of G ({'; '.join(weights)}){more}")
 
-    def _of_no_room(self) -> list[str]:
+    def _of_no_room(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """Scores after the first that a terminal's line has no room for beside names that are not cut."""
         scores = [column for column in self.columns if column in self._metrics]
-        columns = zip(self.columns, *self.rows(), strict=True)
+        columns = zip(self.columns, *rows, strict=True)
         widths = {column[0]: max(map(console.width_of, column)) for column in columns}
         widths |= {column: min(widths[column], _NAME) for column in self.CUT & widths.keys()}
         room = console.stdout().width + 1 - sum(1 + width for width in widths.values())

@@ -36,8 +36,7 @@ def upsampled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | 
         case "box":
             # With a bias of its own the transposed convolution takes four times as long in bf16 on a CPU.
             spread = F.conv_transpose2d(h, weight.transpose(0, 1).flip(2, 3), stride=2)
-            out: Tensor = _BoxSum.apply(spread, 0)
-            return out if bias is None else out.add_(bias.to(out.dtype).view(-1, 1, 1))
+            return unfolding.biased(_BoxSum.apply(spread, 0), bias)
         case "4x4":
             return F.conv_transpose2d(h, _boxed(weight).transpose(0, 1).flip(2, 3), bias, stride=2, padding=1)
         case "plain":

@@ -38,7 +38,7 @@ def conv2d(
     pixels = (sides[0] // stride + 1) * (sides[1] // stride + 1)
     match form or (_quicker(h, weight, stride, pixels) if fits else "plain"):
         case "unfolded":
-            return _biased(_Unfolded.apply(*_cast(h, weight), (stride, padding), False), bias)
+            return biased(_Unfolded.apply(*_cast(h, weight), (stride, padding), False), bias)
         case "plain":
             return F.conv2d(h, weight, bias, stride, padding)
 
@@ -52,7 +52,7 @@ def conv_transpose2d(
     """
     match form or _quicker(h, weight, stride, h.shape[2] * h.shape[3]):
         case "unfolded":
-            return _biased(_Unfolded.apply(*_cast(h, weight), (stride, padding), True), bias)
+            return biased(_Unfolded.apply(*_cast(h, weight), (stride, padding), True), bias)
         case "plain":
             return F.conv_transpose2d(h, weight, bias, stride, padding)
 
@@ -77,8 +77,8 @@ def _cast(h: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return h.to(_precision(h)), weight.to(_precision(h))
 
 
-def _biased(out: Tensor, bias: Tensor | None) -> Tensor:
-    """With the bias of each channel."""
+def biased(out: Tensor, bias: Tensor | None) -> Tensor:
+    """The map `out` (N, C, H, W), which is changed, with the bias (C,) of each channel if there is one."""
     return out if bias is None else out.add_(bias.to(out.dtype).view(-1, 1, 1))
 
 

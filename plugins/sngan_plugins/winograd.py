@@ -31,8 +31,7 @@ def conv3x3(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = 
     `weight` is (C', C, 3, 3). Without a `form` it is the quicker one; `winograd` takes an even H and W alone.
     """
     if form == "winograd" or (form is None and _is_quicker(h, weight)):
-        out: Tensor = _Winograd.apply(h, weight)
-        return out if bias is None else out.add_(bias.view(-1, 1, 1))
+        return unfolding.biased(_Winograd.apply(h, weight), bias)
     return unfolding.conv2d(h, weight, bias, padding=1, form=form)
 
 

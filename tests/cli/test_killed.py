@@ -44,11 +44,7 @@ def test_a_run_that_is_killed_around_a_checkpoint_loses_nothing(
     arguments = ["train", *tiny, "--steps", "6", "--checkpoint-every", "2"]
     whole = sngan(*arguments).out.strip()
     resumed = killed(kind, step, *arguments)
-    done = sngan("train", "--resume", resumed)
-    assert done.code == 0, done.err
-    assert remembered(sngan, resumed) == remembered(sngan, whole)
-    checked = sngan("registry", "check", "--hashes")
-    assert checked.code == 0, checked.out
+    check_resumed(sngan, resumed, whole)
 
 
 def test_a_run_that_is_killed_while_its_registry_is_away_loses_nothing(
@@ -60,11 +56,7 @@ def test_a_run_that_is_killed_while_its_registry_is_away_loses_nothing(
     resumed = killed("Saving", 6, *arguments)
     (tmp_path / "away.db").rename(home / "registry.db")
     monkeypatch.delenv("AWAY")
-    done = sngan("train", "--resume", resumed)
-    assert done.code == 0, done.err
-    assert remembered(sngan, resumed) == remembered(sngan, whole)
-    checked = sngan("registry", "check", "--hashes")
-    assert checked.code == 0, checked.out
+    check_resumed(sngan, resumed, whole)
 
 
 def test_a_checkpoint_that_was_replaced_by_a_process_that_is_killed_before_it_records_that_is_gone_on_from(
@@ -78,11 +70,7 @@ def test_a_checkpoint_that_was_replaced_by_a_process_that_is_killed_before_it_re
     assert killed("CheckpointWritten", 4, "train", "--resume", resumed) == resumed  # scored now, and saved with that
     packed = sngan("runs", "export", resumed, "-o", tmp_path / "run.zip")
     assert packed.code == 0, packed.err
-    done = sngan("train", "--resume", resumed)
-    assert done.code == 0, done.err
-    assert remembered(sngan, resumed) == remembered(sngan, whole)
-    checked = sngan("registry", "check", "--hashes")
-    assert checked.code == 0, checked.out
+    check_resumed(sngan, resumed, whole)
 
 
 def test_checkpoints_that_were_dropped_are_gone_once_the_run_goes_on_from_an_earlier_one(
@@ -99,6 +87,15 @@ def test_a_run_that_is_killed_before_its_first_checkpoint_says_how_to_begin_agai
     done = sngan("train", "--resume", run_id)
     said = f"error: Run {run_id} (lost) has no checkpoint yet. `sngan train --like {run_id}` begins it again.\n"
     assert (done.code, done.err) == (3, said)
+
+
+def check_resumed(sngan: Any, run_id: str, whole: str) -> None:
+    """Resume a run, and see that it then is as one that was never stopped."""
+    done = sngan("train", "--resume", run_id)
+    assert done.code == 0, done.err
+    assert remembered(sngan, run_id) == remembered(sngan, whole)
+    checked = sngan("registry", "check", "--hashes")
+    assert checked.code == 0, checked.out
 
 
 def killed(kind: str, step: int, *arguments: str) -> str:
