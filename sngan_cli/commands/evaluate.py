@@ -69,7 +69,9 @@ def evaluate(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What the registry is to call --images (default: their path as given)."),
+        typer.Option(
+            "--name", metavar="NAME", help="What the registry is to call --images (default: their path as given)."
+        ),
     ] = None,
     data_dir: DataDir = None,
     size: Annotated[

@@ -79,8 +79,9 @@ RunId = Annotated[str, RUN_ID]
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+# Where what stands for a value is the name in capitals, typer 0.27 wants the name said, or has it in capitals too.
 DataDir = Annotated[Path | None, path_option(help="Folder or archive that holds the data set.")]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
 
 PictureFile = Annotated[Path, path_option("--output", "-o", help="Picture to write; its ending says the format.")]
 Scale = Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Enlarge each pixel so many times.")]

@@ -34,7 +34,9 @@ def list_runs(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Runs with this component or setting; repeatable.")
     ] = None,
     status: Annotated[StatusName | None, typer.Option(help="Runs of this status.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Runs with this tag; repeatable.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Runs with this tag; repeatable.")
+    ] = None,
     sort: Annotated[
         str | None,
         typer.Option(

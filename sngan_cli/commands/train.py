@@ -137,7 +137,8 @@ def train(
         int | None, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=TRAINING)
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING)
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING),
     ] = None,
     devices: Annotated[
         int | None,
@@ -170,9 +171,12 @@ def train(
         int | None,
         typer.Option(metavar="N", help="Steps between checkpoints; 0: with scores only.", rich_help_panel=RECORD),
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run.", rich_help_panel=RECORD)] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the run.", rich_help_panel=RECORD)
+    ] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="Tag of the run; repeatable.", rich_help_panel=RECORD)
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Tag of the run; repeatable.", rich_help_panel=RECORD),
     ] = None,
     note: Annotated[
         str | None, typer.Option(metavar="TEXT", help="A note to keep with the run.", rich_help_panel=RECORD)

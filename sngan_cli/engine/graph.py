@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -81,12 +82,14 @@ def recorded(gan: Gan, real: ImageStream, config: RunConfig, recorder: Recorder)
     finally:
         real.drawn = drawn
 
-    def again() -> Losses:
-        given.fill()
-        replay()
-        return losses
+    return partial(_again, gan, given, replay, losses)
 
-    return again
+
+def _again(gan: Gan, given: GivenBatches, replay: Callable[[], None], losses: Losses) -> Losses:
+    """Replay with the batches that are next. What a graph works on is where it was: `gan` is here to stay there."""
+    given.fill()
+    replay()
+    return losses
 
 
 class GivenBatches:

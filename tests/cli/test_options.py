@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import typer
-from typer.models import ParameterInfo
+from typer.models import OptionInfo, ParameterInfo
 
 from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import given_path
@@ -59,6 +59,14 @@ def test_every_option_says_in_words_what_it_takes(name: str) -> None:
     nameless = [what for what, kinds, info in found if bool not in kinds and not is_choice(kinds) and not info.metavar]
     assert nameless == []
     assert [what for what, _, info in found if not (info.help or "").endswith(".")] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_is_not_called_by_its_capitals(name: str) -> None:
+    """As typer 0.27 calls one whose value is called by the same word, unless it is told the name."""
+    options = [(what.split()[1], info) for what, _, info in parameters(command(name)) if isinstance(info, OptionInfo)]
+    told = {what: (info.default, *(info.param_decls or ())) for what, info in options if info.metavar == what.upper()}
+    assert [what for what, names in told.items() if f"--{what}" not in names] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
