@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sngan_cli.contracts import Normalization
 from sngan_plugins import unfolding
-from sngan_plugins.resampling import pooled_conv, upsampled_conv
+from sngan_plugins.resampling import pooled_conv, upsampled, upsampled_conv
 from sngan_plugins.winograd import conv3x3
 
 RESIDUAL_GAIN = math.sqrt(2)
@@ -129,7 +129,7 @@ class UpConv(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Upsample and convolve."""
         if self.conv.kernel_size == (1, 1):  # a 1x1 convolution commutes with it, at a quarter of the cost
-            return F.interpolate(self.conv(h), scale_factor=2)
+            return upsampled(self.conv(h))
         return upsampled_conv(h, self.conv.weight, self.conv.bias)
 
 

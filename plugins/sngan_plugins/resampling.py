@@ -23,16 +23,13 @@ from sngan_plugins import unfolding
 
 Form = Literal["plain", "box", "4x4"]
 
-_FORMS: dict[str, Form] = {"cpu": "box", "cuda": "box"}
-"""The quickest form by type of device: measured on a CPU, by count of multiplications alone on a GPU."""
-
 
 def upsampled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = None) -> Tensor:
     """Nearest-neighbour upsampling x2, then a 3x3 convolution with padding 1: (N, C, H, W) -> (N, C', 2H, 2W).
 
-    `weight` is that of a convolution, (C', C, 3, 3). Without a `form` it is that of h's device.
+    `weight` is that of a convolution, (C', C, 3, 3). Without a `form` it is the quicker one.
     """
-    match form or _FORMS.get(h.device.type, "plain"):
+    match form or _quicker(h):
         case "box":
             # With a bias of its own the transposed convolution takes four times as long in bf16 on a CPU.
             spread = F.conv_transpose2d(h, weight.transpose(0, 1).flip(2, 3), stride=2)
@@ -40,21 +37,39 @@ def upsampled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | 
         case "4x4":
             return F.conv_transpose2d(h, _boxed(weight).transpose(0, 1).flip(2, 3), bias, stride=2, padding=1)
         case "plain":
-            return F.conv2d(F.interpolate(h, scale_factor=2), weight, bias, padding=1)
+            return F.conv2d(upsampled(h), weight, bias, padding=1)
 
 
 def pooled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | None = None) -> Tensor:
     """A 3x3 convolution with padding 1, then 2x2 average pooling: (N, C, H, W) -> (N, C', H/2, W/2).
 
-    `weight` is that of the convolution, (C', C, 3, 3). Without a `form` it is that of h's device.
+    `weight` is that of the convolution, (C', C, 3, 3). Without a `form` it is the quicker one.
     """
-    match form or _FORMS.get(h.device.type, "plain"):
+    match form or _quicker(h):
         case "box":
             return unfolding.conv2d(_BoxSum.apply(h, 1), weight / 4, bias, stride=2)
         case "4x4":
             return F.conv2d(h, _boxed(weight) / 4, bias, stride=2, padding=1)
         case "plain":
             return F.avg_pool2d(F.conv2d(h, weight, bias, padding=1), 2)
+
+
+def upsampled(h: Tensor) -> Tensor:
+    """Nearest-neighbour upsampling x2, in the precision of h: on a GPU autocast would go over to float32."""
+    with torch.autocast(h.device.type, enabled=False):
+        return F.interpolate(h, scale_factor=2)
+
+
+def _quicker(h: Tensor) -> Form:
+    """The form for the device and the precision: tensor cores multiply faster than a GPU sums over boxes."""
+    match h.device.type:
+        case "cpu":
+            return "box"
+        case "cuda":
+            tf32 = unfolding.precision(h) == torch.float32 and torch.backends.cudnn.allow_tf32
+            return "4x4" if tf32 or unfolding.precision(h) in (torch.bfloat16, torch.float16) else "box"
+        case _:
+            return "plain"
 
 
 class _BoxSum(torch.autograd.Function):

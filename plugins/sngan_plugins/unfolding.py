@@ -59,22 +59,22 @@ def conv_transpose2d(
 
 def _quicker(h: Tensor, weight: Tensor, stride: int, pixels: int) -> Form:
     """The form for a smaller map of so many pixels; on a GPU and compiled it is torch's own."""
-    if h.device.type != "cpu" or _precision(h) != torch.bfloat16 or torch.compiler.is_compiling():
+    if h.device.type != "cpu" or precision(h) != torch.bfloat16 or torch.compiler.is_compiling():
         return "plain"
     narrow, wide = sorted(weight.shape[:2])
     takes_it = pixels <= _MOST_PIXELS.get(stride, 0) and narrow >= _LEAST_CHANNELS
     return "unfolded" if takes_it and len(h) * pixels * weight[0, 0].numel() * wide <= _MOST_NUMBERS else "plain"
 
 
-def _precision(h: Tensor) -> torch.dtype:
-    """What torch's convolution would calculate in."""
-    cast = torch.is_autocast_enabled("cpu") and h.dtype != torch.float64
-    return torch.get_autocast_dtype("cpu") if cast else h.dtype
+def precision(h: Tensor) -> torch.dtype:
+    """What torch's convolutions of h calculate in."""
+    cast = torch.is_autocast_enabled(h.device.type) and h.dtype != torch.float64
+    return torch.get_autocast_dtype(h.device.type) if cast else h.dtype
 
 
 def _cast(h: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Both in that precision; autocast does not look into functions with a backward of their own."""
-    return h.to(_precision(h)), weight.to(_precision(h))
+    return h.to(precision(h)), weight.to(precision(h))
 
 
 def biased(out: Tensor, bias: Tensor | None) -> Tensor:

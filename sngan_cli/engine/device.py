@@ -6,8 +6,9 @@ import ctypes
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +82,31 @@ def set_precision(precision: str | None, device: torch.device) -> None:
     # These switches keep torch's newer ones in agreement; the reverse is not so, and torch's own code reads both.
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+@contextmanager
+def meanwhile(device: torch.device, work: Callable[[], None]) -> Iterator[None]:
+    """Context beside which a device does other work, of kernels that are too small to fill a GPU; a CPU does it before.
+
+    What the one changes the other must not look at. Neither waits for the host.
+    """
+    if device.type != "cuda":
+        work()
+        yield
+        return
+    usual, beside = torch.cuda.current_stream(device), _second_stream(device)
+    beside.wait_stream(usual)
+    with torch.cuda.stream(beside):
+        work()
+    try:
+        yield
+    finally:
+        usual.wait_stream(beside)
+
+
+@cache
+def _second_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Where several processes train together, batches are this process's share of them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.utils import parametrize
 from sngan_cli.config import RunConfig
 from sngan_cli.contracts import Loss
 from sngan_cli.engine.data import Batches
+from sngan_cli.engine.device import meanwhile
 from sngan_cli.engine.gan import Gan, constraints, frozen
 
 
@@ -45,14 +47,16 @@ def iteration(gan: Gan, real: Batches, config: RunConfig) -> Losses:
         # The article's order: the generator moves first, and the discriminator sees that one batch n_dis times.
         loss_g, fake, fake_y = update_generator(gan, config.g_batch_size)
         for _ in range(config.n_dis):
+            advance(gan.discriminator)
             x, y = real.next(config.batch_size, gan.random)
             loss_d, penalty = update_discriminator(
                 gan, x, y, fake[: len(x)], None if fake_y is None else fake_y[: len(x)]
             )
     else:
         for _ in range(config.n_dis):
-            fake, fake_y = draw(gan, config.batch_size)
-            x, y = real.next(config.batch_size, gan.random)
+            with meanwhile(gan.device, partial(advance, gan.discriminator)):
+                fake, fake_y = draw(gan, config.batch_size)
+                x, y = real.next(config.batch_size, gan.random)
             loss_d, penalty = update_discriminator(gan, x, y, fake, fake_y)
         loss_g, _, _ = update_generator(gan, config.g_batch_size)
     if gan.averaged is not None:
@@ -63,14 +67,16 @@ def iteration(gan: Gan, real: Batches, config: RunConfig) -> Losses:
 def update_discriminator(
     gan: Gan, x: Tensor, y: Tensor, fake: Tensor, fake_y: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """One step of D on real images `x` and generated ones `fake`; returns its loss, and the penalty if there is one."""
+    """One step of D on real images `x` and generated ones `fake`; returns its loss, and the penalty if there is one.
+
+    D's weight constraints have been brought up to date.
+    """
     real_y = None if gan.classes is None else y
 
     def judge_again(images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
         logits: Tensor = gan.discriminator(images, {"real": real_y, "fake": fake_y}[of])
         return logits.float()
 
-    advance(gan.discriminator)
     with gan.arithmetic(), parametrize.cached():
         real_logits, fake_logits = judge(gan, x, real_y, fake, fake_y)
         loss = gan.loss.discriminator(real_logits.float(), fake_logits.float())

@@ -20,7 +20,9 @@ from sngan_cli.composition import Composition
 from sngan_cli.conformance.absent_gpu import GPU, absent_gpu, put
 from sngan_cli.conformance.promises import BrokenPromiseError, UncheckedError
 from sngan_cli.contracts import Loss
+from sngan_cli.engine import step
 from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.device import meanwhile
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.graph import GivenBatches
@@ -56,6 +58,7 @@ def _forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim.Adam, "step", lambda adam: None)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(step, "meanwhile", lambda device, work: meanwhile(CPU, work))  # there are no streams
 
 
 def stepped(
