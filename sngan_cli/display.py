@@ -13,7 +13,7 @@ from sngan_cli import console
 from sngan_cli.bars import QUIET, Bars
 from sngan_cli.config import RunConfig
 from sngan_cli.engine.loop import Result
-from sngan_cli.events import CheckpointWritten, Event, Noticed, Scored, Scoring, Stepped
+from sngan_cli.events import CheckpointWritten, Compiling, Event, Noticed, Scored, Scoring, Stepped
 from sngan_cli.rate import Rate
 from sngan_cli.run_table import score_in_words
 from sngan_cli.wording import counted, finished, joined, losses_in_words
@@ -50,6 +50,8 @@ class Display(Bars):
                 self.say(f"step {event.step}: {score_in_words(event)}{remark}")
             case CheckpointWritten(step):
                 self._rate.pause()
+            case Compiling():
+                self.say("torch compiles the networks, which takes a minute or more (--compile off goes without)")
             case Noticed(step, _, message):
                 self.warn(f"step {step}: {message}")
             case _:
@@ -75,8 +77,6 @@ class Display(Bars):
         self.say(
             f"run {run_id}: {config.dataset.name} {config.size} px, {counted(self._total, 'step')}{since}, in {folder}"
         )
-        if config.compile == "on":
-            self.say("torch compiles the networks: the first step takes a minute or more")
         self._bars.stop()  # a live bar would share its line with the id
         out = console.Messages(sys.stdout)  # a run does not end because nobody reads its id
         out.write(f"{run_id}\n")

@@ -71,6 +71,13 @@ class SamplesDrawn:
 
 
 @dataclass(frozen=True)
+class Compiling:
+    """The networks are compiled before the step that comes next, which takes a minute or more."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Noticed:
     """Something that the user should be told in plain words; `kind` is one word for the registry."""
 
@@ -79,7 +86,7 @@ class Noticed:
     message: str
 
 
-Event = Stepped | Scoring | Scored | Saving | CheckpointWritten | CheckpointRemoved | SamplesDrawn | Noticed
+Event = Stepped | Scoring | Scored | Saving | CheckpointWritten | CheckpointRemoved | SamplesDrawn | Compiling | Noticed
 
 
 class Observer(Protocol):

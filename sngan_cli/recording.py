@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
+    Compiling,
     Event,
     Noticed,
     SamplesDrawn,
@@ -105,7 +106,7 @@ class Recorder:
                 self.describe()  # the sheet is the last that is made of a checkpoint
             case Noticed(step, kind, message):
                 self.tell(kind, message, step)
-            case Scoring():
+            case Scoring() | Compiling():
                 pass
         if isinstance(event, Saving | CheckpointWritten | CheckpointRemoved):
             self._leave_if_taken()

@@ -109,6 +109,11 @@ class Gan:
         for network in (self.generator, self.discriminator):
             network.compile(dynamic=False)
 
+    def leave_uncompiled(self) -> None:
+        """Take `compile` back."""
+        for network in (self.generator, self.discriminator):
+            network._compiled_call_impl = None
+
     def drawing(self, weights: str) -> nn.Module:
         """The generator that scores and pictures are made with: `raw` or `averaged`."""
         if weights == "averaged" and self.averaged is not None:

@@ -23,6 +23,8 @@ from sngan_cli.wording import first_line
 
 LEAST = 50
 """Iterations that are to come where one is recorded: recording takes as long as four."""
+LEAST_COMPILED = 20_000
+"""Iterations that are to come where one of compiled networks is recorded: compilers take a minute or two."""
 TOLERANCE = 0.1
 """How far weights may be from where the plain iteration moved them, as a part of that way.
 

@@ -23,7 +23,14 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import Drawing, Failure, References
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
-from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, recorded, worthwhile
+from sngan_cli.engine.graph import (
+    LEAST_COMPILED,
+    CudaRecorder,
+    Iteration,
+    UnrecordableError,
+    recorded,
+    worthwhile,
+)
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
 from sngan_cli.engine.step import iteration
 from sngan_cli.engine.watch import Watch
@@ -31,6 +38,7 @@ from sngan_cli.errors import ComponentError, SnganError, UnscoredError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
+    Compiling,
     Noticed,
     Observer,
     SamplesDrawn,
@@ -86,8 +94,6 @@ class Training:
         classes = len(data.class_names) if config.conditional and data.class_names else None
         self.config, self.composition, self.data = config, composition, data
         self.gan = Gan.build(composition, classes, self.world)
-        if config.compile == "on":
-            self.gan.compile()
         self.real = ImageStream(
             data.images,
             data.labels,
@@ -163,16 +169,46 @@ class Training:
         return Result("finished", step, self._unscored())
 
     def _quickest(self, iterations: int) -> Iteration:
-        """The training step, of which so many are to come: as a CUDA graph where that is worth it and can be done."""
-        if worthwhile(self.gan, self.config, iterations):
-            try:
-                return recorded(self.gan, self.real, self.config, CudaRecorder(self.gan.device, self.gan.random))
-            except UnrecordableError as error:
-                message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
-                self._observe(Noticed(self.progress.step, "unrecorded", message))
-            # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
-            torch.cuda.empty_cache()
-        return lambda: iteration(self.gan, self.real, self.config)
+        """The training step, of which so many are to come: as a CUDA graph where that is worth it and can be done.
+
+        Networks that are not compiled anyway are for a graph that is replayed for long.
+        """
+        compile_ = self.config.compile
+        if compile_ == "on":
+            self._compile()
+        replay = self._recorded() if worthwhile(self.gan, self.config, iterations) else None
+        if replay is not None and compile_ == "auto" and iterations >= LEAST_COMPILED:
+            replay = None  # its memory may be needed: what can be recorded once can be again
+            replay = self._compiled() or self._recorded()
+        return replay or (lambda: iteration(self.gan, self.real, self.config))
+
+    def _recorded(self) -> Iteration | None:
+        """The training step as a CUDA graph; None where it cannot be one."""
+        try:
+            return recorded(self.gan, self.real, self.config, CudaRecorder(self.gan.device, self.gan.random))
+        except UnrecordableError as error:
+            message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
+            self._observe(Noticed(self.progress.step, "unrecorded", message))
+        # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
+        torch.cuda.empty_cache()
+        return None
+
+    def _compiled(self) -> Iteration | None:
+        """The same of compiled networks; None where that fails."""
+        self._compile()
+        try:
+            return recorded(self.gan, self.real, self.config, CudaRecorder(self.gan.device, self.gan.random))
+        except Exception as error:  # there are many ways for a compiler to fail
+            message = f"The networks are not compiled: {_compiler_said(error.__cause__ or error)}."
+            self._observe(Noticed(self.progress.step, "uncompiled", message))
+        finally:
+            self.gan.leave_uncompiled()  # the graph has its kernels already
+        torch.cuda.empty_cache()
+        return None
+
+    def _compile(self) -> None:
+        self._observe(Compiling(self.progress.step))
+        self.gan.compile()
 
     def _finish_step(self) -> None:
         """Score and save where it is time to. A run that is to stop saves, and owes its score until it is resumed."""
@@ -336,4 +372,11 @@ def _explained(step: int, loss: str) -> Iterator[None]:
                 raise ComponentError(f"What the loss {loss!r} gives {amiss.format(step)}. Tell its author.") from error
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        raise SnganError(f"The networks cannot be compiled ({first_line(error)}): leave --compile on out.") from error
+        raise SnganError(
+            f"The networks cannot be compiled ({_compiler_said(error)}): leave --compile on out."
+        ) from error
+
+
+def _compiler_said(error: BaseException) -> str:
+    """What is amiss, where torch says first which of its compilers says so."""
+    return first_line(getattr(error, "inner_exception", error)).rstrip(".")

@@ -10,9 +10,9 @@ from weakref import ref
 import pytest
 import torch
 
-from sngan_cli.engine import checkpoint, graph
+from sngan_cli.engine import checkpoint, graph, loop
 from sngan_cli.engine.loop import Result, Training
-from sngan_cli.events import Noticed, Stepped
+from sngan_cli.events import Compiling, Noticed, Stepped
 
 pytestmark = [
     pytest.mark.gpu,
@@ -148,12 +148,15 @@ def test_a_step_that_cannot_be_a_graph_trains_without(
 
 
 @pytest.mark.filterwarnings("default")  # the compiler looks at attributes that warn
+@pytest.mark.parametrize("compile_", ["on", "auto"])
 def test_a_graph_of_compiled_networks(
-    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, compile_: str
 ) -> None:
     monkeypatch.setattr(graph, "LEAST", 1)
-    training = Training(tiny(**GRAPHED, compile="on"), data, tmp_path, listener)
+    monkeypatch.setattr(loop, "LEAST_COMPILED", 1)
+    training = Training(tiny(**GRAPHED, compile=compile_), data, tmp_path, listener)
     assert training.run() == Result("finished", 8)
+    assert [event for event in listener.events if isinstance(event, Compiling)] == [Compiling(0)]
     assert not [event for event in listener.events if isinstance(event, Noticed)]
 
 

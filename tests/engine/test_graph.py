@@ -8,6 +8,7 @@ number of Python's, and what waits for the device shows up as it would there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import ReferenceType, ref
@@ -26,7 +27,7 @@ from sngan_cli.engine.graph import Iteration, UnrecordableError, recorded, worth
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import averaging_at
 from sngan_cli.engine.step import Losses, iteration
-from sngan_cli.events import Noticed
+from sngan_cli.events import Compiling, Noticed
 
 CPU = torch.device("cpu")
 
@@ -254,6 +255,41 @@ def test_training_goes_on_by_replaying_and_says_where_it_cannot(
     (said,) = [e for e in listener.events if isinstance(e, Noticed)]
     assert said.message.startswith("Steps are launched kernel by kernel, and not replayed as one CUDA graph: replayed,")
     assert all(torch.equal(t, wanted[name]) for name, t in everything(failing.gan).items())
+
+
+@pytest.mark.filterwarnings("default")  # the compiler looks at attributes that warn
+def test_networks_of_a_long_run_are_compiled_to_be_recorded_and_go_on_where_they_cannot(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "worthwhile", lambda gan, config, iterations: config.compile != "off")
+    monkeypatch.setattr(loop, "CudaRecorder", lambda device, random: Taping())
+    monkeypatch.setattr(loop, "LEAST_COMPILED", 4)
+    seen: list[torch.fx.GraphModule] = []
+
+    def backend(traced: torch.fx.GraphModule, inputs: object) -> Callable[..., Any]:
+        seen.append(traced)
+        return traced.forward  # type: ignore[no-any-return]
+
+    def failing(traced: torch.fx.GraphModule, inputs: object) -> Callable[..., Any]:
+        raise RuntimeError("No working compiler.")
+
+    compile_, said = torch.compile, []
+    for one, settings in (
+        (backend, {}), (backend, {"steps": 3}), (backend, {"compile": "off"}), (failing, {})
+    ):  # fmt: skip
+        monkeypatch.setattr(torch, "compile", partial(compile_, backend=one))
+        seen.clear()
+        listener.events.clear()
+        training = Training(tiny(**settings), data, tmp_path / str(len(said)), listener)
+        assert training.run() == Result("finished", training.config.steps or 0)
+        assert training.gan.generator._compiled_call_impl is None  # what draws and scores is not
+        said.append([e for e in listener.events if isinstance(e, Compiling | Noticed)])
+        assert bool(seen) == (one is backend and not settings)
+    assert said[:3] == [[Compiling(0)], [], []]
+    compiling, noticed = said[3]
+    assert compiling == Compiling(0)
+    assert noticed.kind == "uncompiled"
+    assert "No working compiler" in noticed.message
 
 
 def test_a_recording_that_fails_leaves_no_memory(

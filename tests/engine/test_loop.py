@@ -274,7 +274,7 @@ def test_metrics_that_compare_are_given_the_data(
 def test_advice_of_the_compiler_on_precision_is_not_passed_on(
     tiny: Any, data: Any, tmp_path: Path, listener: Any
 ) -> None:
-    Training(tiny(compile="on"), data, tmp_path, listener)  # nothing is compiled before the first step
+    Training(tiny(), data, tmp_path, listener).gan.compile()  # nothing is compiled before the first step
     warnings.warn(
         "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled.", stacklevel=1
     )
