@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import warnings
 from itertools import count
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -278,3 +280,13 @@ def test_advice_of_the_compiler_on_precision_is_not_passed_on(
     warnings.warn(
         "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled.", stacklevel=1
     )
+
+
+def test_networks_do_not_outlive_their_training(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
+    training = Training(tiny(steps=1, conditional=True, norm_g="spectral", ema=0.9), data, tmp_path, listener)
+    training.run()
+    networks = {"G": training.gan.generator, "D": training.gan.discriminator, "average": training.gan.averaged}
+    layers = {f"{name}.{at}": ref(layer) for name, each in networks.items() for at, layer in each.named_modules()}
+    del training, networks
+    gc.collect()
+    assert [name for name, layer in layers.items() if layer() is not None] == []
