@@ -131,6 +131,13 @@ def _connections(url: URL) -> dict[str, Any]:
     return {"connect_args": {key: value for key, value in _LIBPQ.items() if knows_it and key not in url.query}}
 
 
+def let_go(engine: Engine) -> None:
+    """Close its connections: those that threads still use, once they have done with them."""
+    # `dispose` forgets those that are in use, and whoever gives one back then leaves it open.
+    event.listen(engine, "checkin", lambda _, entry: entry.close())
+    engine.dispose()
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Run queries in one transaction that is rolled back; raises `RegistryError` for what the database refuses.

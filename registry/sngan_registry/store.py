@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Table, delete, false, insert, select,
 
 from sngan_registry import queries, reads, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
-from sngan_registry.database import connect, reading, registry_url, sqlite_file, writing
+from sngan_registry.database import connect, let_go, reading, registry_url, sqlite_file, writing
 from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunRemovedError, RunTakenError
 from sngan_registry.ids import new_run_id
 from sngan_registry.records import (
@@ -81,8 +81,8 @@ class Store:
         return cls(engine, schema.REVISION, upgraded)
 
     def dispose(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
+        """Let go of the database; what threads still use of it is closed once they have done with it."""
+        let_go(self._engine)
 
     def __enter__(self) -> Self:
         return self

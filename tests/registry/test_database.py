@@ -40,6 +40,18 @@ def test_a_database_in_memory_is_one_for_all_threads(place: str, new_run: Any) -
         assert sorted(summary.run.id for summary in store.summaries()) == sorted(ids)
 
 
+def test_a_thread_that_is_not_done_when_a_store_is_let_go_of_leaves_no_connection_open(tmp_path: Path) -> None:
+    store, used = Store.open(tmp_path / "registry.db"), list[Any]()
+    with database.writing(store._engine) as connection:
+        used.append(connection.connection.driver_connection)
+        store.dispose()
+    with database.reading(store._engine) as connection:  # a thread that comes later still
+        used.append(connection.connection.driver_connection)
+    for driver in used:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            driver.execute("SELECT 1")
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     path.write_text("these are no pages of a database\n" * 100, encoding="utf-8")
