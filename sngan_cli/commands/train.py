@@ -157,7 +157,10 @@ def train(
         Compile | None,
         typer.Option(
             "--compile",
-            help="on: torch.compile both networks. A GPU replays steps as one CUDA graph unless off (default: auto).",
+            help=(
+                "A GPU does a step kernel by kernel (off), as one CUDA graph (auto, default; in long runs of compiled "
+                "networks), or always of compiled networks (on; on a CPU too)."
+            ),
             rich_help_panel=TRAINING,
         ),
     ] = None,

@@ -116,7 +116,7 @@ class RunConfig(BaseModel):
     precision: Literal["fp32", "tf32", "bf16"] | None = None
     """Arithmetic of convolutions and matrix products; where not given bf16 on a device with units for it, else fp32."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Whether torch.compile compiles both networks (on), and a GPU replays whole steps as one graph (auto and on)."""
+    """Whether a GPU replays whole steps as one graph, of compiled networks in a long run (auto) or in any (on)."""
     eval_every: CountOrNone
     """Score every so many steps; 0 scores at the end only."""
     eval_samples: Count
