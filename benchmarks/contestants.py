@@ -26,7 +26,8 @@ from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.device import set_precision
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
-from sngan_cli.engine.graph import LEAST, CudaRecorder, recorded, worthwhile
+from sngan_cli.engine.graph import CudaRecorder, recorded
+from sngan_cli.engine.quickest import LEAST, worthwhile
 from sngan_cli.engine.step import iteration
 
 PICTURES = 4096

@@ -30,8 +30,12 @@ from contestants import enter
 from sngan_cli.app import main as sngan
 from sngan_cli.engine import loop
 from sngan_cli.engine.device import keep_freed_memory
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.quickest import LEAST_COMPILED, quickest
 
 WARM_UP = 3
+STEPS = LEAST_COMPILED - 1
+"""More than are made; networks are not compiled, as those of the bare step are not."""
 STDERR = "stderr"
 
 
@@ -78,7 +82,7 @@ def tool(row: Row, settings: Settings, precision: str) -> Iterator[Callable[[], 
     here, there = multiprocessing.Pipe()
     with tempfile.TemporaryDirectory() as home:
         arguments = [
-            "train", "--dataset", "shapes", "--size", str(row.side), "--arch", row.arch, "--steps", "99999999",
+            "train", "--dataset", "shapes", "--size", str(row.side), "--arch", row.arch, "--steps", str(STEPS),
             "--batch-size", str(settings.batch), "--g-batch-size", str(settings.batch), "--n-dis", str(settings.n_dis),
             "--device", str(settings.device), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0",
             *(["--conditional"] if row.conditional else []),
@@ -113,8 +117,8 @@ def train(pipe: Connection, home: Path, arguments: list[str]) -> None:
     os.dup2(nowhere, sys.stdout.fileno())
     within = 0.0
 
-    def in_turn(training: Any, iterations: int) -> Any:
-        step = quickest(training, iterations)
+    def in_turn(gan: Gan, *given: Any, **named: Any) -> Any:
+        step = quickest(gan, *given, **named)
 
         def iteration() -> Any:
             nonlocal within
@@ -122,14 +126,14 @@ def train(pipe: Connection, home: Path, arguments: list[str]) -> None:
             pipe.recv()
             begun = time.perf_counter()
             losses = step()
-            if training.gan.device.type == "cuda":
-                torch.cuda.synchronize(training.gan.device)
+            if gan.device.type == "cuda":
+                torch.cuda.synchronize(gan.device)
             within = time.perf_counter() - begun
             return losses
 
         return iteration
 
-    quickest, loop.Training._quickest = loop.Training._quickest, in_turn
+    loop.quickest = in_turn
     sys.argv = ["sngan", *arguments]
     with (home / STDERR).open("w", encoding="utf-8") as sys.stderr:
         sngan()

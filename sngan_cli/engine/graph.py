@@ -21,10 +21,6 @@ from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import Losses, iteration
 from sngan_cli.wording import first_line
 
-LEAST = 50
-"""Iterations that are to come where one is recorded: recording takes as long as four."""
-LEAST_COMPILED = 20_000
-"""Iterations that are to come where one of compiled networks is recorded: compilers take a minute or two."""
 TOLERANCE = 0.1
 """How far weights may be from where the plain iteration moved them, as a part of that way.
 
@@ -47,11 +43,6 @@ class Recorder(Protocol):
 
     def record(self, work: Iteration) -> tuple[Callable[[], None], Losses]:
         """Record work without doing it: what does it, and where its losses are after that."""
-
-
-def worthwhile(gan: Gan, config: RunConfig, iterations: int) -> bool:
-    """Whether to record the iteration of which so many are to come."""
-    return gan.device.type == "cuda" and gan.world.size == 1 and config.compile != "off" and iterations >= LEAST
 
 
 def recorded(gan: Gan, real: ImageStream, config: RunConfig, recorder: Recorder) -> Iteration:

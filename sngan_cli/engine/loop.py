@@ -23,22 +23,13 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import Drawing, Failure, References
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
-from sngan_cli.engine.graph import (
-    LEAST_COMPILED,
-    CudaRecorder,
-    Iteration,
-    UnrecordableError,
-    recorded,
-    worthwhile,
-)
+from sngan_cli.engine.quickest import compiler_said, quickest
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
-from sngan_cli.engine.step import iteration
 from sngan_cli.engine.watch import Watch
 from sngan_cli.errors import ComponentError, SnganError, UnscoredError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
-    Compiling,
     Noticed,
     Observer,
     SamplesDrawn,
@@ -47,7 +38,6 @@ from sngan_cli.events import (
     Scoring,
     Stepped,
 )
-from sngan_cli.wording import first_line
 
 
 class LabelledImages(features.RealImages, Protocol):
@@ -148,7 +138,8 @@ class Training:
         total = self.config.steps or 0
         if self.world.any(self.progress.step == total or self._owes_score()):
             self._finish_step()
-        iterate = self._quickest(total - self.progress.step)
+        first = self.progress.step
+        iterate = quickest(self.gan, self.real, self.config, total - first, step=first, observe=self._observe)
         for step in range(self.progress.step + 1, total + 1):
             self.gan.schedule(self.config, step)
             with _explained(step, self.config.loss.name):
@@ -167,48 +158,6 @@ class Training:
         if step < total or (self._owes_score() and not self._failed):
             return Result("interrupted", step)
         return Result("finished", step, self._unscored())
-
-    def _quickest(self, iterations: int) -> Iteration:
-        """The training step, of which so many are to come: as a CUDA graph where that is worth it and can be done.
-
-        Networks that are not compiled anyway are for a graph that is replayed for long.
-        """
-        compile_ = self.config.compile
-        if compile_ == "on":
-            self._compile()
-        replay = self._recorded() if worthwhile(self.gan, self.config, iterations) else None
-        if replay is not None and compile_ == "auto" and iterations >= LEAST_COMPILED:
-            replay = None  # its memory may be needed: what can be recorded once can be again
-            replay = self._compiled() or self._recorded()
-        return replay or (lambda: iteration(self.gan, self.real, self.config))
-
-    def _recorded(self) -> Iteration | None:
-        """The training step as a CUDA graph; None where it cannot be one."""
-        try:
-            return recorded(self.gan, self.real, self.config, CudaRecorder(self.gan.device, self.gan.random))
-        except UnrecordableError as error:
-            message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
-            self._observe(Noticed(self.progress.step, "unrecorded", message))
-        # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
-        torch.cuda.empty_cache()
-        return None
-
-    def _compiled(self) -> Iteration | None:
-        """The same of compiled networks; None where that fails."""
-        self._compile()
-        try:
-            return recorded(self.gan, self.real, self.config, CudaRecorder(self.gan.device, self.gan.random))
-        except Exception as error:  # there are many ways for a compiler to fail
-            message = f"The networks are not compiled: {_compiler_said(error.__cause__ or error)}."
-            self._observe(Noticed(self.progress.step, "uncompiled", message))
-        finally:
-            self.gan.leave_uncompiled()  # the graph has its kernels already
-        torch.cuda.empty_cache()
-        return None
-
-    def _compile(self) -> None:
-        self._observe(Compiling(self.progress.step))
-        self.gan.compile()
 
     def _finish_step(self) -> None:
         """Score and save where it is time to. A run that is to stop saves, and owes its score until it is resumed."""
@@ -373,10 +322,5 @@ def _explained(step: int, loss: str) -> Iterator[None]:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise SnganError(
-            f"The networks cannot be compiled ({_compiler_said(error)}): leave --compile on out."
+            f"The networks cannot be compiled ({compiler_said(error)}): leave --compile on out."
         ) from error
-
-
-def _compiler_said(error: BaseException) -> str:
-    """What is amiss, where torch says first which of its compilers says so."""
-    return first_line(getattr(error, "inner_exception", error)).rstrip(".")

@@ -10,7 +10,7 @@ from weakref import ref
 import pytest
 import torch
 
-from sngan_cli.engine import checkpoint, graph, loop
+from sngan_cli.engine import checkpoint, quickest
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.events import Compiling, Noticed, Stepped
 
@@ -62,7 +62,7 @@ def test_a_graph_trains_as_the_plain_step_does(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, settings: Any, streams: bool
 ) -> None:
     """Up to rounding, of which Adam makes much: losses of a few steps are near, and random numbers the same."""
-    monkeypatch.setattr(graph, "LEAST", 1)
+    monkeypatch.setattr(quickest, "LEAST", 1)
     if streams:
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 1))
     trained = {}
@@ -100,7 +100,7 @@ def test_steps_of_every_component_are_replayed(
     settings: Any,
     conditional: bool,
 ) -> None:
-    monkeypatch.setattr(graph, "LEAST", 1)
+    monkeypatch.setattr(quickest, "LEAST", 1)
     settings = GRAPHED | {"conditional": conditional, "steps": 2} | settings
     assert Training(tiny(**settings), data, tmp_path, listener).run() == Result("finished", 2)
     assert not [event for event in listener.events if isinstance(event, Noticed)]
@@ -109,7 +109,7 @@ def test_steps_of_every_component_are_replayed(
 def test_a_graph_resumes_from_its_checkpoint(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "LEAST", 1)
+    monkeypatch.setattr(quickest, "LEAST", 1)
     settings = GRAPHED | {"checkpoint_every": 4, "keep_every": 1}
     whole = Training(tiny(**settings), data, tmp_path / "whole", listener)
     assert whole.run() == Result("finished", 8)
@@ -125,7 +125,7 @@ def test_a_step_that_cannot_be_a_graph_trains_without(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
     """Noticed before it is recorded, or while it is: random numbers go on either way."""
-    monkeypatch.setattr(graph, "LEAST", 1)
+    monkeypatch.setattr(quickest, "LEAST", 1)
     if not early:
         monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
     composition = tiny(**GRAPHED)
@@ -152,8 +152,8 @@ def test_a_step_that_cannot_be_a_graph_trains_without(
 def test_a_graph_of_compiled_networks(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, compile_: str
 ) -> None:
-    monkeypatch.setattr(graph, "LEAST", 1)
-    monkeypatch.setattr(loop, "LEAST_COMPILED", 1)
+    monkeypatch.setattr(quickest, "LEAST", 1)
+    monkeypatch.setattr(quickest, "LEAST_COMPILED", 1)
     training = Training(tiny(**GRAPHED, compile=compile_), data, tmp_path, listener)
     assert training.run() == Result("finished", 8)
     assert [event for event in listener.events if isinstance(event, Compiling)] == [Compiling(0)]

@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sngan_cli.engine import graph, loop
+from sngan_cli.engine import graph, quickest
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan, constraints
-from sngan_cli.engine.graph import Iteration, UnrecordableError, recorded, worthwhile
+from sngan_cli.engine.graph import Iteration, UnrecordableError, recorded
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import averaging_at
 from sngan_cli.engine.step import Losses, iteration
@@ -219,7 +219,7 @@ def test_long_runs_on_one_gpu_are_recorded(
     composition = tiny(compile=compile_)
     gan, _ = build(composition, data)
     gan.world = World(torch.device(device), size=size)
-    assert worthwhile(gan, composition.config, iterations) is worth
+    assert quickest.worthwhile(gan, composition.config, iterations) is worth
 
 
 def test_training_goes_on_by_replaying_and_says_where_it_cannot(
@@ -238,8 +238,8 @@ def test_training_goes_on_by_replaying_and_says_where_it_cannot(
 
     plain = Training(tiny(ema=0.9), data, tmp_path / "plain", listener)
     assert plain.run() == Result("finished", 8)
-    monkeypatch.setattr(loop, "worthwhile", lambda gan, config, iterations: iterations == 8)
-    monkeypatch.setattr(loop, "CudaRecorder", lambda device, random: Counting())
+    monkeypatch.setattr(quickest, "worthwhile", lambda gan, config, iterations: iterations == 8)
+    monkeypatch.setattr(quickest, "CudaRecorder", lambda device, random: Counting())
     replaying = Training(tiny(ema=0.9), data, tmp_path / "replaying", listener)
     assert replaying.run() == Result("finished", 8)
     assert replays == 1 + 8  # once to compare
@@ -261,9 +261,9 @@ def test_training_goes_on_by_replaying_and_says_where_it_cannot(
 def test_networks_of_a_long_run_are_compiled_to_be_recorded_and_go_on_where_they_cannot(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "worthwhile", lambda gan, config, iterations: config.compile != "off")
-    monkeypatch.setattr(loop, "CudaRecorder", lambda device, random: Taping())
-    monkeypatch.setattr(loop, "LEAST_COMPILED", 4)
+    monkeypatch.setattr(quickest, "worthwhile", lambda gan, config, iterations: config.compile != "off")
+    monkeypatch.setattr(quickest, "CudaRecorder", lambda device, random: Taping())
+    monkeypatch.setattr(quickest, "LEAST_COMPILED", 4)
     seen: list[torch.fx.GraphModule] = []
 
     def backend(traced: torch.fx.GraphModule, inputs: object) -> Callable[..., Any]:
@@ -305,8 +305,8 @@ def test_a_recording_that_fails_leaves_no_memory(
             held.append(ref(memory))
             raise RuntimeError("it cannot be recorded")
 
-    monkeypatch.setattr(loop, "worthwhile", lambda gan, config, iterations: True)
-    monkeypatch.setattr(loop, "CudaRecorder", lambda device, random: Failing())
+    monkeypatch.setattr(quickest, "worthwhile", lambda gan, config, iterations: True)
+    monkeypatch.setattr(quickest, "CudaRecorder", lambda device, random: Failing())
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.extend(each() is not None for each in held))
     assert Training(tiny(), data, tmp_path, listener).run() == Result("finished", 8)
     assert alive == [False]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sngan_cli.engine import checkpoint, loop, watch
+from sngan_cli.engine import checkpoint, quickest, watch
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
@@ -138,7 +138,7 @@ def full_gpu(*given: Any) -> None:
 def test_a_device_without_enough_memory_is_said_with_the_way_out(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, full: Any
 ) -> None:
-    monkeypatch.setattr(loop, "iteration", full)
+    monkeypatch.setattr(quickest, "iteration", full)
     with pytest.raises(SnganError, match=r"ran out of memory at step 1: lower --batch-size and --g-batch-size, or try"):
         Training(tiny(), data, tmp_path, listener).run()
 

@@ -1,0 +1,72 @@
+"""The training step in its quickest form on a device: kernel by kernel, or as one CUDA graph."""
+
+from __future__ import annotations
+
+import torch
+
+from sngan_cli.config import RunConfig
+from sngan_cli.engine.data import ImageStream
+from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, recorded
+from sngan_cli.engine.step import iteration
+from sngan_cli.events import Compiling, Noticed, Observer
+from sngan_cli.wording import first_line
+
+LEAST = 50
+"""Iterations that are to come where one is recorded: recording takes as long as four."""
+LEAST_COMPILED = 20_000
+"""Iterations that are to come where one of compiled networks is recorded: compilers take a minute or two."""
+
+
+def quickest(
+    gan: Gan, real: ImageStream, config: RunConfig, iterations: int, *, step: int, observe: Observer
+) -> Iteration:
+    """The iteration, of which so many are to come after `step`: as a CUDA graph where that is worth it and can be done.
+
+    What cannot be done is told of. Networks that are not compiled anyway are for a graph that is replayed for long.
+    """
+    if config.compile == "on":
+        observe(Compiling(step))
+        gan.compile()
+    replay = _recorded(gan, real, config, step, observe) if worthwhile(gan, config, iterations) else None
+    if replay is not None and config.compile == "auto" and iterations >= LEAST_COMPILED:
+        replay = None  # its memory may be needed: what can be recorded once can be again
+        replay = _compiled(gan, real, config, step, observe) or _recorded(gan, real, config, step, observe)
+    return replay or (lambda: iteration(gan, real, config))
+
+
+def worthwhile(gan: Gan, config: RunConfig, iterations: int) -> bool:
+    """Whether to record the iteration of which so many are to come."""
+    return gan.device.type == "cuda" and gan.world.size == 1 and config.compile != "off" and iterations >= LEAST
+
+
+def compiler_said(error: BaseException) -> str:
+    """What is amiss, where torch says first which of its compilers says so."""
+    return first_line(getattr(error, "inner_exception", error)).rstrip(".")
+
+
+def _recorded(gan: Gan, real: ImageStream, config: RunConfig, step: int, observe: Observer) -> Iteration | None:
+    """The iteration as a CUDA graph; None where it cannot be one."""
+    try:
+        return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
+    except UnrecordableError as error:
+        message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
+        observe(Noticed(step, "unrecorded", message))
+    # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
+    torch.cuda.empty_cache()
+    return None
+
+
+def _compiled(gan: Gan, real: ImageStream, config: RunConfig, step: int, observe: Observer) -> Iteration | None:
+    """The same of compiled networks; None where that fails."""
+    observe(Compiling(step))
+    gan.compile()
+    try:
+        return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
+    except Exception as error:  # there are many ways for a compiler to fail
+        message = f"The networks are not compiled: {compiler_said(error.__cause__ or error)}."
+        observe(Noticed(step, "uncompiled", message))
+    finally:
+        gan.leave_uncompiled()  # the graph has its kernels already
+    torch.cuda.empty_cache()
+    return None
