@@ -57,7 +57,8 @@ class Extraction:
             found = Features(found.pooled.float(), found.logits.float())
             if self.difference is None:
                 exact = self.loaded(images).pooled
-                self.difference = ((found.pooled - exact).norm() / exact.norm()).item()
+                least = torch.finfo(exact.dtype).tiny  # where all features are 0
+                self.difference = ((found.pooled - exact).norm() / exact.norm().clamp_min(least)).item()
             return found
 
     @property
