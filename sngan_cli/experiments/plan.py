@@ -144,9 +144,10 @@ def conditions_of_run(run: Run) -> dict[str, Any]:
 
 
 def _digest(overrides: Sequence[Layer]) -> str:
-    """Tells sets of overrides apart; empty where there are none."""
-    values = [{k: v for k, v in layer.values.items() if k not in _OF_THE_MACHINE} for layer in overrides]
-    given = [value for value in values if value]
+    """Tells sets of overrides apart, however each was given; empty where there are none."""
+    given: dict[str, Any] = {}
+    for layer in overrides:
+        given |= {key: value for key, value in flat(layer.values).items() if key not in _OF_THE_MACHINE}
     return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8] if given else ""
 
 

@@ -179,7 +179,8 @@ def test_other_settings_make_other_runs(sngan: Any, mine: Path, home: Path) -> N
         assert [s.run.id for s in store.summaries(tags=["experiment:mine", "case:a"])] == [new.id, old.id]
     assert (new.steps, new.config["lr_d"], old.steps) == (2, 1e-3, 4)
     assert [tag.partition(":")[0] for tag in sorted(new.tags)] == ["case", "experiment", "overrides"]
-    assert sngan("experiments", "run", mine, "--case", "a", "--steps", 2, "--set", "lr=0.001").out == ""
+    for again in (("--steps", 2, "--set", "lr=0.001"), ("--set", "steps=2", "--set", "lr=0.001")):
+        assert sngan("experiments", "run", mine, "--case", "a", *again).out == ""
     plain = sngan("experiments", "report", mine, "-o", "plain")
     assert f"`{old.id}`" in Path("plain/report.md").read_text()
     assert "--steps 2" in plain.err
