@@ -56,7 +56,7 @@ def pooled_conv(h: Tensor, weight: Tensor, bias: Tensor | None, form: Form | Non
 
 def upsampled(h: Tensor) -> Tensor:
     """Nearest-neighbour upsampling x2, in the precision of h: on a GPU autocast would go over to float32."""
-    with torch.autocast(h.device.type, enabled=False):
+    with torch.autocast("cuda", enabled=False):  # not h's type of device: there is no autocast of "meta"
         return F.interpolate(h, scale_factor=2)
 
 

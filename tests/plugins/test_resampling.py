@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sngan_cli.conformance.absent_gpu import GPU, absent_gpu
+from sngan_plugins import resampling
 from sngan_plugins.resampling import Form, pooled_conv, upsampled_conv
 
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -67,3 +69,39 @@ def test_without_a_form_it_is_the_one_of_the_device() -> None:
     h, weight = torch.randn(1, 2, 4, 4), torch.randn(2, 2, 3, 3)
     assert torch.equal(upsampled_conv(h, weight, None), upsampled_conv(h, weight, None, "box"))
     assert torch.equal(pooled_conv(h, weight, None), pooled_conv(h, weight, None, "box"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tf32", "form"),
+    [
+        (torch.bfloat16, False, "4x4"),
+        (torch.float16, False, "4x4"),
+        (torch.float32, True, "4x4"),
+        (torch.float32, False, "box"),
+        (torch.float64, True, "box"),
+    ],
+)
+def test_on_a_gpu_it_is_the_one_of_the_precision(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, tf32: bool, form: Form
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", tf32)
+    with absent_gpu():
+        assert resampling._quicker(torch.empty(1, 2, 4, 4, dtype=dtype, device=GPU)) == form
+
+
+def test_shapes_are_found_without_values() -> None:
+    h, weight = torch.empty(1, 2, 4, 4, device="meta"), torch.empty(3, 2, 3, 3, device="meta")
+    assert resampling.upsampled(h).shape == (1, 2, 8, 8)
+    assert upsampled_conv(h, weight, None).shape == (1, 3, 8, 8)
+    assert pooled_conv(h, weight, None).shape == (1, 3, 2, 2)
+
+
+def test_upsampling_keeps_the_precision_under_autocast_on_a_gpu() -> None:
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        with absent_gpu():
+            h = torch.empty(1, 2, 4, 4, dtype=torch.bfloat16, device=GPU)
+            assert F.interpolate(h, scale_factor=2).dtype == torch.float32
+            assert resampling.upsampled(h).dtype == torch.bfloat16
+    finally:
+        torch.set_autocast_enabled("cuda", False)
