@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -96,12 +96,15 @@ def meanwhile(device: torch.device, work: Callable[[], None]) -> Iterator[None]:
         return
     usual, beside = torch.cuda.current_stream(device), _second_stream(device)
     beside.wait_stream(usual)
-    with torch.cuda.stream(beside):
-        work()
     try:
+        with torch.cuda.stream(beside):
+            work()
         yield
-    finally:
-        usual.wait_stream(beside)
+    except BaseException:  # what it has left under way must not outlast its undoing
+        with suppress(RuntimeError):  # in a graph that is broken; what broke it is to be told
+            usual.wait_stream(beside)
+        raise
+    usual.wait_stream(beside)
 
 
 @cache

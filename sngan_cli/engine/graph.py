@@ -140,7 +140,7 @@ class CudaRecorder:
                 # Other threads, such as the one that reads ahead, may go on with the device meanwhile.
                 with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                     losses = work()
-        except RuntimeError as error:
+        except Exception as error:  # a compiler's may be of any kind
             # A recording that breaks off leaves generators as if it went on: they go on with states of their own.
             for generator in (self._random, torch.cuda.default_generators[self._stream.device_index]):
                 generator.graphsafe_set_state(torch.Generator(self._device).graphsafe_get_state())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -170,3 +172,38 @@ def test_a_compiler_that_does_not_work_is_said_before_training(monkeypatch: pyte
         match=r"does not work here \(RuntimeError: No working C\+\+ compiler found\): leave --compile on out",
     ):
         device.check_compiler(torch.device("cpu"))
+
+
+@dataclass
+class Stream:
+    """A stream of a GPU that is not there, which writes down what it is to do."""
+
+    name: str
+    order: list[str]
+
+    broken: bool = False
+
+    def wait_stream(self, other: Stream) -> None:
+        self.order.append(f"{self.name} waits for {other.name}")
+        if self.broken:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("fails", ["nothing", "the work", "what is done meanwhile"])
+def test_a_gpu_s_streams_wait_for_one_another_whatever_fails(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    order: list[str] = []
+    usual, beside = Stream("usual", order), Stream("beside", order)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda at: usual)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(device, "_second_stream", lambda at: beside)
+
+    def do(what: str) -> None:
+        order.append(what)
+        if what == fails:
+            usual.broken = True  # as in a graph that is recorded
+            raise ValueError(what)
+
+    with suppress(ValueError), device.meanwhile(torch.device("cuda"), lambda: do("the work")):
+        do("what is done meanwhile")
+    done = ["the work"] if fails == "the work" else ["the work", "what is done meanwhile"]
+    assert order == ["beside waits for usual", *done, "usual waits for beside"]

@@ -8,8 +8,11 @@ number of Python's, and what waits for the device shows up as it would there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -255,6 +258,36 @@ def test_training_goes_on_by_replaying_and_says_where_it_cannot(
     (said,) = [e for e in listener.events if isinstance(e, Noticed)]
     assert said.message.startswith("Steps are launched kernel by kernel, and not replayed as one CUDA graph: replayed,")
     assert all(torch.equal(t, wanted[name]) for name, t in everything(failing.gan).items())
+
+
+def test_random_numbers_go_on_whatever_breaks_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU they are drawn as the recording is told until then. None is there: all of it is made believe."""
+
+    @dataclass
+    class Generator:
+        state: object = "recorded"
+
+        def graphsafe_get_state(self) -> object:
+            return "of its own"
+
+        def graphsafe_set_state(self, state: object) -> None:
+            self.state = state
+
+    random, usual = Generator(), Generator()
+    monkeypatch.setattr(torch, "Generator", lambda device: Generator())
+    monkeypatch.setattr(torch.cuda, "default_generators", (usual,))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(device_index=0))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(register_generator_state=lambda random: None))
+    monkeypatch.setattr(torch.cuda, "graph", lambda *given, **named: nullcontext())
+    recorder = graph.CudaRecorder(torch.device("cuda"), random)  # type: ignore[arg-type]
+    monkeypatch.setattr(recorder, "_beside", nullcontext)
+
+    def work() -> Losses:
+        raise KeyError("a compiler's error")
+
+    with pytest.raises(RuntimeError, match="a compiler's error"):
+        recorder.record(work)
+    assert (random.state, usual.state) == ("of its own", "of its own")
 
 
 @pytest.mark.filterwarnings("default")  # the compiler looks at attributes that warn
