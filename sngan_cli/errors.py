@@ -45,6 +45,10 @@ class CheckpointError(SnganError):
     """A checkpoint cannot be written or read back intact (exit code 1)."""
 
 
+class UncompiledError(SnganError):
+    """torch cannot compile the networks (exit code 1)."""
+
+
 class LostProcessError(SnganError):
     """One of the processes that train a run together is gone (exit code 1)."""
 

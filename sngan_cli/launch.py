@@ -20,7 +20,7 @@ from sngan_cli.engine.gan import try_checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import LostProcessError, SnganError, UsageError
+from sngan_cli.errors import LostProcessError, SnganError, UncompiledError, UsageError
 from sngan_cli.events import Event
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
@@ -29,7 +29,7 @@ from sngan_cli.recording import Recorder
 from sngan_cli.registry_rebuild import Taken, catch_up
 from sngan_cli.run_folder import CONFIG, tells_more
 from sngan_cli.run_remains import on_disk
-from sngan_cli.stopping import StopSignal
+from sngan_cli.stopping import StopAtOnceError, StopSignal
 from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
 from sngan_cli.wording import counted
 from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, RunBusyError, Status
@@ -232,9 +232,23 @@ def _train(
             training.resume(checkpoint_folder)
             recorder.tell("resumed", f"Resumed from the checkpoint of step {training.progress.step}.")
         audience.begin(run.id, folder, config, training.progress.step)
-        result = training.run()
+        with _interrupting_compilers(stop):
+            result = training.run()
         recorder.ended(result.status, result.step)
     return result
+
+
+@contextmanager
+def _interrupting_compilers(stop: StopSignal) -> Iterator[None]:
+    """Context of a run whose signals may reach compilers, too: that these end is then no fault of theirs."""
+    try:
+        yield
+    except UncompiledError as error:
+        if stop.received is None:
+            raise
+        raise StopAtOnceError(
+            stop.received, "interrupted while torch compiled the networks, without another checkpoint"
+        ) from error
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.quickest import compiler_said, quickest
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
 from sngan_cli.engine.watch import Watch
-from sngan_cli.errors import ComponentError, SnganError, UnscoredError
+from sngan_cli.errors import ComponentError, UncompiledError, UnscoredError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -138,9 +138,18 @@ class Training:
         total = self.config.steps or 0
         if self.world.any(self.progress.step == total or self._owes_score()):
             self._finish_step()
+        if self.progress.step < total and not self._stopping:
+            self._train(total)
+        step = self.progress.step
+        if step < total or (self._owes_score() and not self._failed):
+            return Result("interrupted", step)
+        return Result("finished", step, self._unscored())
+
+    def _train(self, total: int) -> None:
+        """Make the steps that are left of so many, until the run is to stop."""
         first = self.progress.step
         iterate = quickest(self.gan, self.real, self.config, total - first, step=first, observe=self._observe)
-        for step in range(self.progress.step + 1, total + 1):
+        for step in range(first + 1, total + 1):
             self.gan.schedule(self.config, step)
             with _explained(step, self.config.loss.name):
                 losses = iterate()
@@ -154,10 +163,6 @@ class Training:
             self._finish_step()
             if self._stopping:
                 break
-        step = self.progress.step
-        if step < total or (self._owes_score() and not self._failed):
-            return Result("interrupted", step)
-        return Result("finished", step, self._unscored())
 
     def _finish_step(self) -> None:
         """Score and save where it is time to. A run that is to stop saves, and owes its score until it is resumed."""
@@ -321,6 +326,6 @@ def _explained(step: int, loss: str) -> Iterator[None]:
                 raise ComponentError(f"What the loss {loss!r} gives {amiss.format(step)}. Tell its author.") from error
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        raise SnganError(
+        raise UncompiledError(
             f"The networks cannot be compiled ({compiler_said(error)}): leave --compile on out."
         ) from error

@@ -9,6 +9,7 @@ import re
 import signal
 import tomllib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +385,29 @@ def test_a_signal_ends_the_step_saves_and_can_be_resumed(
     monkeypatch.setattr(step_module, "update_generator", original)
     assert sngan("train", "--resume", run_id).code == 0
     assert sngan("runs", "show", run_id, "--json").json["status"] == "finished"
+
+
+@pytest.mark.filterwarnings("default")  # the compiler looks at attributes that warn
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_compilers_that_a_signal_ends_are_not_to_blame(
+    sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    def ended(traced: torch.fx.GraphModule, inputs: object) -> Any:
+        if interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError("C++ compile error")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=ended))
+    monkeypatch.setattr(preparation, "check_compiler", lambda device: None)
+    done = sngan("train", *tiny, "--compile", "on")
+    run = sngan("runs", "show", done.out.strip(), "--json").json
+    if interrupted:
+        assert (done.code, run["status"]) == (130, "interrupted")
+        assert "interrupted while torch compiled the networks, without another checkpoint" in done.err
+        assert "error" not in done.err
+    else:
+        assert (done.code, run["status"]) == (1, "failed")
+        assert "The networks cannot be compiled (C++ compile error): leave --compile on out." in done.err
 
 
 def test_a_run_that_diverges_is_recorded_as_failed_and_exits_with_5(sngan: Any, tiny: list[str]) -> None:

@@ -21,7 +21,16 @@ from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
 from sngan_cli.errors import ComponentError, DivergedError, SnganError
-from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Scored, Scoring, Stepped
+from sngan_cli.events import (
+    CheckpointRemoved,
+    CheckpointWritten,
+    Compiling,
+    Noticed,
+    SamplesDrawn,
+    Scored,
+    Scoring,
+    Stepped,
+)
 from sngan_plugins.losses.hinge import Hinge
 
 
@@ -207,6 +216,22 @@ def test_a_stop_during_a_score_gives_the_score_up_and_saves(
     assert not listener.of(Scored)
     assert [event.kind for event in listener.of(Noticed)] == ["unscored"]
     assert checkpoint.steps_in(tmp_path / "checkpoints") == [training.progress.step]
+
+
+@pytest.mark.parametrize("at", [2, 8])
+def test_a_resumed_run_that_stops_in_the_score_it_owes_owes_it_still(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, at: int
+) -> None:
+    """And nothing is compiled for steps that are not made."""
+    settings = tiny(eval_every=2, compile="on")
+    unscored = Training(tiny(steps=at), data, tmp_path, listener)
+    unscored.run()
+    for _ in range(2):
+        resumed = Training(settings, data, tmp_path, listener, extractor=extractor, stop=lambda: True)
+        resumed.resume(checkpoint.folder_of(tmp_path / "checkpoints", at))
+        assert resumed.run() == Result("interrupted", at)
+    assert [notice.message for notice in listener.of(Noticed)] == ["Not scored: the run was asked to stop."] * 2
+    assert not listener.of(Compiling)
 
 
 @pytest.mark.parametrize("error", [KeyError("late"), TypeError("no score")])
