@@ -23,7 +23,7 @@ def quickest(
 ) -> Iteration:
     """The iteration, of which so many are to come after `step`: as a CUDA graph where that is worth it and can be done.
 
-    What cannot be done is told of. Networks that are not compiled anyway are for a graph that is replayed for long.
+    What cannot be done is told of. Unless `compile` is on, networks are compiled for a graph alone, and for a long run.
     """
     if config.compile == "on":
         observe(Compiling(step))
@@ -42,6 +42,7 @@ def worthwhile(gan: Gan, config: RunConfig, iterations: int) -> bool:
 
 def compiler_said(error: BaseException) -> str:
     """What is amiss, where torch says first which of its compilers says so."""
+    error = (error.__cause__ or error) if isinstance(error, UnrecordableError) else error
     return first_line(getattr(error, "inner_exception", error)).rstrip(".")
 
 
@@ -50,7 +51,7 @@ def _recorded(gan: Gan, real: ImageStream, config: RunConfig, step: int, observe
     try:
         return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
     except UnrecordableError as error:
-        message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {error}."
+        message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {compiler_said(error)}."
         observe(Noticed(step, "unrecorded", message))
     # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
     torch.cuda.empty_cache()
@@ -64,7 +65,7 @@ def _compiled(gan: Gan, real: ImageStream, config: RunConfig, step: int, observe
     try:
         return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
     except Exception as error:  # there are many ways for a compiler to fail
-        message = f"The networks are not compiled: {compiler_said(error.__cause__ or error)}."
+        message = f"The networks are not compiled: {compiler_said(error)}."
         observe(Noticed(step, "uncompiled", message))
     finally:
         gan.leave_uncompiled()  # the graph has its kernels already

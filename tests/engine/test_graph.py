@@ -30,6 +30,7 @@ from sngan_cli.engine.graph import Iteration, UnrecordableError, recorded
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import averaging_at
 from sngan_cli.engine.step import Losses, iteration
+from sngan_cli.errors import UncompiledError
 from sngan_cli.events import Compiling, Noticed
 
 CPU = torch.device("cpu")
@@ -307,22 +308,33 @@ def test_networks_of_a_long_run_are_compiled_to_be_recorded_and_go_on_where_they
         raise RuntimeError("No working compiler.")
 
     compile_, said = torch.compile, []
+    plain = Training(tiny(compile="off"), data, tmp_path / "plain", listener)
+    plain.run()
     for one, settings in (
-        (backend, {}), (backend, {"steps": 3}), (backend, {"compile": "off"}), (failing, {})
+        (backend, {}), (backend, {"steps": 3}), (backend, {"compile": "off"}),
+        (failing, {"compile": "on"}), (failing, {}),
     ):  # fmt: skip
         monkeypatch.setattr(torch, "compile", partial(compile_, backend=one))
         seen.clear()
         listener.events.clear()
         training = Training(tiny(**settings), data, tmp_path / str(len(said)), listener)
-        assert training.run() == Result("finished", training.config.steps or 0)
-        assert training.gan.generator._compiled_call_impl is None  # what draws and scores is not
+        if settings == {"compile": "on"}:
+            with pytest.raises(
+                UncompiledError, match=r"^The networks cannot be compiled \(No working compiler\): leave"
+            ):
+                training.run()
+        else:
+            assert training.run() == Result("finished", training.config.steps or 0)
+            assert not [n for n in (training.gan.generator, training.gan.discriminator) if n._compiled_call_impl]
         said.append([e for e in listener.events if isinstance(e, Compiling | Noticed)])
         assert bool(seen) == (one is backend and not settings)
     assert said[:3] == [[Compiling(0)], [], []]
-    compiling, noticed = said[3]
-    assert compiling == Compiling(0)
-    assert noticed.kind == "uncompiled"
-    assert "No working compiler" in noticed.message
+    unrecorded = "Steps are launched kernel by kernel, and not replayed as one CUDA graph: No working compiler."
+    assert said[3] == [Compiling(0), Noticed(0, "unrecorded", unrecorded)]
+    uncompiled = "The networks are not compiled: No working compiler."
+    assert said[4] == [Compiling(0), Noticed(0, "uncompiled", uncompiled)]
+    wanted = everything(plain.gan)
+    assert all(torch.equal(t, wanted[name]) for name, t in everything(training.gan).items())
 
 
 def test_a_recording_that_fails_leaves_no_memory(
