@@ -202,7 +202,7 @@ class WeightConstraint(Protocol):
     """A module with state of its own that follows the weight, such as the power iteration's singular vectors.
 
     The engine calls `advance` once before each update of the network that holds it, and never while that network is
-    frozen or scored.
+    frozen or scored. On a GPU D's may be at work while G draws, on a stream of their own: they look at nothing but D.
     """
 
     def advance(self) -> None:

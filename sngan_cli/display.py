@@ -51,7 +51,7 @@ class Display(Bars):
             case CheckpointWritten(step):
                 self._rate.pause()
             case Compiling():
-                self.say("torch compiles the networks, which takes a minute or more (--compile off goes without)")
+                self.say("torch compiles the networks, which takes a minute or more")
             case Noticed(step, _, message):
                 self.warn(f"step {step}: {message}")
             case _:

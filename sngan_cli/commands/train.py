@@ -158,8 +158,8 @@ def train(
         typer.Option(
             "--compile",
             help=(
-                "A GPU does a step kernel by kernel (off), as one CUDA graph (auto, default; in long runs of compiled "
-                "networks), or always of compiled networks (on; on a CPU too)."
+                "Steps of a GPU: each one CUDA graph, of compiled networks in long runs (auto, default) or in any (on; "
+                "compiles on a CPU, too), or kernel by kernel (off)."
             ),
             rich_help_panel=TRAINING,
         ),
