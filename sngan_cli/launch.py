@@ -247,7 +247,7 @@ def _interrupting_compilers(stop: StopSignal) -> Iterator[None]:
         if stop.received is None:
             raise
         raise StopAtOnceError(
-            stop.received, "interrupted while torch compiled the networks, without another checkpoint"
+            stop.received, "stopped while torch compiled the networks, without another checkpoint"
         ) from error
 
 

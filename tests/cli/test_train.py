@@ -403,7 +403,7 @@ def test_compilers_that_a_signal_ends_are_not_to_blame(
     run = sngan("runs", "show", done.out.strip(), "--json").json
     if interrupted:
         assert (done.code, run["status"]) == (130, "interrupted")
-        assert "interrupted while torch compiled the networks, without another checkpoint" in done.err
+        assert "stopped while torch compiled the networks, without another checkpoint" in done.err
         assert "error" not in done.err
     else:
         assert (done.code, run["status"]) == (1, "failed")
