@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -123,11 +124,16 @@ def enough_memory(what: str, remedy: str) -> Iterator[None]:
         raise SnganError(f"The device ran out of memory {what}: {remedy}.") from error
 
 
+def quieten_compiler() -> None:
+    """Keep torch from remarks, as it compiles, that are no news."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it sees no GPU
+    # Before torch 2.14 it advises TensorFloat-32, which --precision decides on.
+    warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
+
+
 def check_compiler(device: torch.device) -> None:
     """Raise `UsageError` where torch.compile does not work here, by compiling next to nothing."""
-
-    # torch remarks there that it sees no GPU, which is no news.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    quieten_compiler()
 
     def next_to_nothing(x: torch.Tensor) -> torch.Tensor:
         return torch.relu(x + 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from sngan_cli.config import RunConfig
 from sngan_cli.contracts import Loss, NetworkShape, WeightConstraint
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.data import derived_seed
-from sngan_cli.engine.device import resolve_device
+from sngan_cli.engine.device import quieten_compiler, resolve_device
 from sngan_cli.engine.distributed import World, synchronise
 from sngan_cli.engine.schedule import averaging_at, rate_at
 from sngan_cli.errors import CheckpointError, ComponentError
@@ -104,8 +103,7 @@ class Gan:
     def compile(self) -> None:
         """Let both networks be compiled when they are first called in training."""
         torch.compiler.reset()  # torch compiles a method for a few objects only: those of earlier runs count no more
-        # Before torch 2.14 the compiler advises TensorFloat-32, which --precision decides on.
-        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
+        quieten_compiler()
         for network in (self.generator, self.discriminator):
             network.compile(dynamic=False)
 

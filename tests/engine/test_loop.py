@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import re
 import warnings
@@ -298,13 +299,16 @@ def test_metrics_that_compare_are_given_the_data(
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch by itself, on Python 3.13
-def test_advice_of_the_compiler_on_precision_is_not_passed_on(
+def test_advice_and_remarks_of_the_compiler_are_not_passed_on(
     tiny: Any, data: Any, tmp_path: Path, listener: Any
 ) -> None:
+    remarks = logging.getLogger("torch.utils.cpp_extension")  # it sees no GPU
+    remarks.setLevel(logging.NOTSET)
     Training(tiny(), data, tmp_path, listener).gan.compile()  # nothing is compiled before the first step
     warnings.warn(
         "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled.", stacklevel=1
     )
+    assert not remarks.isEnabledFor(logging.WARNING)
 
 
 def test_networks_do_not_outlive_their_training(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
