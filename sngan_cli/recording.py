@@ -106,7 +106,9 @@ class Recorder:
                 self.describe()  # the sheet is the last that is made of a checkpoint
             case Noticed(step, kind, message):
                 self.tell(kind, message, step)
-            case Scoring() | Compiling():
+            case Compiling(step):
+                self.tell("compiling", "torch compiles the networks for the steps from here on.", step)
+            case Scoring():
                 pass
         if isinstance(event, Saving | CheckpointWritten | CheckpointRemoved):
             self._leave_if_taken()

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from sngan_cli import recording
-from sngan_cli.events import CheckpointRemoved, CheckpointWritten, Noticed, SamplesDrawn, Saving, Scored, Stepped
+from sngan_cli.events import (
+    CheckpointRemoved,
+    CheckpointWritten,
+    Compiling,
+    Noticed,
+    SamplesDrawn,
+    Saving,
+    Scored,
+    Stepped,
+)
 from sngan_cli.recording import Recorder
 from sngan_cli.run_folder import describe_folder, read
 from sngan_cli.stopping import StopAtOnceError
@@ -50,6 +59,7 @@ def scored(step: int) -> Scored:
 
 def test_events_become_records(store: Store, run_id: str, folder: Path) -> None:
     with Recorder(store, run_id, folder, pytest.fail) as recorder:
+        recorder(Compiling(0))
         recorder(Stepped(1, {"loss_d": 1.5, "loss_g": -0.5}))
         recorder(Stepped(2))
         recorder(scored(2))
@@ -59,7 +69,8 @@ def test_events_become_records(store: Store, run_id: str, folder: Path) -> None:
     assert [(s.name, s.step, s.value) for s in store.scalars(run_id)] == [("loss_d", 1, 1.5), ("loss_g", 1, -0.5)]
     assert [(s.metric, s.value, s.evidence["images"]) for s in store.scores(run_id)] == [("is", 2.5, 10)]
     assert [c.path for c in store.checkpoints(run_id)] == ["checkpoints/step-00000002"]
-    assert [e.message for e in store.events(run_id)] == ["so it is"]
+    assert [(e.kind, e.step) for e in store.events(run_id)] == [("compiling", 0), ("pinned", 2)]
+    assert store.events(run_id)[1].message == "so it is"
     run = store.run(run_id)
     assert (run.status, run.step) == (Status.FINISHED, 2)
     described = json.loads((folder / "run.json").read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sngan_cli.config import RunConfig
+from sngan_cli.contracts import Loss
 from sngan_cli.engine.data import ImageStream
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.graph import CudaRecorder, Iteration, UnrecordableError, recorded
@@ -29,7 +30,8 @@ def quickest(
         observe(Compiling(step))
         gan.compile()
     replay = _recorded(gan, real, config, step, observe) if worthwhile(gan, config, iterations) else None
-    if replay is not None and config.compile == "auto" and iterations >= LEAST_COMPILED:
+    penalised = type(gan.loss).penalty is not Loss.penalty  # torch does not differentiate compiled networks twice
+    if replay is not None and config.compile == "auto" and iterations >= LEAST_COMPILED and not penalised:
         replay = None  # its memory may be needed: what can be recorded once can be again
         replay = _compiled(gan, real, config, step, observe) or _recorded(gan, real, config, step, observe)
     return replay or (lambda: iteration(gan, real, config))

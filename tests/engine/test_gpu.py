@@ -10,7 +10,8 @@ from weakref import ref
 import pytest
 import torch
 
-from sngan_cli.engine import checkpoint, quickest
+from sngan_cli.engine import checkpoint, quickest, step
+from sngan_cli.engine.device import meanwhile
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.events import Compiling, Noticed, Stepped
 
@@ -79,6 +80,21 @@ def test_a_graph_trains_as_the_plain_step_does(
     assert {name: t.item() for name, t in plain["optimizer_d"].items() if name.endswith(".step")} == {
         name: t.item() for name, t in replayed["optimizer_d"].items() if name.endswith(".step")
     }
+
+
+def test_power_iterations_beside_the_drawing_are_those_of_one_after_the_other(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+    for name, device in (("beside", torch.device("cuda")), ("before", torch.device("cpu"))):
+        monkeypatch.setattr(step, "meanwhile", lambda _, work, device=device: meanwhile(device, work))
+        training = Training(tiny(**GRAPHED, compile="off", steps=2), data, tmp_path / name, listener)
+        training.run()
+        states.append(training.gan.state()["discriminator"])
+    vectors = [name for name in states[0] if name.endswith((".u", ".v"))]
+    assert vectors
+    for name in vectors:
+        torch.testing.assert_close(states[0][name], states[1][name], rtol=0.05, atol=0.005)
 
 
 @pytest.mark.parametrize("conditional", [False, True])

@@ -32,6 +32,7 @@ from sngan_cli.engine.schedule import averaging_at
 from sngan_cli.engine.step import Losses, iteration
 from sngan_cli.errors import UncompiledError
 from sngan_cli.events import Compiling, Noticed
+from sngan_plugins.losses.hinge import Hinge
 
 CPU = torch.device("cpu")
 
@@ -335,6 +336,26 @@ def test_networks_of_a_long_run_are_compiled_to_be_recorded_and_go_on_where_they
     assert said[4] == [Compiling(0), Noticed(0, "uncompiled", uncompiled)]
     wanted = everything(plain.gan)
     assert all(torch.equal(t, wanted[name]) for name, t in everything(training.gan).items())
+
+
+def test_networks_of_a_penalty_are_not_compiled(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may ask for the gradient of a gradient, which torch does not know of compiled networks."""
+    monkeypatch.setattr(quickest, "worthwhile", lambda gan, config, iterations: True)
+    monkeypatch.setattr(quickest, "CudaRecorder", lambda device, random: Taping())
+    monkeypatch.setattr(quickest, "LEAST_COMPILED", 1)
+
+    class Penalised(Hinge, contract=1):
+        def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+            x = fake.requires_grad_()
+            (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+            return gradient.square().mean()
+
+    training = Training(tiny(), data, tmp_path, listener)
+    training.gan.loss = Penalised()
+    assert training.run() == Result("finished", 8)
+    assert not [event for event in listener.events if isinstance(event, Compiling | Noticed)]
 
 
 def test_a_recording_that_fails_leaves_no_memory(
