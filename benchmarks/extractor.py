@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -210,6 +211,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, score in contestants.items():
                 turns[name].append(score())
+                print(f"{name} took {turns[name][-1].wall:.1f} s", file=sys.stderr, flush=True)
     report(options, turns, {"kept": kept, "published weights": published})
 
 
