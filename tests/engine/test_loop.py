@@ -21,7 +21,7 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import ComponentError, DivergedError, SnganError
+from sngan_cli.errors import ComponentError, DivergedError, SnganError, UncompiledError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -138,6 +138,17 @@ def test_a_loss_that_comes_to_have_no_gradient_is_named(
     monkeypatch.setattr(Hinge, "generator", lambda self, fake: of_g(self, fake.detach() if next(asked) == 3 else fake))
     with pytest.raises(ComponentError, match=r"the loss 'hinge' gives does not depend on the logits at step 3: it has"):
         training.run()
+
+
+def test_networks_that_cannot_be_differentiated_twice_once_compiled_are_said_to_be_so(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any) -> None:
+        raise RuntimeError("torch.compile with aot_autograd does not currently support double backward")
+
+    monkeypatch.setattr(Hinge, "penalty", refuse)
+    with pytest.raises(UncompiledError, match=r"\(torch.compile .* double backward\): leave --compile on out"):
+        Training(tiny(), data, tmp_path, listener).run()
 
 
 def full_gpu(*given: Any) -> None:
