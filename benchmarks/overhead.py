@@ -49,7 +49,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no stopped process is to be left behind
     for row in rows:
         bare = enter(f"ours-{options.precision}", row, settings)
-        assert bare is not None
+        if bare is None:
+            parser.error(f"there is no {options.precision} on {settings.device.type}")
         times: dict[str, list[float]] = {"bare": [], "tool": [], "around": []}
         with tool(row, settings, options.precision) as its_turn:
             for turn in range(WARM_UP + options.rounds):

@@ -39,6 +39,10 @@ def main() -> None:
     for row in rows:
         entered = {name: enter(name, row, settings) for name in options.only or names(settings.device)}
         steps = {name: step for name, step in entered.items() if step is not None}
+        if options.only and (absent := sorted(entered.keys() - steps.keys())):
+            print(f"{row}: there is no {', '.join(absent)} of these networks here")
+        if not steps:
+            continue
         for step in steps.values():
             step()  # what is done once, such as choosing algorithms, does not count
         if options.profile:

@@ -158,8 +158,8 @@ def train(
         typer.Option(
             "--compile",
             help=(
-                "Steps of a GPU: each one CUDA graph, of compiled networks in long runs (auto, default) or in any (on; "
-                "compiles on a CPU, too), or kernel by kernel (off)."
+                "auto (default): a GPU does each step as one CUDA graph, from 20000 steps on of compiled networks; on: "
+                "networks are compiled in any case, on a CPU too; off: neither."
             ),
             rich_help_panel=TRAINING,
         ),

@@ -324,8 +324,12 @@ def _explained(step: int, loss: str) -> Iterator[None]:
         for said, amiss in _NO_LOSS.items():
             if said in str(error):  # the networks and the loss were tried, but not at these logits
                 raise ComponentError(f"What the loss {loss!r} gives {amiss.format(step)}. Tell its author.") from error
-        of_compiler = type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
-        if not of_compiler and "support double backward" not in str(error):  # as some penalties need it
+        if "support double backward" in str(error):
+            raise UncompiledError(
+                f"The penalty of the loss {loss!r} differentiates D twice, which compiled networks cannot be: leave "
+                "--compile on out."
+            ) from error
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise UncompiledError(
             f"The networks cannot be compiled ({compiler_said(error)}): leave --compile on out."
