@@ -66,8 +66,9 @@ def _quicker(h: Tensor) -> Form:
         case "cpu":
             return "box"
         case "cuda":
-            tf32 = unfolding.precision(h) == torch.float32 and torch.backends.cudnn.allow_tf32
-            return "4x4" if tf32 or unfolding.precision(h) in (torch.bfloat16, torch.float16) else "box"
+            precision = unfolding.precision(h)
+            tf32 = precision == torch.float32 and torch.backends.cudnn.allow_tf32
+            return "4x4" if tf32 or precision in (torch.bfloat16, torch.float16) else "box"
         case _:
             return "plain"
 

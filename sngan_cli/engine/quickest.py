@@ -26,14 +26,39 @@ def quickest(
 
     What cannot be done is told of. Unless `compile` is on, networks are compiled for a graph alone, and for a long run.
     """
-    if config.compile == "on":
+
+    def compiled() -> None:
         observe(Compiling(step))
         gan.compile()
-    replay = _recorded(gan, real, config, step, observe) if worthwhile(gan, config, iterations) else None
+
+    def record(kind: str, failing: str, faults: type[Exception]) -> Iteration | None:
+        """The iteration as a CUDA graph; None where it cannot be one, for which there is a notice."""
+        try:
+            return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
+        except faults as error:
+            observe(Noticed(step, kind, f"{failing}: {compiler_said(error)}."))
+        # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
+        torch.cuda.empty_cache()
+        return None
+
+    def record_plain() -> Iteration | None:
+        failing = "Steps are launched kernel by kernel, and not replayed as one CUDA graph"
+        return record("unrecorded", failing, UnrecordableError)
+
+    def record_compiled() -> Iteration | None:
+        compiled()
+        try:  # there are many ways for a compiler to fail
+            return record("uncompiled", "The networks are not compiled", Exception)
+        finally:
+            gan.leave_uncompiled()  # the graph has its kernels already
+
+    if config.compile == "on":
+        compiled()
+    replay = record_plain() if worthwhile(gan, config, iterations) else None
     penalised = type(gan.loss).penalty is not Loss.penalty  # torch does not differentiate compiled networks twice
     if replay is not None and config.compile == "auto" and iterations >= LEAST_COMPILED and not penalised:
         replay = None  # its memory may be needed: what can be recorded once can be again
-        replay = _compiled(gan, real, config, step, observe) or _recorded(gan, real, config, step, observe)
+        replay = record_compiled() or record_plain()
     return replay or (lambda: iteration(gan, real, config))
 
 
@@ -46,30 +71,3 @@ def compiler_said(error: BaseException) -> str:
     """What is amiss, where torch says first which of its compilers says so."""
     error = (error.__cause__ or error) if isinstance(error, UnrecordableError) else error
     return first_line(getattr(error, "inner_exception", error)).rstrip(".")
-
-
-def _recorded(gan: Gan, real: ImageStream, config: RunConfig, step: int, observe: Observer) -> Iteration | None:
-    """The iteration as a CUDA graph; None where it cannot be one."""
-    try:
-        return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
-    except UnrecordableError as error:
-        message = f"Steps are launched kernel by kernel, and not replayed as one CUDA graph: {compiler_said(error)}."
-        observe(Noticed(step, "unrecorded", message))
-    # Rehearsals had a stream of their own, whose memory no other uses; what the error held of it is free now.
-    torch.cuda.empty_cache()
-    return None
-
-
-def _compiled(gan: Gan, real: ImageStream, config: RunConfig, step: int, observe: Observer) -> Iteration | None:
-    """The same of compiled networks; None where that fails."""
-    observe(Compiling(step))
-    gan.compile()
-    try:
-        return recorded(gan, real, config, CudaRecorder(gan.device, gan.random))
-    except Exception as error:  # there are many ways for a compiler to fail
-        message = f"The networks are not compiled: {compiler_said(error)}."
-        observe(Noticed(step, "uncompiled", message))
-    finally:
-        gan.leave_uncompiled()  # the graph has its kernels already
-    torch.cuda.empty_cache()
-    return None
