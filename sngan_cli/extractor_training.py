@@ -48,6 +48,7 @@ class Request:
     lr: float
     held_out: float
     flip: bool
+    cutout: int
     seed: int
     device: str
     precision: str | None
@@ -110,7 +111,15 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         )
         made_by = environment(describe(device), *versions(device))  # the checkout may be another one when it is done
         started = time.monotonic()
-        plan = Plan(request.epochs, request.batch_size, request.lr, request.flip, request.seed, precision == "bf16")
+        plan = Plan(
+            epochs=request.epochs,
+            batch_size=request.batch_size,
+            lr=request.lr,
+            flip=request.flip,
+            cutout=request.cutout,
+            seed=request.seed,
+            bf16=precision == "bf16",
+        )
         remedy = "lower --batch-size, or try --precision bf16"
         with blaming(entry), enough_memory("while the classifier trains", remedy), StopSignal() as stop:
 
@@ -140,6 +149,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
             batch_size=request.batch_size,
             lr=request.lr,
             flip=request.flip,
+            cutout=request.cutout,
             seed=request.seed,
             precision=precision,
             seconds=seconds,
@@ -183,6 +193,10 @@ def _data(
         root, pictures = open_data(dataset, name, request.data_dir, cache / "downloads")
         _check_classes(name, pictures)
         side = request.size or dataset.default_side(pictures)
+        if request.cutout >= side:
+            raise UsageError(
+                f"--cutout {request.cutout} would hide pictures of {side} pixels whole: give less, such as {side // 4}."
+            )
         extractor.network(side, len(pictures.class_names or ()))  # says so where it cannot be, before hours of decoding
         data = prepare(pictures, side, cache / "pictures", progress=audience.decoding)
     data.tell(audience.warn)

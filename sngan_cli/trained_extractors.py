@@ -55,6 +55,7 @@ class Manifest:
     batch_size: int
     lr: float
     flip: bool
+    cutout: int = 0
     seed: int
     precision: str
     seconds: float

@@ -59,6 +59,12 @@ def train(
     flip: Annotated[
         bool, typer.Option("--flip/--no-flip", help="Mirror pictures at random; not for digits or letters.")
     ] = True,
+    cutout: Annotated[
+        int,
+        typer.Option(
+            min=0, max=4096, metavar="PIXELS", help="Side of a square that is hidden at a random place of each picture."
+        ),
+    ] = 0,
     seed: Annotated[int, seed_option(help="Seed of everything random.")] = 0,
     device: Device = "auto",
     precision: Annotated[
@@ -97,6 +103,7 @@ def train(
         lr=lr,
         held_out=held_out,
         flip=flip,
+        cutout=cutout,
         seed=seed,
         device=device,
         precision=None if precision is None else precision.value,

@@ -24,16 +24,21 @@ WARM_UP = 0.2
 """Part of the training in which the learning rate rises to its peak; it falls to 0 in the rest."""
 _EVALUATED = 500
 """Pictures that are classified at a time."""
+_GREY = 128
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a classifier is trained: passes over the data, pictures a step, peak learning rate, arithmetic."""
+    """How a classifier is trained: passes over the data, pictures a step, peak learning rate, what is done to pictures.
+
+    `flip` mirrors half of them, and `cutout` is the side in pixels of a square that is hidden in each (0: none).
+    """
 
     epochs: int
     batch_size: int
     lr: float
     flip: bool
+    cutout: int
     seed: int
     bf16: bool
 
@@ -95,8 +100,8 @@ def train(
 
     Nesterov's SGD on cross-entropy (its labels not smoothed: the Inception Score of real pictures would hardly rise
     above half the number of classes), one cycle of the learning rate (Smith & Topin, 2017), pictures shifted by
-    an eighth of their side and mirrored. The network is left ready for evaluation. Raises `DivergedError` where the
-    loss becomes NaN or infinite.
+    an eighth of their side, mirrored and in part hidden. The network is left ready for evaluation. Raises
+    `DivergedError` where the loss becomes NaN or infinite.
     """
     device = next(network.parameters()).device
     pixels, y = torch.from_numpy(images), torch.from_numpy(labels)
@@ -113,7 +118,8 @@ def train(
         network.train()
         order = torch.from_numpy(parts.training)[torch.randperm(len(parts.training), generator=random)]
         for k, index in enumerate(order[: per_epoch * batch].view(per_epoch, batch), 1):
-            x = to_unit(augmented(pixels, index, plan.flip, random).to(device))
+            seen = augmented(pixels, index, plan.flip, random)
+            x = to_unit((cut_out(seen, plan.cutout, random) if plan.cutout else seen).to(device))
             with torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16):
                 logits = network(x)
             loss = F.cross_entropy(logits.float(), y[index].to(device))
@@ -163,6 +169,23 @@ def augmented(pixels: Tensor, index: Tensor, flip: bool, random: torch.Generator
         columns = torch.where(mirrored, columns.flip(1), columns)
     places = (index[:, None, None], rows[:, :, None], columns[:, None, :])
     return pixels[tuple(place.to(pixels.device) for place in places)].permute(0, 3, 1, 2)
+
+
+def cut_out(pictures: Tensor, side: int, random: torch.Generator) -> Tensor:
+    """Hide a square of `side` pixels of each picture (B, 3, H, W) by grey (DeVries & Taylor, "Cutout", 2017).
+
+    Its centre is anywhere in the picture: of some squares a part lies outside.
+    """
+    count, _, height, width = pictures.shape
+
+    def hidden(length: int) -> Tensor:
+        """Which of `length` places each square covers, (B, length)."""
+        first = torch.randint(0, length, (count, 1), generator=random) - side // 2
+        place = torch.arange(length)
+        return (first <= place) & (place < first + side)
+
+    square = hidden(height)[:, None, :, None] & hidden(width)[:, None, None, :]
+    return pictures.masked_fill(square.to(pictures.device), _GREY)
 
 
 def to_unit(pixels: Tensor) -> Tensor:

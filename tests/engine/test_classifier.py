@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sngan_cli.engine.classifier import Plan, Split, Trained, augmented, build, chance, one_cycle, split, train
+from sngan_cli.engine.classifier import Plan, Split, Trained, augmented, build, chance, cut_out, one_cycle, split, train
 from sngan_cli.errors import DivergedError
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_plugins.extractors.classifier import Classifier
@@ -25,7 +25,9 @@ def shapes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def plan(**changed: object) -> Plan:
-    return Plan(**{"epochs": 2, "batch_size": 16, "lr": 0.1, "flip": True, "seed": 0, "bf16": False, **changed})  # type: ignore[arg-type]
+    return Plan(
+        **{"epochs": 2, "batch_size": 16, "lr": 0.1, "flip": True, "cutout": 0, "seed": 0, "bf16": False, **changed}
+    )  # type: ignore[arg-type]
 
 
 def test_each_class_is_held_out_in_the_same_part_and_nothing_is_in_both() -> None:
@@ -80,6 +82,21 @@ def test_pictures_are_shifted_by_reflection_and_mirrored() -> None:
     assert columns == {still, left, right}
     unflipped = augmented(picture, torch.zeros(300, dtype=torch.int64), False, torch.Generator().manual_seed(0))
     assert {tuple(row.tolist()) for row in unflipped[:, 0, 0]} == {still, left, right}
+
+
+@pytest.mark.parametrize(("side", "whole"), [(1, 1), (2, 4), (3, 9)])
+def test_a_square_of_each_picture_is_hidden_and_some_lie_in_part_outside(side: int, whole: int) -> None:
+    bright = torch.full((2000, 3, 8, 8), 255, dtype=torch.uint8)
+    hidden = cut_out(bright, side, torch.Generator().manual_seed(0)) == 128
+    assert (hidden == hidden[:, :1]).all(), "all channels alike"
+    sizes = hidden[:, 0].sum((1, 2))
+    assert sizes.max() == whole
+    assert set(sizes.tolist()) == {
+        h * w for h in range((side + 1) // 2, side + 1) for w in range((side + 1) // 2, side + 1)
+    }
+    centres = hidden[:, 0].float().mean(0)
+    assert centres.min() > 0, "every place is hidden in some picture"
+    assert bright.min() == 255, "the pictures that were given stay as they are"
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -19,7 +19,7 @@ def trained(tmp_path: Path) -> Classifier:
     """A classifier of three classes at 8 pixels, with the weights of an untrained network."""
     path = tmp_path / "weights.safetensors"
     torch.manual_seed(0)
-    digest = write_weights(ResidualClassifier(8, 3, 4), path)
+    digest = write_weights(ResidualClassifier(8, 3, 4, 1), path)
     return Classifier(width=4, trained="mine", weights=path, sha256=digest)
 
 
@@ -31,9 +31,17 @@ def test_it_has_seven_convolutions_and_the_weights_of_its_widths() -> None:
     assert sum(p.numel() for p in network.parameters()) == weights + 2 * (4 + 2 * 8 + 4 * 32) + 32 * 10 + 10
 
 
+def test_deeper_branches_have_more_convolutions_at_the_halved_side() -> None:
+    network = Classifier(width=8, depth=3).network(32, 10)
+    shapes = [[layer.weight.shape[:2] for layer in stage.residual if isinstance(layer, nn.Conv2d)]
+              for stage in network.stages]  # fmt: skip
+    assert shapes == [[(8, 8)] * 3, [(32, 32)] * 3, [(32, 32)] * 3]
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
 @pytest.mark.parametrize(("side", "left"), [(8, 1), (32, 4), (33, 4), (48, 6), (64, 4), (96, 6), (128, 4)])
 def test_large_pictures_are_halved_more_often(side: int, left: int) -> None:
-    network = ResidualClassifier(side, 2, 4).eval()
+    network = ResidualClassifier(side, 2, 4, 1).eval()
     assert network.stages(network.shrink(network.stem(torch.zeros(1, 3, side, side)))).shape == (1, 16, left, left)
 
 
@@ -75,9 +83,10 @@ def test_without_weights_it_says_how_to_train_some(tmp_path: Path) -> None:
         Classifier().load("cpu", tmp_path)
 
 
-def test_weights_of_another_width_and_files_of_anything_else_are_refused(trained: Classifier, tmp_path: Path) -> None:
-    with pytest.raises(ComponentError, match="not those of a classifier of width 8"):
-        trained.model_copy(update={"width": 8}).load("cpu", tmp_path)
+def test_weights_of_another_size_and_files_of_anything_else_are_refused(trained: Classifier, tmp_path: Path) -> None:
+    for changed, called in (({"width": 8}, "width 8 and depth 1"), ({"depth": 2}, "width 4 and depth 2")):
+        with pytest.raises(ComponentError, match=f"not those of a classifier of {called}: give those"):
+            trained.model_copy(update=changed).load("cpu", tmp_path)
     (tmp_path / "text").write_text("nothing of the kind")
     digest = hashlib.sha256(b"nothing of the kind").hexdigest()
     with pytest.raises(ComponentError, match="not those of a classifier of width 4"):

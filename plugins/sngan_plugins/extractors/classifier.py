@@ -27,7 +27,7 @@ LEAST_SIDE, FULL_SIDE = 8, 48
 
 
 class Classifier(TrainableExtractor, contract=1):
-    """A residual network of seven convolutions that was trained on a data set by `sngan extractors train NAME`.
+    """A residual network that was trained on a data set by `sngan extractors train NAME`.
 
     `--extractor NAME` fills in its options. The order convolution, pooling, batch norm and the widths w, 4w, 4w follow
     K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024), section 3; the residual additions D. Page,
@@ -36,12 +36,14 @@ class Classifier(TrainableExtractor, contract=1):
 
     width: Annotated[int, Field(ge=4, le=1024, multiple_of=2)] = 32
     """Channels of the first stage, w; pooled features have 4w."""
+    depth: Annotated[int, Field(ge=1, le=16)] = 1
+    """Convolutions in the residual branch of each of the three stages."""
 
     def network(self, side: int, classes: int) -> ResidualClassifier:
         """Build an untrained network for `side` pixels; raises `UsageError` where they are too few."""
         if side < LEAST_SIDE:
             raise UsageError(f"A classifier needs pictures of {LEAST_SIDE} pixels at least, not {side}: give --size.")
-        return ResidualClassifier(side, classes, self.width)
+        return ResidualClassifier(side, classes, self.width, self.depth)
 
     def load(self, device: str, cache: Path) -> LoadedExtractor:
         """Verify the weights and load them; side and classes are theirs.
@@ -61,8 +63,8 @@ class Classifier(TrainableExtractor, contract=1):
             class_names = json.loads(_metadata(content).get("class_names", "[]"))
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise ComponentError(
-                f"The weights {self.weights} are not those of a classifier of width {self.width}: give the width that "
-                "they were trained with, or name the extractor with --extractor NAME."
+                f"The weights {self.weights} are not those of a classifier of width {self.width} and depth "
+                f"{self.depth}: give those that they were trained with, or name the extractor with --extractor NAME."
             ) from error
         network = network.to(device).to(memory_format=torch.channels_last)
         return LoadedClassifier(network.eval().requires_grad_(False), self.sha256, class_names)
@@ -90,14 +92,14 @@ class ResidualClassifier(nn.Module):
 
     side: Tensor
 
-    def __init__(self, side: int, classes: int, width: int):
+    def __init__(self, side: int, classes: int, width: int, depth: int):
         super().__init__()
         self.register_buffer("side", torch.tensor(side))  # kept with the weights: a file of them is complete
         halvings = max(0, math.ceil(math.log2(side / FULL_SIDE)))
         self.stem = nn.Sequential(_conv(3, width // 2), nn.BatchNorm2d(width // 2), nn.ReLU(True))
         self.shrink = nn.MaxPool2d(2**halvings) if halvings else nn.Identity()
         sizes = (width // 2, width, 4 * width, 4 * width)
-        self.stages = nn.Sequential(*(_Stage(i, o) for i, o in itertools.pairwise(sizes)))
+        self.stages = nn.Sequential(*(_Stage(i, o, depth) for i, o in itertools.pairwise(sizes)))
         self.classifier = nn.Linear(4 * width, classes)
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -112,13 +114,14 @@ class ResidualClassifier(nn.Module):
 
 
 class _Stage(nn.Module):
-    """h = relu(bn(pool(conv(x)))), then h + relu(bn(conv(h)))."""
+    """h = relu(bn(pool(conv(x)))), then h + f(h), where f is relu(bn(conv(.))) `depth` times over."""
 
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int, depth: int):
         super().__init__()
         # Pooling comes before the norm: the rest has a quarter of the pixels to go over.
         self.halve = nn.Sequential(_conv(inputs, outputs), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.ReLU(True))
-        self.residual = nn.Sequential(_conv(outputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(True))
+        layers = ((_conv(outputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(True)) for _ in range(depth))
+        self.residual = nn.Sequential(*itertools.chain.from_iterable(layers))
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.halve(x)
