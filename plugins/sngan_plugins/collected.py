@@ -44,8 +44,11 @@ _laid_out = Shared(lambda tensors: torch.cat(list(tensors)))
 class Collected:
     """Pooled features (N, D) and labels (N,) of all images so far, on the CPU; unlabelled images are of class 0.
 
-    Metrics that are shown the same batches keep one copy of them together.
+    Metrics that are shown the same batches keep one copy of them together. `device` is where these were, and where
+    much arithmetic with them is best done.
     """
+
+    device = torch.device("cpu")
 
     def __init__(self) -> None:
         self._features: list[Tensor] = []
@@ -54,6 +57,7 @@ class Collected:
 
     def add(self, features: Features) -> None:
         """Take in features (N, D) and labels (N,)."""
+        self.device = features.pooled.device
         pooled = _on_host([features.pooled])
         labels = torch.zeros(len(pooled), dtype=torch.int64) if features.labels is None else features.labels.cpu()
         self._batches.append(pooled)

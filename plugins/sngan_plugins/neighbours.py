@@ -27,14 +27,16 @@ def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
     By |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, as torch.cdist does, but about a central one of y: far from zero the small
     difference of large numbers would be lost in their rounding. A radius is such a distance, too, and rounding is not
     to say which of two equal ones is less: of small whole numbers all of this is exact, and in this order the distance
-    of x to y is that of y to x to the last bit.
+    of x to y is that of y to x to the last bit. A GPU rounds otherwise for matrices of other sizes, and in float32 may
+    do so coarsely (TensorFloat-32): it computes in float64, of which nothing is left in the result.
     """
-    origin = y[vector_norm(y - y.mean(0), dim=1).argmin()]
-    y = y - origin
+    exact = torch.float64 if y.is_cuda else torch.float32
+    origin = y[vector_norm(y - y.mean(0), dim=1).argmin(0, keepdim=True)].to(exact)
+    y = y.to(exact) - origin
     y_squares = _squares(y)
     for part in _parts(x):
-        part = part - origin  # noqa: PLW2901
-        yield (_squares(part)[:, None] + y_squares).addmm_(part, y.T, alpha=-2).clamp_(min=0).sqrt_()
+        part = part.to(exact) - origin  # noqa: PLW2901
+        yield (_squares(part)[:, None] + y_squares).addmm_(part, y.T, alpha=-2).clamp_(min=0).sqrt_().float()
 
 
 def of_each(x: Tensor, y: Tensor, measured: Callable[[Tensor], Tensor]) -> Tensor:
@@ -69,14 +71,14 @@ def _squares(x: Tensor) -> Tensor:
     """|x|^2 (N,) of each row of x (N, D), rounded once."""
     found = x.new_empty(len(x))
     for rows, part in zip(_parts(found), _parts(x), strict=True):
-        rows.copy_(part.double().square_().sum(1))
+        rows.copy_(part.to(torch.float64, copy=True).square_().sum(1))
     return found
 
 
 @cache
-def _shared_radii(neighbours: int) -> Shared:
-    """Radii that metrics with as many neighbours share, where they are of the same features."""
-    return Shared(lambda features: radii(features[0], neighbours))
+def _shared_radii(neighbours: int, device: torch.device) -> Shared:
+    """Radii that metrics with as many neighbours share, where they are of the same features; measured on a device."""
+    return Shared(lambda features: radii(features[0].to(device), neighbours).cpu())
 
 
 class NeighbourMetric(Metric):
@@ -124,7 +126,7 @@ class RealBalls(CollectedReal):
     def result(self) -> Mapping[str, Tensor]:
         """The features (N, D) and radii (N,)."""
         found = super().result()
-        return {**found, "radii": _shared_radii(self._neighbours)([found["features"]])}
+        return {**found, "radii": _shared_radii(self._neighbours, self.device)([found["features"]])}
 
 
 class Compared(CollectedBesideReal):
@@ -141,10 +143,12 @@ class Compared(CollectedBesideReal):
 
     def result(self) -> tuple[float, float | None]:
         """What the metric measures."""
-        generated, radius = self.features(), self._real_radii
-        if radius is None:
+        generated, real = self.features().to(self.device), self.real.to(self.device)
+        if self._real_radii is None:
             radius = radii(generated, self._metric.neighbours)
-        return self._metric.measure(generated, self.real, radius), None
+        else:
+            radius = self._real_radii.to(self.device)
+        return self._metric.measure(generated, real, radius), None
 
     def remark(self) -> str | None:
         """Say where balls hold so many images that it says little to lie in one."""

@@ -49,7 +49,8 @@ def of_real(
     if cache is None:
         return extracted
     key = f"{data.data_sha256} {extraction.identity} {hashlib.sha256(chosen.tobytes()).hexdigest()}"
-    return _cached(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors", len(chosen), extracted)
+    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+    return _cached(path, len(chosen), extracted, extraction.device)
 
 
 def batches(images: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
@@ -70,8 +71,10 @@ def _extracted(
             raise ScoringStoppedError
 
 
-def _cached(path: Path, images: int, extracted: Iterator[Features]) -> Iterator[Features]:
+def _cached(path: Path, images: int, extracted: Iterator[Features], device: torch.device) -> Iterator[Features]:
     """Read features of so many images from `path`, or extract them and leave them there; batch by batch either way.
+
+    They are on the device that they are extracted on: metrics do their arithmetic there.
 
     A file that cannot be read, is damaged, or has others, is made again; one that cannot be written is done without.
     """
@@ -91,7 +94,7 @@ def _cached(path: Path, images: int, extracted: Iterator[Features]) -> Iterator[
         return
     for start in range(0, len(kept["pooled"]), BATCH):
         part = slice(start, start + BATCH)
-        yield Features(kept["pooled"][part], kept["logits"][part])
+        yield Features(kept["pooled"][part].to(device), kept["logits"][part].to(device))
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -12,10 +12,13 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
+from sngan_cli.conformance.absent_gpu import GPU, absent_gpu
+from sngan_cli.conformance.promises import UncheckedError
 from sngan_cli.contracts import Features, UsageError
 from sngan_plugins import neighbours
 from sngan_plugins.metrics.coverage import Coverage
 from sngan_plugins.metrics.density import Density
+from sngan_plugins.metrics.diversity import Diversity
 from sngan_plugins.metrics.fid import FrechetInceptionDistance, frechet_distance
 from sngan_plugins.metrics.intra_fid import IntraFid
 from sngan_plugins.metrics.kid import KernelInceptionDistance
@@ -265,6 +268,52 @@ def test_neighbours_do_not_depend_on_the_blocks(both: tuple[Tensor, Tensor], mon
     whole = [value(metric, *both) for metric in metrics]
     monkeypatch.setattr(neighbours, "_BLOCK", 64)
     assert [value(metric, *both) for metric in metrics] == pytest.approx(whole, abs=2e-3)
+
+
+def test_a_gpu_measures_distances_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two far groups of images the near ones within each are told apart."""
+    random = torch.Generator().manual_seed(0)
+    places = torch.randn(2, 32, generator=random).repeat(50, 1) * 1000
+    x, y = (places + 0.01 * torch.randn(100, 32, generator=random) for _ in range(2))
+    expected = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist").float()
+    assert not torch.allclose(torch.cat(list(neighbours.blocks(x, y))), expected, rtol=1e-4)
+    monkeypatch.setattr(Tensor, "is_cuda", property(lambda tensor: True))
+    there = torch.cat(list(neighbours.blocks(x, y)))
+    assert there.dtype == torch.float32
+    torch.testing.assert_close(there, expected, rtol=1e-4, atol=0)
+
+
+ALL = (
+    FrechetInceptionDistance(), KernelInceptionDistance(subsets=10, subset_size=100), Precision(), Recall(), Density(),
+    Coverage(), IntraFid(), Diversity(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: type(metric).__name__)
+@pytest.mark.parametrize("cached", [False, True])
+def test_no_metric_has_tensors_of_two_devices_meet(metric: Any, cached: bool) -> None:
+    """Up to where the host reads a value: features of real images may be on the CPU, where others read them."""
+
+    def scored() -> None:
+        with absent_gpu():
+            generated, real = torch.randn(200, 8, device=GPU), torch.randn(200, 8, device="cpu" if cached else GPU)
+            labels = torch.arange(200) % 2
+            compared(metric, generated, real, (labels, labels)).result()
+
+    with pytest.raises(UncheckedError, match="the host reads a tensor's value"):
+        scored()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: type(metric).__name__)
+def test_a_gpu_gives_the_same(metric: Any, both: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)  # as extractors may want it
+    labels = torch.arange(700) % 2
+    for generated, real in (both, (both[1], both[1])):
+        here = compared(metric, generated, real, (labels, labels)).result()
+        there = compared(metric, generated.cuda(), real.cuda(), (labels.cuda(), labels.cuda())).result()
+        assert there == pytest.approx(here, rel=1e-6, abs=1e-6)
 
 
 def test_intra_fid_sees_swapped_classes(both: tuple[Tensor, Tensor]) -> None:

@@ -98,7 +98,8 @@ def ratio(generated: Tensor, real: Tensor) -> Tensor:
 def distances_of(pictures: Collected) -> Tensor:
     """Mean distance within each class (K,), NaN for a class of fewer than two pictures."""
     features, labels = pictures.features(), pictures.labels()
-    return torch.stack([mean_distance(features[labels == k]) for k in range(int(labels.max()) + 1)])
+    classes = [features[labels == k].to(pictures.device) for k in range(int(labels.max()) + 1)]
+    return torch.stack([mean_distance(of_class).cpu() for of_class in classes])
 
 
 def mean_distance(features: Tensor) -> Tensor:

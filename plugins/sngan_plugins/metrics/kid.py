@@ -64,7 +64,7 @@ class Subsets(CollectedBesideReal):
         A single subset says nothing of a deviation.
         """
         random = np.random.RandomState(_SEED)
-        generated, real = self.features(), self.real
+        generated, real = self.features().to(self.device), self.real.to(self.device)
         found = []
         for _ in range(self._subsets):
             x = generated[torch.from_numpy(random.choice(len(generated), self._size, replace=False))]
