@@ -56,7 +56,11 @@ def evaluate(
     ] = "standard",
     extractor: Annotated[
         str | None,
-        typer.Option(parser=given, metavar="NAME", help="Extractor (default: the run's, or the data set's)."),
+        typer.Option(
+            parser=given,
+            metavar="NAME",
+            help="Extractor (default: the run's, or the data set's); --set extractor.weights=FILE for its weights.",
+        ),
     ] = None,
     images: Annotated[
         Path | None, path_option(metavar="FOLDER", help="Score a folder or archive of pictures in place of a run.")
