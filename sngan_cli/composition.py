@@ -82,6 +82,12 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
     return composition
 
 
+def names_in(layers: Sequence[Layer]) -> dict[str, str | None]:
+    """What `layers` call the component of each role, metrics among them; None where they name none."""
+    metrics = {f"metrics.{name}": name for name in _metrics(layers)}
+    return {**{role: _chosen_name(layers, role) for role in ROLES}, **metrics}
+
+
 def make_metrics(tables: Mapping[str, Mapping[str, Any]], catalog: Catalog) -> dict[str, contracts.Metric]:
     """Build metrics from their options, by name; raises `UsageError` for a name or an option that there is not."""
     return {

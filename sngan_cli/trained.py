@@ -99,15 +99,20 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str) -> Chose
     return Chosen(wanted.step, runs / run.id / wanted.path)
 
 
-def check_installed(run: Run, components: Iterable[Component], catalog: Catalog) -> None:
-    """Raise `NotFoundError` naming the distribution of a component that the run was made with and is gone."""
+def check_installed(run: Run, components: Iterable[Component], catalog: Catalog, *, has_choice: bool = False) -> None:
+    """Raise `NotFoundError` naming the distribution of a component that the run was made with and is gone.
+
+    The message names the flag that chooses another, too, where there is a choice.
+    """
     for component in components:
         kind = ROLES.get(component.role, "metric")
         if component.name not in catalog.names(kind):
             supplier = f"{component.distribution} {component.version}"
+            flag = "metric" if kind == "metric" else component.role.replace("_", "-")
+            or_else = f", or choose another with --{flag}" if has_choice else ""
             raise NotFoundError(
                 f"Run {run.id} was made with the {kind} {component.name!r} of {supplier}, which is not installed: pip "
-                f"install '{component.distribution}=={component.version}'."
+                f"install '{component.distribution}=={component.version}'{or_else}."
             )
 
 

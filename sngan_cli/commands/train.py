@@ -253,8 +253,10 @@ def train(
         raise UsageError(f"--checkpoint {checkpoint} says where to go on from: give it together with --resume RUN.")
     if like is not None and (config or recipe):
         raise UsageError("--like takes a run's settings, recipe included: leave --config and --recipe out.")
-    parent, source = _source_run(like) if like is not None else (None, config_file(config) if config else None)
-    source = _for_other_data(source, overrides)
+    parent: str | None = None
+    source = _for_other_data(config_file(config), overrides) if config else None
+    if like is not None:
+        parent, source = _source_run(like, overrides)
     composition = compose(_with_recipe(source, recipe, overrides), Catalog.installed())
     check_place(composition, paths.cache_folder())
     if dry_run:
@@ -312,12 +314,12 @@ def _labels(name: str | None, note: str | None, tags: list[str] | None) -> Label
     return Labels(name, note, tuple(tags or ()))
 
 
-def _for_other_data(source: Layer | None, overrides: list[Layer]) -> Layer | None:
+def _for_other_data(source: Layer, overrides: list[Layer]) -> Layer:
     """Leave out where the source's data lie and how they are scored, where another data set is to be trained on."""
     from sngan_cli.config import Layer
 
     named = [name for layer in overrides if (name := layer.component("dataset")[0])]
-    if source is None or not named or named[-1] == source.component("dataset")[0]:
+    if not named or named[-1] == source.component("dataset")[0]:
         return source
     return Layer(source.origin, {k: v for k, v in source.values.items() if k not in ("data_dir", "extractor")})
 
@@ -339,12 +341,21 @@ def _with_recipe(source: Layer | None, recipe: str | None, overrides: list[Layer
     return [read_recipe(str(recipe or named or "paper")), *layers]
 
 
-def _source_run(like: str) -> tuple[str, Layer]:
+def _source_run(like: str, overrides: list[Layer]) -> tuple[str, Layer]:
+    """The run to start from and its settings, less those of other data; what is taken of it has to be installed."""
+    from sngan_cli.catalog import Catalog
+    from sngan_cli.composition import names_in
     from sngan_cli.config import Layer
+    from sngan_cli.trained import check_installed
 
     with paths.open_store(create=False) as store:
         run = store.get(like)
-    return run.id, Layer(f"run {run.id}", run.config)
+        components = store.components(run.id)
+    source = _for_other_data(Layer(f"run {run.id}", run.config), overrides)
+    names = names_in([source, *overrides])
+    taken = [each for each in components if names.get(each.role) == each.name]
+    check_installed(run, taken, Catalog.installed(), has_choice=True)
+    return run.id, source
 
 
 def _follow() -> int:

@@ -58,6 +58,25 @@ def test_a_run_of_a_plugin_that_is_gone_names_it(sngan: Any, trained: str, home:
         done = sngan(*arguments)
         assert done.code == 3
         assert "the loss 'wasserstein' of third-party 0.1.0, which is not installed: pip install" in done.err
+    like = sngan("train", "--like", trained, "--dry-run")
+    assert like.code == 3
+    assert like.err.endswith("pip install 'third-party==0.1.0', or choose another with --loss.\n"), like.err
+    assert sngan("train", "--like", trained, "--loss", "hinge", "--dry-run").code == 0
+
+
+def test_a_run_scored_by_a_plugin_that_is_gone_may_be_begun_again_with_other_metrics(
+    sngan: Any, trained: str, home: Path
+) -> None:
+    with Store.open(home / "registry.db") as store, store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE components SET role = 'metrics.x', name = 'x', distribution = 'gone' WHERE role = 'metrics.is'"
+        )
+        connection.exec_driver_sql("UPDATE runs SET config = json_set(config, '$.metrics', json('{\"x\": {}}'))")
+    like = sngan("train", "--like", trained, "--dry-run")
+    assert like.code == 3
+    assert "the metric 'x' of gone 0.1.0" in like.err
+    assert like.err.endswith("or choose another with --metric.\n"), like.err
+    assert sngan("train", "--like", trained, "--metric", "fid", "--dry-run").code == 0
 
 
 def test_averaged_weights_and_earlier_checkpoints_draw_other_pictures(sngan: Any, trained: str, tmp_path: Path) -> None:
