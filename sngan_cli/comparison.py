@@ -98,8 +98,21 @@ def metrics_of(runs: Iterable[Run], scores: Iterable[Score]) -> list[str]:
 
 
 def is_scored(run: Run, scores: Iterable[Score], step: int) -> bool:
-    """Whether a step of a run has a score by each metric that the run is scored by while it is trained."""
-    return {score.metric for score in scores if score.step == step} >= {*run.config.get("metrics", ())}
+    """Whether a step of a run has a score by each metric that the run is scored by while it is trained.
+
+    One by another extractor than the run's own is none of these: nothing else of the run compares with it.
+    """
+    found = {score.metric for score in scores if score.step == step and _is_by_own_extractor(run, score)}
+    return found >= {*run.config.get("metrics", ())}
+
+
+def _is_by_own_extractor(run: Run, score: Score) -> bool:
+    """Whether a score is by the extractor of its run, whatever the options, or by one that is not known."""
+    own, called = run.config.get("extractor", {}), str(score.evidence.get("extractor", ""))
+    name = own.get("trained") or own.get("name", "")
+    # A plugin may call its extractor as it likes in scores, and while it is trained a run has but one.
+    in_training = score.evidence.get("checkpoint") == "while training"
+    return in_training or called in ("", name) or called.startswith(f"{name}[")
 
 
 def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:

@@ -20,7 +20,7 @@ from sngan_cli.engine.gan import try_checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import LostProcessError, SnganError, UncompiledError, UsageError
+from sngan_cli.errors import LostProcessError, SnganError, UncompiledError, UnscoredError, UsageError
 from sngan_cli.events import Event
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
@@ -138,6 +138,11 @@ def train_on(
         agree(later)
     with leading(config.devices, config.device) as world, finding_fault(composition.entries.values()):
         prepared = prepare(composition, place, audience, world)
+        if prepared.extractor is None and chosen.step == total and run.status is Status.FINISHED:
+            raise UnscoredError(
+                f"Run {run.id} is finished, and cannot be scored, as is said above. Once that is mended, score it "
+                f"with: sngan train --resume {run.id}"
+            )
         progress = checkpoint.read_progress(chosen.folder)
         progress.check(prepared.data.data_sha256, world.size)
         try_checkpoint(prepared.composition, progress.classes, chosen.folder)  # before anything of the run is changed

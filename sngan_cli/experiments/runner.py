@@ -17,7 +17,7 @@ from sngan_cli.launch import MAY_CHANGE_ON_RESUME, TrainedElsewhereError, train_
 from sngan_cli.paths import Place
 from sngan_cli.preparation import check
 from sngan_cli.stopping import StopSignal
-from sngan_registry import Run
+from sngan_registry import Run, Status
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,15 @@ def _error_of(composition: Composition, place: Place) -> SnganError | None:
 def _resumed(
     run: Run | None, item: Planned, overrides: Sequence[Layer], place: Place, *, display: Display, stop: StopSignal
 ) -> Result | None:
-    """Go on with an interrupted or unscored run; None where none of its checkpoints can be read."""
+    """Go on with an interrupted or unscored run; None where an interrupted one has no checkpoint that can be read.
+
+    One that owes only its score is not made again for want of it.
+    """
     assert run is not None
     try:
         return train_on(run, _allowed(overrides), place, Labels(), display, which="last", stop=stop)
     except CheckpointError as error:
-        if display.begun:
+        if display.begun or run.status is Status.FINISHED:
             raise
         display.warn(f"{error} {item.label} is trained anew.")
         return None

@@ -163,6 +163,26 @@ def test_a_case_whose_last_score_fails_is_finished_and_said(
     assert [line.split()[2] for line in plan.out.splitlines()[1:]] == ["keep"] * 3
 
 
+def test_a_finished_case_that_owes_its_score_is_never_trained_again(sngan: Any, mine: Path, home: Path) -> None:
+    """Neither for want of the extractor's weights nor of its checkpoint; the others are trained all the same."""
+    command = ("experiments", "run", mine, "--set", "extractor.name=inception-v3")
+    assert sngan(*command, "--case", "a", "--case", "b").code == 0
+    before = runs(home)
+    again = sngan(*command)
+    assert (again.code, again.err.count("is finished, and cannot be scored, as is said above.")) == (1, 2)
+    after = runs(home)
+    assert again.out.split() == [after["mine/c"].id]
+    assert [after[name] for name in before] == list(before.values())
+    checkpoints = home / "runs" / after["mine/a"].id / "checkpoints"
+    for path in checkpoints.rglob("*.safetensors"):
+        path.write_bytes(b"")
+    damaged = sngan(*command, "--case", "a")
+    assert (damaged.code, damaged.out) == (1, "")
+    assert "warning: case a, seed 0: " in damaged.err
+    assert str(checkpoints) in damaged.err
+    assert len(runs(home)) == 3
+
+
 def test_missing_data_stop_it_before_there_is_a_run(sngan: Any, mine: Path, home: Path) -> None:
     done = sngan("experiments", "run", mine, "--dataset", "folder", "--data-dir", mine.parent / "nowhere")
     assert done.code == 3

@@ -300,10 +300,10 @@ def test_on_a_terminal_too_narrow_for_the_scores_those_behind_are_left_out(store
         store.add_score(run, score)
     done = on_terminal(80, "runs", "list", "--sort", "intra-fid")
     assert re.search(
-        rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +0s *$", done.out, re.MULTILINE
+        rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +\d+s *$", done.out, re.MULTILINE
     )
     assert "No room for coverage, diversity, fid, kid, precision" in done.err
-    row = rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +0s *$"
+    row = rf"^{run} a name shapes +standard hinge no +100 finished +0\.500 +1\.000 +\d+s *$"
     assert re.search(row, done.out, re.MULTILINE)
     assert "fid: best of the run, by a n=10\nis: best of the run" in done.err
 
@@ -464,6 +464,28 @@ def test_the_best_checkpoint_is_the_one_that_best_means(store: Store) -> None:
     scores = store.scores(run.id)
     for steps, best in (((10, 20, 30), 20), ((10, 30), 30), ((40,), None)):
         assert best_step(run, scores, steps) == best
+
+
+@pytest.mark.parametrize(
+    ("extractor", "evidence", "is_its_own"),
+    [
+        ({"name": "dinov2"}, {"extractor": "dinov2"}, True),
+        ({"name": "dinov2", "size": "small"}, {"extractor": "dinov2[size=small]"}, True),
+        ({"name": "classifier", "trained": "mine"}, {"extractor": "mine"}, True),
+        ({"name": "renames"}, {"extractor": "other", "checkpoint": "while training"}, True),
+        ({"name": "dinov2"}, {}, True),
+        ({"name": "dinov2"}, {"extractor": "inception-v3", "checkpoint": "last"}, False),
+        ({"name": "classifier", "trained": "mine"}, {"extractor": "classifier", "checkpoint": "last"}, False),
+    ],
+)
+def test_a_score_by_another_extractor_leaves_a_run_unscored(
+    store: Store, extractor: dict[str, str], evidence: dict[str, str], is_its_own: bool
+) -> None:
+    from sngan_cli.comparison import is_scored
+
+    run = store.run(add_run(store, extractor=extractor))
+    add_series(store, run.id, "is", [3.0], **evidence)
+    assert is_scored(run, store.scores(run.id), 10) is is_its_own
 
 
 @pytest.mark.parametrize(

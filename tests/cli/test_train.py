@@ -250,6 +250,22 @@ def test_a_finished_run_without_a_score_is_scored_when_it_is_resumed(
     assert sngan("train", "--resume", run_id).code == 2
 
 
+def test_a_run_whose_extractor_has_no_weights_is_unscored_whatever_another_says(sngan: Any, tiny: list[str]) -> None:
+    run_id = sngan("train", *tiny, "--steps", 2, "--extractor", "inception-v3").out.strip()
+    other = sngan("evaluate", run_id, "--extractor", "shapes-cnn", "--protocol", "quick", "--device", "cpu")
+    assert other.code == 0, other.err
+    assert f"sngan train --resume {run_id}" in sngan("runs", "show", run_id).out
+    before = sngan("runs", "show", run_id, "--json").json
+    done = sngan("train", "--resume", run_id)
+    assert (done.code, done.out) == (1, "")
+    assert "SNGAN_INCEPTION_WEIGHTS" in done.err
+    assert done.err.endswith(
+        f"error: Run {run_id} is finished, and cannot be scored, as is said above. Once that is mended, score it with: "
+        f"sngan train --resume {run_id}\n"
+    )
+    assert sngan("runs", "show", run_id, "--json").json == before
+
+
 def test_rates_that_rise_again_are_said(sngan: Any, trained: str) -> None:
     said = sngan("train", "--resume", trained, "--steps", 8).err
     assert "they go on at 50% of their first value, where those of 4 steps had come to 0%" in said
