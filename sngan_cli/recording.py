@@ -49,7 +49,6 @@ RETRY, PATIENCE = 2.0, 30.0
 """Seconds between tries, and in all, to write to a registry that is away when the run ends."""
 ANSWER = 10.0
 """Seconds that the registry has to answer in, before training goes on without one."""
-_NO_ANSWER = "The registry does not answer."
 RESPITE = 4.0
 """For how many times as long as a try in vain took, such as of a machine that is gone, training goes on without one."""
 FLUSH = 2.0
@@ -232,7 +231,7 @@ class Recorder:
         does.
         """
         if self._line.locked() and time.monotonic() > self._answer_due:
-            raise RegistryError(_NO_ANSWER)
+            raise self._store.no_answer()
         answers, errors, answered = list[T](), list[BaseException](), threading.Event()
 
         def ask() -> None:
@@ -246,7 +245,7 @@ class Recorder:
         self._answer_due = time.monotonic() + ANSWER
         threading.Thread(target=ask, name="question", daemon=True).start()
         if not answered.wait(ANSWER):
-            raise RegistryError(_NO_ANSWER)
+            raise self._store.no_answer()
         if errors:
             raise errors[0]
         return answers[0]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -262,10 +265,31 @@ def test_a_registry_that_does_not_answer_does_not_hold_up_training(
         assert store.events(run_id) == ()
         thawed.set()
         recorder.ended("finished", 3)
-    assert warned[0].startswith("The registry cannot be written (The registry does not answer); training goes on, its")
+    assert re.match(r"The registry cannot be written \(The registry .* does not answer.*\); training goes", warned[0])
     assert [each.message for each in store.events(run_id)] == ["step 1", "step 2", "step 3"]
     assert [each.step for each in store.scores(run_id)] == [1, 2, 3]
     assert store.run(run_id).status is Status.FINISHED
+
+
+def test_a_registry_that_another_program_has_locked_is_said_to_be(
+    store: Store, run_id: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "ANSWER", 0.3)
+    warned = list[str]()
+    with (
+        closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as other,
+        Recorder(store, run_id, folder, warned.append) as recorder,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        recorder(scored(1))
+        other.execute("ROLLBACK")
+        recorder.ended("finished", 1)
+    assert re.match(
+        r"The registry cannot be written \(The registry /.*registry\.db does not answer: another program may keep it "
+        r"locked, so wait until that is done, or end it\); training goes on, its",
+        warned[0],
+    )
+    assert [s.step for s in store.scores(run_id)] == [1]
 
 
 def test_a_registry_that_never_answers_is_told_of_when_the_run_ends(
@@ -283,7 +307,9 @@ def test_a_registry_that_never_answers_is_told_of_when_the_run_ends(
             recorder(Noticed(1, "a", "step 1"))
             recorder.ended("finished", 1)
 
-    with pytest.raises(RegistryError, match=rf"^The registry does not answer\. What was recorded last of run {run_id}"):
+    with pytest.raises(
+        RegistryError, match=rf"^The registry .* does not answer: .* What was recorded last of run {run_id}"
+    ):
         train()
     described = read(folder).values
     assert (described["run"]["status"], [each["message"] for each in described["events"]]) == ("finished", ["step 1"])

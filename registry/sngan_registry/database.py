@@ -32,7 +32,9 @@ _WHEELS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb
 """Names that packages have on the index, where it is not that of the module."""
 
 _WAY_OUT = {
-    "SQLITE_BUSY": f"another process has kept it locked for {BUSY_TIMEOUT:.0f} s; try again",
+    "SQLITE_BUSY": (
+        f"another program has kept it locked for {BUSY_TIMEOUT:.0f} s: wait for that one, or end it, and try again"
+    ),
     "SQLITE_CANTOPEN": "check that it is a file that you may read, in a folder that you may write",
     "SQLITE_FULL": "make room on the disk",
     "SQLITE_IOERR": "check the disk",
@@ -87,6 +89,12 @@ def label(url: URL) -> str:
     """Name a registry in a message: its path, or its URL without the password."""
     secrets = [name for name in url.query if "pass" in name]
     return str(sqlite_file(url) or url.difference_update_query(secrets).render_as_string(hide_password=True))
+
+
+def no_answer(url: URL) -> RegistryError:
+    """What is wrong where a registry has not answered in the time that it was given."""
+    why = ": another program may keep it locked, so wait until that is done, or end it" if sqlite_file(url) else ""
+    return RegistryError(f"The registry {label(url)} does not answer{why}.")
 
 
 def connect(url: URL) -> Engine:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Table, delete, false, insert, select,
 
 from sngan_registry import queries, reads, schema, tables
 from sngan_registry.apart import Extractors, PictureScores
-from sngan_registry.database import connect, let_go, reading, registry_url, sqlite_file, writing
+from sngan_registry.database import connect, let_go, no_answer, reading, registry_url, sqlite_file, writing
 from sngan_registry.errors import RegistryError, RunBusyError, RunChangedError, RunRemovedError, RunTakenError
 from sngan_registry.ids import new_run_id
 from sngan_registry.records import (
@@ -251,6 +251,10 @@ class Store:
         """
         with reading(self._engine) as connection:
             return reads.find_run(connection, ref)
+
+    def no_answer(self) -> RegistryError:
+        """What to raise where it has not answered in time: SQLite waits until a file is no longer locked."""
+        return no_answer(self._engine.url)
 
     def check_writable(self) -> None:
         """Raise `RegistryError` where nothing can be written, before there is work to be lost."""

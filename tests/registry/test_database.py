@@ -109,7 +109,7 @@ def test_a_file_that_stays_locked(tmp_path: Path, new_run: Any, monkeypatch: pyt
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         assert store.run(run.id) == run
-        with pytest.raises(RegistryError, match=r"database is locked; another process has kept it locked"):
+        with pytest.raises(RegistryError, match=r"database is locked; another program has kept it locked .* end it"):
             store.heartbeat(run.id, 1)
         other.close()
         store.heartbeat(run.id, 1)
@@ -168,6 +168,15 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.
         place = f"127.0.0.1:{silent.getsockname()[1]}/runs"
         with pytest.raises(RegistryError, match=rf"{place} cannot be used: .*timeout expired; check the URL"):
             Store.open(f"postgresql+psycopg://ann:secret@{place}")
+
+
+def test_what_does_not_answer_in_time_may_be_locked_where_it_is_a_file() -> None:
+    file, server = database.registry_url("/a/registry.db"), database.registry_url("postgresql://ann:secret@db/runs")
+    assert str(database.no_answer(file)) == (
+        "The registry /a/registry.db does not answer: another program may keep it locked, so wait until that is done, "
+        "or end it."
+    )
+    assert str(database.no_answer(server)) == "The registry postgresql://ann:***@db/runs does not answer."
 
 
 # Modes of SQLite
