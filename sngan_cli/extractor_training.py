@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from sngan_cli import extractor_records, paths, trained_extractors
 from sngan_cli.catalog import Catalog, Entry, blaming
-from sngan_cli.composition import open_data
+from sngan_cli.composition import data_root, open_data
 from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
 from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import DecodedPictures, prepare
@@ -80,6 +80,18 @@ class Made:
 
     manifest: Manifest
     replaced: Path | None
+
+
+def check(request: Request) -> None:
+    """Find out at once, and without a trace, whether there is what is asked for; raises as `train_extractor` would.
+
+    Into a data folder is not looked: that takes its time.
+    """
+    catalog = Catalog.installed()
+    trained_extractors.check_name(request.name, catalog, replace=request.replace)
+    resolve_device(request.device)
+    dataset, _, _ = _components(request, catalog)
+    data_root(dataset, request.dataset[0], request.data_dir)
 
 
 def train_extractor(request: Request, store: Store, audience: Audience) -> Made:

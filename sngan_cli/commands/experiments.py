@@ -138,12 +138,13 @@ def run(
         raise UsageError("--json prints what --dry-run says: give both, or leave it out.")
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
-    from sngan_cli.experiments.runner import train_missing
+    from sngan_cli.experiments.runner import check_some, train_missing
 
     with paths.open_store(create=False) as store:
         planned = plan(experiment, case or (), seed or (), overrides, store)
         if dry_run:
             raise typer.Exit(_try(experiment, planned, paths.place(store), as_json=as_json))
+    check_some(planned, paths.cache_folder())
     with paths.open_store(create=True) as store:
         for one, other in alike(planned):
             console.warn(f"Cases {one} and {other} have the same settings, and would be trained alike.")

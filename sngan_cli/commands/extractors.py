@@ -88,7 +88,7 @@ def train(
     nothing behind and cannot be resumed. The registry records one that is done.
     """
     from sngan_cli.extractor_display import ExtractorDisplay
-    from sngan_cli.extractor_training import Request, train_extractor
+    from sngan_cli.extractor_training import Request, check, train_extractor
     from sngan_cli.stopping import StopAtOnceError
 
     options = component_options(set_ or (), {"dataset": dataset, "extractor": extractor})
@@ -109,6 +109,7 @@ def train(
         precision=None if precision is None else precision.value,
         replace=replace,
     )
+    check(request)
     try:
         with paths.open_store(create=True) as store, ExtractorDisplay() as display:
             made = train_extractor(request, store, display)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sngan_cli.composition import Composition
 from sngan_cli.config import Layer
@@ -15,7 +16,7 @@ from sngan_cli.experiments.plan import Planned, look_up
 from sngan_cli.labels import Labels
 from sngan_cli.launch import MAY_CHANGE_ON_RESUME, TrainedElsewhereError, train_new, train_on
 from sngan_cli.paths import Place
-from sngan_cli.preparation import check
+from sngan_cli.preparation import check, check_place
 from sngan_cli.stopping import StopSignal
 from sngan_registry import Run, Status
 
@@ -78,12 +79,30 @@ def train_missing(
     return Ended(max((error.exit_code for error in failed.values()), default=0), failed)
 
 
+def check_some(planned: Sequence[Planned], cache: Path) -> None:
+    """Raise what stops the first case that is to be trained, where there is not one whose device and data are there."""
+    first: SnganError | None = None
+    for item in _pending(planned):
+        try:
+            check_place(item.composition, cache)
+        except SnganError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
+
+
 def unfit(planned: Sequence[Planned], place: Place) -> dict[str, SnganError]:
     """What would stop cases that are still to be trained, by their label, as far as it shows without training."""
-    pending = [item for item in planned if item.state in ("new", "interrupted", "unscored")]
+    pending = _pending(planned)
     of_cases = {item.case.name: item.composition for item in pending}  # what stops a case stops it with any seed
     errors = {name: _error_of(composition, place) for name, composition in of_cases.items()}
     return {item.label: error for item in pending if (error := errors[item.case.name]) is not None}
+
+
+def _pending(planned: Sequence[Planned]) -> list[Planned]:
+    return [item for item in planned if item.state in ("new", "interrupted", "unscored")]
 
 
 def _error_of(composition: Composition, place: Place) -> SnganError | None:

@@ -190,6 +190,14 @@ def test_missing_data_stop_it_before_there_is_a_run(sngan: Any, mine: Path, home
     assert runs(home) == {}
 
 
+def test_a_case_whose_data_are_missing_does_not_stop_the_others(sngan: Any, mine: Path, home: Path) -> None:
+    mine.write_text(MINE.format(top="", b='dataset = "folder"\ndata_dir = "/nowhere"'), encoding="utf-8")
+    done = sngan("experiments", "run", mine, "--case", "b", "--case", "c")
+    assert done.code == 3
+    assert "warning: case b, seed 0: The data folder /nowhere does not exist" in done.err
+    assert list(runs(home)) == ["mine/c"]
+
+
 def test_other_settings_make_other_runs(sngan: Any, mine: Path, home: Path) -> None:
     assert sngan("experiments", "run", mine, "--case", "a").code == 0
     short = sngan("experiments", "run", mine, "--case", "a", "--steps", 2, "--set", "lr=1e-3")
