@@ -40,6 +40,7 @@ from sngan_cli.contracts import Features, LoadedExtractor
 from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.device import describe, keep_freed_memory, set_precision
 from sngan_cli.engine.extraction import Extraction
+from sngan_cli.errors import SnganError
 from sngan_plugins.extractors import inception_v3
 from sngan_plugins.metrics.fid import FrechetInceptionDistance
 from sngan_plugins.metrics.inception_score import InceptionScore
@@ -201,7 +202,11 @@ def main() -> None:
     options.pictures = options.pictures or (10_000 if options.device.type == "cuda" else 128)
     kept = keep_freed_memory()
     generated, real = (pictures(options.pictures, options.side, seed) for seed in (1, 0))
-    published = options.weights is not None
+    if published := options.weights is not None:
+        try:
+            inception_v3.InceptionV3(weights=options.weights).load(str(options.device), Path())
+        except SnganError as error:
+            parser.error(f"argument --weights: {error}")
     contestants: dict[str, Callable[[], Turn]] = {}
     for precision in ("fp32", "tf32") if options.device.type == "cuda" else ("fp32",):
         contestants[f"torch-fidelity-{precision}"] = partial(theirs, options, generated, real, precision)

@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import count
+
 from sngan_registry import Component, Environment, NewRun, Score, Status, Store
 
 PAIRS = {
@@ -62,7 +64,7 @@ def seconds(arguments: list[str]) -> float:
 def main() -> None:
     """Fill a registry, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="?", type=int, default=11, help="of each command (11)")
+    parser.add_argument("runs", nargs="?", type=count, default=11, help="of each command (11)")
     repeats = parser.parse_args().runs
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, median of {repeats}")
     with tempfile.TemporaryDirectory() as home:

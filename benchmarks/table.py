@@ -17,10 +17,15 @@ Line = dict[str, Any]
 
 def main() -> None:
     """Print a table for each benchmark on each machine."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
     latest: dict[tuple[str, ...], Line] = {}
     for path in sorted(RESULTS.glob("*.jsonl")):
-        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                line = json.loads(text)
+            except ValueError:
+                parser.error(f"{path}, line {number}: it is no whole JSON, so take it out")
             machine = f"{line['device']}, {line['processor']}, torch {line['torch']}"
             what = line.get("contestant") or line.get("precision", "")
             latest[machine, line["benchmark"], line["row"], what] = line

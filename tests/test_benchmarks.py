@@ -134,6 +134,22 @@ def test_the_table_has_every_row_that_was_kept(
     assert all(f"| `{line['row']}` |" in told for line in kept)
 
 
+def test_a_result_that_is_cut_off_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    monkeypatch.setattr("sys.argv", ["table.py"])
+    table = importlib.import_module("table")
+    first = (benchmarks / "results" / "cpu.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    (tmp_path / "cpu.jsonl").write_text(f"{first}\n{first[:100]}", encoding="utf-8")
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        table.main()
+    assert ended.value.code == 2
+    assert f"error: {tmp_path / 'cpu.jsonl'}, line 2: it is no whole JSON" in capsys.readouterr().err
+
+
 SCRIPTS = (
     "ceiling", "convolutions", "extractor", "memory", "overhead", "sharing", "startup", "step", "table",
 )  # fmt: skip
@@ -153,20 +169,26 @@ def test_every_script_says_what_it_does(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("script", "options", "said"),
     [
-        (["--device", "cuda:99"], "argument --device: The device 'cuda:99' is not there"),
-        (["--rounds", "0"], "argument --rounds: 0 is less than 1"),
-        (["--n-dis", "0"], "argument --n-dis: 0 is less than 1"),
-        (["--rows", "resnet-16"], "no row is called resnet-16"),
+        ("step", ["--device", "cuda:99"], "argument --device: The device 'cuda:99' is not there"),
+        ("step", ["--rounds", "0"], "argument --rounds: 0 is less than 1"),
+        ("step", ["--n-dis", "0"], "argument --n-dis: 0 is less than 1"),
+        ("step", ["--rows", "resnet-16"], "no row is called resnet-16"),
+        ("startup", ["0"], "argument runs: 0 is less than 1"),
+        (
+            "extractor",
+            ["--weights", "missing.pth"],
+            "argument --weights: extractor.weights = 'missing.pth' names no file",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_a_line(
-    options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: str, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    monkeypatch.setattr("sys.argv", ["step.py", *options])
+    monkeypatch.setattr("sys.argv", [f"{script}.py", *options])
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module("step").main()
+        importlib.import_module(script).main()
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
