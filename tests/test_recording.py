@@ -283,6 +283,7 @@ def test_a_registry_that_another_program_has_locked_is_said_to_be(
         other.execute("BEGIN EXCLUSIVE")
         recorder(scored(1))
         other.execute("ROLLBACK")
+        monkeypatch.setattr(recording, "ANSWER", 60.0)  # however busy the machine is
         recorder.ended("finished", 1)
     assert re.match(
         r"The registry cannot be written \(The registry /.*registry\.db does not answer: another program may keep it "
