@@ -18,12 +18,12 @@ from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.classifier import Plan, Split, Trained
 from sngan_cli.engine.device import (
+    Listener,
     describe,
     enough_memory,
     fastest_precision,
+    make_ready,
     resolve_device,
-    set_precision,
-    settle,
     versions,
 )
 from sngan_cli.errors import DataError, UsageError
@@ -55,17 +55,11 @@ class Request:
     replace: bool
 
 
-class Audience(Protocol):
+class Audience(Listener, Protocol):
     """Who watches the training."""
 
     def decoding(self, done: int, total: int) -> None:
         """Show how many pictures are decoded."""
-
-    def warn(self, message: str) -> None:
-        """Show a warning."""
-
-    def debug(self, message: str) -> None:
-        """Show what only `--debug` asks for."""
 
     def begin(self, message: str, epochs: int) -> None:
         """Show that training begins."""
@@ -105,9 +99,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
     old = extractor_records.going_with(request.name, store.extractors.all())
     device = resolve_device(request.device)
     precision = request.precision or fastest_precision(device)
-    set_precision(precision, device)
-    for setting in settle(device):
-        audience.debug(setting)
+    make_ready(device, precision, audience)
     dataset, extractor, entry = _components(request, catalog)
     with trained_extractors.new_folder(request.name) as folder:
         root, data, side = _data(request, catalog, dataset, extractor, audience)

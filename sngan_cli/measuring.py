@@ -17,7 +17,7 @@ from sngan_cli.config.protocols import ScoringProtocol
 from sngan_cli.contracts import Features, Metric
 from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.cache import DecodedPictures, prepare
-from sngan_cli.engine.device import resolve_device, set_precision, settle
+from sngan_cli.engine.device import Listener, make_ready, resolve_device
 from sngan_cli.engine.evaluation import Failure, References
 from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics
@@ -25,7 +25,7 @@ from sngan_cli.errors import UsageError
 from sngan_cli.paths import Place
 
 
-class Audience(Protocol):
+class Audience(Listener, Protocol):
     """Who watches."""
 
     def decoding(self, done: int, total: int) -> None:
@@ -33,12 +33,6 @@ class Audience(Protocol):
 
     def show(self, what: str, done: int, total: int) -> None:
         """Show how many images of `what` have been looked at."""
-
-    def warn(self, message: str) -> None:
-        """Show a warning."""
-
-    def debug(self, message: str) -> None:
-        """Show what only `--debug` asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +114,7 @@ class Ruler:
         Raises `UsageError` or `ComponentError` where extractor and metrics cannot be used, or not together.
         """
         device = resolve_device(request.device)
-        set_precision(request.precision, device)
-        for setting in settle(device):
-            audience.debug(setting)
+        make_ready(device, request.precision, audience)
         name = composition.config.extractor.name
         with blaming(composition.entries["extractor"]):
             loaded = composition.extractor.load(str(device), place.cache / "weights")

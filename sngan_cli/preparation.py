@@ -13,7 +13,7 @@ from sngan_cli.composition import Composition, check_networks, data_root
 from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
-from sngan_cli.engine.device import check_compiler, fastest_precision, set_precision, settle
+from sngan_cli.engine.device import Listener, check_compiler, fastest_precision, make_ready, set_precision
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.processes import take_device
 from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics, try_networks
@@ -25,17 +25,11 @@ if TYPE_CHECKING:
     import torch
 
 
-class Audience(Protocol):
+class Audience(Listener, Protocol):
     """Who watches what happens before the first step."""
 
     def decoding(self, done: int, total: int) -> None:
         """Show how many pictures are decoded."""
-
-    def warn(self, message: str) -> None:
-        """Show a warning."""
-
-    def debug(self, message: str) -> None:
-        """Show what only `--debug` asks for."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +46,9 @@ class Prepared:
 def prepare(composition: Composition, place: Place, audience: Audience, world: World) -> Prepared:
     """Find out all that a run needs; raises `UsageError` or `ComponentError` where something of it cannot be."""
     device = world.device
-    config = composition.config.changed(precision=composition.config.precision or fastest_precision(device))
-    set_precision(config.precision, device)
-    for setting in settle(device):
-        audience.debug(setting)
+    precision = composition.config.precision or fastest_precision(device)
+    config = composition.config.changed(precision=precision)
+    make_ready(device, precision, audience)
     if config.compile == "on":
         check_compiler(device)
     _check_folder(place.runs)

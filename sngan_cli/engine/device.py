@@ -11,13 +11,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
 from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.waiting import SPINS
 from sngan_cli.wording import counted, first_line
+
+
+class Listener(Protocol):
+    """Who is told how work on a device stands."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+    def debug(self, message: str) -> None:
+        """Show what only `--debug` asks for."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -83,6 +93,18 @@ def set_precision(precision: str | None, device: torch.device) -> None:
     # These switches keep torch's newer ones in agreement; the reverse is not so, and torch's own code reads both.
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def make_ready(device: torch.device, precision: str, listener: Listener) -> None:
+    """Set the precision and what quickens work, of which the listener is told, and of a precision that slows it."""
+    set_precision(precision, device)
+    for setting in settle(device):
+        listener.debug(setting)
+    if precision == "bf16" and fastest_precision(device) != "bf16":
+        listener.warn(
+            f"bf16 is slow here: {describe(device)} has no units for it, and computes in it at a fraction of the speed "
+            "of fp32. --precision fp32 is quicker."
+        )
 
 
 @contextmanager

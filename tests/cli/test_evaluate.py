@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from sngan_cli import measuring
 from sngan_cli.config.protocols import protocols
+from sngan_cli.engine import device
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_registry import RegistryError, Store
 
@@ -72,7 +72,7 @@ def test_nothing_is_scored_for_a_registry_that_cannot_be_written(
         raise RegistryError("attempt to write a readonly database")
 
     monkeypatch.setattr(Store, "check_writable", refuse)
-    monkeypatch.setattr(measuring, "settle", pytest.fail)  # the extractor would be loaded after it
+    monkeypatch.setattr(device, "settle", pytest.fail)  # the extractor would be loaded after it
     for what in ([trained], ["--images", tmp_path, "--against", "shapes"]):
         done = sngan("evaluate", *what, "--protocol", "quick")
         assert (done.code, done.out) == (4, "")
@@ -80,7 +80,7 @@ def test_nothing_is_scored_for_a_registry_that_cannot_be_written(
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "settle", lambda device: ["glibc keeps freed memory"])
+    monkeypatch.setattr(device, "settle", lambda device: ["glibc keeps freed memory"])
     monkeypatch.setenv("SNGAN_DEBUG", "1")
     assert (
         "debug: glibc keeps freed memory\n" in sngan("evaluate", trained, "--protocol", "quick", "--metric", "fid").err

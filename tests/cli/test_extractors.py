@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from sngan_cli import extractor_training, trained_extractors
+from sngan_cli import trained_extractors
 from sngan_cli.catalog import Catalog
 from sngan_cli.contracts import Extractor
-from sngan_cli.engine import classifier
+from sngan_cli.engine import classifier, device
 from sngan_cli.engine.cache import prepare
 from sngan_cli.engine.classifier import split
 from sngan_cli.engine.device import fastest_precision
@@ -85,7 +85,7 @@ def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, hom
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractor_training, "settle", lambda device: ["glibc keeps freed memory"])
+    monkeypatch.setattr(device, "settle", lambda device: ["glibc keeps freed memory"])
     monkeypatch.setenv("SNGAN_DEBUG", "1")
     assert "debug: glibc keeps freed memory\n" in sngan("extractors", "train", "mine", *TRAIN).err
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sngan_cli import paths
+from sngan_cli.engine import device
 from sngan_registry import Status, Store
 
 FULL = Path("/dev/full")
@@ -90,6 +91,18 @@ def test_what_is_named_and_is_not_there_exits_with_3(
 
 def test_version(sngan: Any) -> None:
     assert sngan("--version").out.startswith("sngan 0.")
+
+
+def test_bf16_is_said_once_to_be_slow_where_it_is(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "fastest_precision", lambda device: "fp32")
+    run = sngan("train", *tiny, "--steps", 1).out.strip()
+    for command in (
+        ["train", *tiny, "--steps", 1],
+        ["evaluate", run, "--protocol", "quick", "--device", "cpu"],
+        ["extractors", "train", "mine", *tiny[:4], "--size", 8, "--epochs", 1, "--device", "cpu"],
+    ):
+        done = sngan(*command, "--precision", "bf16")
+        assert (done.code, done.err.count("warning: bf16 is slow here: cpu (")) == (0, 1), done.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sngan_cli import preparation
 from sngan_cli.catalog import Catalog
-from sngan_cli.engine import checkpoint
+from sngan_cli.engine import checkpoint, device
 from sngan_cli.engine import step as step_module
 from sngan_cli.engine.loop import Training
 from sngan_cli.errors import LostProcessError, WeightsUnavailableError
@@ -114,7 +114,7 @@ def test_the_precision_is_the_device_s_quickest_and_recorded(
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "settle", lambda device: ["glibc keeps freed memory"])
+    monkeypatch.setattr(device, "settle", lambda device: ["glibc keeps freed memory"])
     monkeypatch.delenv("SNGAN_DEBUG", raising=False)
     assert "debug:" not in sngan("train", *tiny, "--steps", 0).err
     monkeypatch.setenv("SNGAN_DEBUG", "1")

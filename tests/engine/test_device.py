@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -74,6 +75,30 @@ def test_bf16_is_the_quickest_on_a_gpu_that_does_not_emulate_it(monkeypatch: pyt
     cards = {0: SimpleNamespace(major=7), 1: SimpleNamespace(major=8)}
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: cards[device.index])
     assert [device.fastest_precision(torch.device("cuda", index)) for index in cards] == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "units", "said"),
+    [
+        ("cpu", "bf16", False, r"cpu \(\d+ threads?\) has no units for it, and .* --precision fp32 is quicker"),
+        ("cuda", "bf16", False, r"Volta \(cuda:0\) has no units for it, and .* --precision fp32 is quicker"),
+        ("cpu", "bf16", True, None),
+        ("cpu", "fp32", False, None),
+    ],
+)
+def test_bf16_is_said_to_be_slow_where_there_are_no_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, precision: str, units: bool, said: str | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Volta")
+    monkeypatch.setattr(device, "fastest_precision", lambda device: "bf16" if units else "fp32")
+    monkeypatch.setattr(device, "settle", lambda device: ["glibc keeps freed memory"])
+    told: list[str] = []
+    device.make_ready(
+        torch.device(name), precision, SimpleNamespace(warn=told.append, debug=lambda message: told.append("debug"))
+    )
+    assert told[0] == "debug"
+    assert len(told) == 1 + (said is not None)
+    assert said is None or re.search(said, told[1])
 
 
 def test_torch_s_ways_of_asking_for_tf32_agree() -> None:
