@@ -13,7 +13,7 @@ from sngan_cli import console
 from sngan_cli.bars import QUIET, Bars
 from sngan_cli.config import RunConfig
 from sngan_cli.engine.loop import Result
-from sngan_cli.events import CheckpointWritten, Compiling, Event, Noticed, Scored, Scoring, Stepped
+from sngan_cli.events import CheckpointWritten, Compiling, Event, Noticed, Resumed, Scored, Scoring, Stepped
 from sngan_cli.rate import Rate
 from sngan_cli.run_table import score_in_words
 from sngan_cli.wording import counted, finished, joined, losses_in_words
@@ -50,6 +50,8 @@ class Display(Bars):
                 self.say(f"step {event.step}: {score_in_words(event)}{remark}")
             case CheckpointWritten(step):
                 self._rate.pause()
+            case Resumed(step, changes) if changes:
+                self.say(f"changed from step {step} on: {changes}")
             case Compiling():
                 self.say("torch compiles the networks, which takes a minute or more")
             case Noticed(step, _, message):

@@ -71,6 +71,14 @@ class SamplesDrawn:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """Training goes on from the checkpoint of a step; `changes` says which settings are other ones, if any."""
+
+    step: int
+    changes: str
+
+
+@dataclass(frozen=True)
 class Compiling:
     """The networks are compiled before the step that comes next, which takes a minute or more."""
 
@@ -86,7 +94,10 @@ class Noticed:
     message: str
 
 
-Event = Stepped | Scoring | Scored | Saving | CheckpointWritten | CheckpointRemoved | SamplesDrawn | Compiling | Noticed
+Event = (
+    Stepped | Scoring | Scored | Saving | CheckpointWritten | CheckpointRemoved | SamplesDrawn | Resumed | Compiling
+    | Noticed
+)  # fmt: skip
 
 
 class Observer(Protocol):

@@ -21,7 +21,7 @@ from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.processes import Order, leading
 from sngan_cli.engine.schedule import rate_at
 from sngan_cli.errors import LostProcessError, SnganError, UncompiledError, UnscoredError, UsageError
-from sngan_cli.events import Event
+from sngan_cli.events import Event, Resumed
 from sngan_cli.labels import Labels
 from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
@@ -159,7 +159,10 @@ def train_on(
             note=labels.note,
             add_tags=labels.tags,
         )
-        return _train(prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder)
+        changes = _changes(recorded, prepared.composition.config)
+        return _train(
+            prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder, changes=changes
+        )
 
 
 def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
@@ -174,6 +177,17 @@ def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
             f"Run {run_id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
             f"`sngan train --like {run_id}`."
         )
+
+
+def _changes(recorded: RunConfig, config: RunConfig) -> str:
+    """Say which settings differ, of those that may."""
+    before, after = recorded.to_dict(), config.to_dict()
+    changed = [key for key in RunConfig.model_fields if before.get(key) != after.get(key)]
+    return ", ".join(
+        f"{key} from {before.get(key, 'none')} to {after.get(key, 'none')}"
+        for key in changed
+        if key in MAY_CHANGE_ON_RESUME
+    )
 
 
 def _record_unrecorded(run_id: str, until: int, place: Place) -> None:
@@ -194,6 +208,7 @@ def _train(
     *,
     stop: StopSignal,
     checkpoint_folder: Path | None,
+    changes: str = "",
 ) -> Result:
     composition, config = prepared.composition, prepared.composition.config
     folder = place.runs / run.id
@@ -235,8 +250,9 @@ def _train(
         )
         if checkpoint_folder is not None:
             training.resume(checkpoint_folder)
-            recorder.tell("resumed", f"Resumed from the checkpoint of step {training.progress.step}.")
         audience.begin(run.id, folder, config, training.progress.step)
+        if checkpoint_folder is not None:
+            observe(Resumed(training.progress.step, changes))
         with _interrupting_compilers(stop):
             result = training.run()
         recorder.ended(result.status, result.step)

@@ -17,6 +17,7 @@ from sngan_cli.events import (
     Compiling,
     Event,
     Noticed,
+    Resumed,
     SamplesDrawn,
     Saving,
     Scored,
@@ -105,6 +106,9 @@ class Recorder:
                 self.describe()  # the sheet is the last that is made of a checkpoint
             case Noticed(step, kind, message):
                 self.tell(kind, message, step)
+            case Resumed(step, changes):
+                changed = f"; changed: {changes}" if changes else ""
+                self.tell("resumed", f"Resumed from the checkpoint of step {step}{changed}.")
             case Compiling(step):
                 self.tell("compiling", "torch compiles the networks for the steps from here on.", step)
             case Scoring():

@@ -154,6 +154,18 @@ def test_a_finished_run_is_trained_on(sngan: Any, tiny: list[str], trained: str)
     assert present == [2, 4, 6]  # kept for good, when they were written
 
 
+def test_settings_that_change_on_the_way_are_said_and_recorded(sngan: Any, trained: str) -> None:
+    before = sngan("runs", "show", trained, "--json").json["config"]["precision"]
+    other = "fp32" if before == "bf16" else "bf16"
+    done = sngan("train", "--resume", trained, "--steps", 5, "--precision", other, "--set", "log_every=1")
+    changes = f"steps from 4 to 5, precision from {before} to {other}"
+    assert done.err.count(f"\nchanged from step 4 on: {changes}\n") == 1
+    assert "changed from" not in sngan("train", "--resume", trained, "--steps", 5, "--checkpoint", 4, "--yes").err
+    told = [e["message"] for e in sngan("runs", "show", trained, "--json").json["events"] if e["kind"] == "resumed"]
+    from_there = "Resumed from the checkpoint of step 4"
+    assert told == [f"{from_there}; changed: {changes}.", f"{from_there}."]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
