@@ -18,7 +18,7 @@ from sngan_cli.engine.device import describe, versions
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import try_checkpoint
 from sngan_cli.engine.loop import Result, Training
-from sngan_cli.engine.processes import Order, leading
+from sngan_cli.engine.processes import Order, asking_for, given_size, leading
 from sngan_cli.engine.schedule import rate_at
 from sngan_cli.errors import LostProcessError, SnganError, UncompiledError, UnscoredError, UsageError
 from sngan_cli.events import Event, Resumed
@@ -119,10 +119,11 @@ def train_on(
     recorded = RunConfig.parse(run.config)
     devices = merge_scalars(overrides).get("devices", recorded.devices)
     if devices != recorded.devices:  # said first, as the run's batches need not be a multiple of another number
+        other = f" --devices {devices}" if given_size() == 1 else ""
         raise UsageError(
             f"Run {run.id} was trained on {counted(recorded.devices, 'device')} and cannot go on with {devices}: "
-            f"resume it with --devices {recorded.devices}, or start a new run from it with "
-            f"`sngan train --like {run.id} --devices {devices}`."
+            f"resume it with {asking_for(recorded.devices)}, or start a new run from it with "
+            f"`sngan train --like {run.id}{other}`."
         )
     composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
     config = composition.config

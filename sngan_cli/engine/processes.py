@@ -43,6 +43,13 @@ def given_size() -> int:
     return _number("WORLD_SIZE", 1, least=1)
 
 
+def asking_for(devices: int) -> str:
+    """How to ask for so many devices: where torchrun or a scheduler starts the processes, by no option of ours."""
+    if given_size() == 1:
+        return f"--devices {devices}"
+    return f"{counted(devices, 'process', 'processes')} (torchrun --nproc-per-node {devices})"
+
+
 def follows() -> bool:
     """Whether this is a process of torchrun's, or of `leading`'s, that another one leads."""
     return given_size() > 1 and _number("RANK", 0) > 0
@@ -116,13 +123,13 @@ def take_device(name: str, devices: int) -> torch.device:
     if str(device) == device.type:  # whichever there is
         if here > there:
             raise UsageError(
-                f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose --devices {there}, or "
+                f"{counted(here, 'device')} asked for, and the GPUs here are {there}: choose {asking_for(there)}, or "
                 "--device cpu, where processes share the cores."
             )
         device = find_device(f"cuda:{0 if sees_its_own else _number('LOCAL_RANK', 0)}")
     elif here > 1:
         raise UsageError(
-            f"The device {name!r} is one, where {here} are to be used: choose --device cuda or --devices 1."
+            f"The device {name!r} is one, where {here} are to be used: choose --device cuda or {asking_for(1)}."
         )
     torch.cuda.set_device(device)
     return working(device)

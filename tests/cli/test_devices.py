@@ -53,7 +53,9 @@ def to_the_follower(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return send
 
 
-def test_a_run_of_two_processes_is_one_run_and_goes_on_as_such(sngan: Any, two: str) -> None:
+def test_a_run_of_two_processes_is_one_run_and_goes_on_as_such(
+    sngan: Any, two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = sngan("runs", "show", two, "--json").json
     assert (run["status"], run["step"], run["config"]["devices"]) == ("finished", 2, 2)
     assert run["environment"]["device"] == "cpu (1 thread), 2 processes"
@@ -66,6 +68,12 @@ def test_a_run_of_two_processes_is_one_run_and_goes_on_as_such(sngan: Any, two: 
         assert refused.code == 2
         wanted = f"cannot go on with {other}: resume it with --devices 2, .*--like {two} --devices {other}"
         assert re.search(f"trained on 2 devices and {wanted}", refused.err)
+    with monkeypatch.context() as patched:
+        patched.setenv("WORLD_SIZE", "4")
+        refused = sngan("train", "--resume", two, "--steps", 4)
+    assert refused.code == 2
+    as_many = r"resume it with 2 processes \(torchrun --nproc-per-node 2\)"
+    assert re.search(rf"cannot go on with 4: {as_many}, or .*`sngan train --like {two}`\.", refused.err), refused.err
     assert sngan("train", "--resume", two, "--steps", 4).code == 0  # on as many as before, without saying so
     run = sngan("runs", "show", two, "--json").json
     assert (run["status"], run["step"]) == ("finished", 4)

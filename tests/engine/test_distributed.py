@@ -169,7 +169,7 @@ def test_processes_that_are_shown_all_gpus_take_one_each(gpus: Any) -> None:
 
 def test_one_gpu_is_not_shared_by_torchrun_s_processes(gpus: Any) -> None:
     gpus(1, LOCAL_RANK="7", LOCAL_WORLD_SIZE="8", TORCHELASTIC_RUN_ID="none")
-    with pytest.raises(UsageError, match="8 devices asked for, and the GPUs here are 1"):
+    with pytest.raises(UsageError, match=r"GPUs here are 1: choose 1 process \(torchrun --nproc-per-node 1\)"):
         processes.take_device("auto", 8)
 
 
