@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
@@ -40,12 +42,15 @@ class StopSignal:
     """Context in which the first signal is noted instead of obeyed; a second one is obeyed at once.
 
     A second SIGHUP is not: the shell and the system both send one where a terminal is closed. Where `patient`, others
-    are noted too: for a process that another one will end.
+    are noted too: for a process that another one will end. That the first one is noted, `say` says at once, in a thread
+    of its own: where the signal came, the program may be about to print, and hold what printing waits for.
     """
 
-    def __init__(self, *, patient: bool = False) -> None:
+    def __init__(self, say: Callable[[str], None] | None = None, *, patient: bool = False) -> None:
         self.received: signal.Signals | None = None
         self._patient = patient
+        self._news = SimpleQueue[str | None]()  # a signal may put into it, wherever it comes
+        self._speaker = Thread(target=self._speak, args=(say,), name="signals", daemon=True) if say else None
 
     def __call__(self) -> bool:
         """Whether training is to stop."""
@@ -57,14 +62,22 @@ class StopSignal:
         return EXIT_CODES[self.received or signal.SIGTERM]
 
     def __enter__(self) -> Self:
+        if self._speaker:
+            self._speaker.start()
         self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, StopAtOnceError):
-            return  # the program ends, and signals stay ignored
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if not isinstance(error, StopAtOnceError):  # where the program ends, signals stay ignored
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        if self._speaker:
+            self._news.put(None)
+            self._speaker.join()  # before anything is said of how it ended
+
+    def _speak(self, say: Callable[[str], None]) -> None:
+        if (news := self._news.get()) is not None:
+            say(news)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == _HANGUP:
@@ -73,3 +86,4 @@ class StopSignal:
             handle_signals(signal.SIG_IGN)  # a third one must not keep the run from being recorded as it was left
             raise StopAtOnceError(number, "stopped at once by a second signal, without another checkpoint")
         self.received = signal.Signals(number)
+        self._news.put("stopping at the end of this step; another Ctrl-C or SIGTERM stops at once")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -23,6 +24,32 @@ def test_the_first_signal_is_noted_and_the_second_obeyed(number: signal.Signals,
         with pytest.raises(StopAtOnceError):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_the_first_signal_is_acknowledged_at_once_and_once_even_amid_what_speaking_waits_for() -> None:
+    printing, said, spoken = threading.Lock(), list[str](), threading.Event()
+
+    def say(line: str) -> None:
+        assert printing.acquire(timeout=10)
+        said.append(line)
+        spoken.set()
+
+    with StopSignal(say):
+        with printing:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert spoken.wait(10)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert said == ["stopping at the end of this step; another Ctrl-C or SIGTERM stops at once"]
+
+
+def test_a_signal_is_acknowledged_before_anything_is_said_of_the_end_and_nothing_where_there_is_none() -> None:
+    said: list[str] = []
+    with StopSignal(lambda line: said.append("stopping")):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert said == ["stopping"]
+    with StopSignal(said.append):
+        pass
+    assert said == ["stopping"]
 
 
 def test_a_closed_terminal_is_noted_however_often_it_is_told() -> None:

@@ -398,8 +398,8 @@ def _watched(train: Callable[[Place, Display, StopSignal], Result], *, create: b
     from sngan_cli.display import Display
     from sngan_cli.stopping import StopSignal
 
-    stop = StopSignal()
     with paths.open_store(create=create) as store, Display() as display:
+        stop = StopSignal(display.say)
         result = train(paths.place(store), display, stop)
         display.finish(result)
         if result.unscored is not None:

@@ -44,8 +44,8 @@ def train_missing(
     unbegun = ""
     for number, item in enumerate(planned, start=1):
         run, state = look_up(place.store, item.tags, item.composition)  # another process may have been at it meanwhile
-        stop = StopSignal()
         with Display() as display:
+            stop = StopSignal(display.say)
             head = f"[{number}/{len(planned)}] {experiment.name} {item.label}"
             if state in ("finished", "diverged", "running"):
                 assert run is not None

@@ -406,7 +406,8 @@ def test_a_signal_ends_the_step_saves_and_can_be_resumed(
     done = sngan("train", *tiny, "--steps", 6)
     assert done.code == code, done.err
     run_id = done.out.strip()
-    assert f"sngan train --resume {run_id}" in done.err
+    assert re.search(rf"\nstopping at the end of .*\n(.*\n)*interrupted .*: sngan train --resume {run_id}\n", done.err)
+    assert done.err.count("stopping at the end of this step") == 1
     run = sngan("runs", "show", run_id, "--json").json
     assert (run["status"], run["step"]) == ("interrupted", 3)
     assert [c["step"] for c in run["checkpoints"]] == [3]
@@ -431,6 +432,7 @@ def test_compilers_that_a_signal_ends_are_not_to_blame(
     run = sngan("runs", "show", done.out.strip(), "--json").json
     if interrupted:
         assert (done.code, run["status"]) == (130, "interrupted")
+        assert "stopping at the end of this step; another Ctrl-C or SIGTERM stops at once\n" in done.err
         assert "stopped while torch compiled the networks, without another checkpoint" in done.err
         assert "error" not in done.err
     else:
