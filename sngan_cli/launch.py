@@ -103,11 +103,11 @@ def train_on(
     *,
     which: str,
     stop: StopSignal,
-    agree: Callable[[Sequence[int]], None] = lambda later: None,
+    agree: Callable[[str], None] = lambda dropped: None,
 ) -> Result:
     """Resume a run from its checkpoint `which` (`last`, `best` or a step), with the few settings that may change.
 
-    `agree` is told of which steps there are later checkpoints, before these are dropped with all that came after it.
+    `agree` is told, before it is dropped, what came after the checkpoint and will not simply be made again.
     Raises `UsageError` where another setting would change, or nothing is left to do, and `CheckpointError` where the
     checkpoint is damaged.
     """
@@ -135,8 +135,8 @@ def train_on(
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )
-    if later := [step for step in steps_of(place.store, run, place.runs) if step > chosen.step]:
-        agree(later)
+    if dropped := _dropped(run, chosen.step, place):
+        agree(dropped)
     with leading(config.devices, config.device) as world, finding_fault(composition.entries.values()):
         prepared = prepare(composition, place, audience, world)
         if prepared.extractor is None and chosen.step == total and run.status is Status.FINISHED:
@@ -178,6 +178,18 @@ def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
             f"Run {run_id} cannot be resumed with another {' or '.join(changed)}: start a new run from it with "
             f"`sngan train --like {run_id}`."
         )
+
+
+def _dropped(run: Run, step: int, place: Place) -> str:
+    """Say what resuming from a step drops: later checkpoints, or scores of such that lie here no more, as of an import.
+
+    What a killed run had not saved yet counts for nothing: training makes it again.
+    """
+    if later := [other for other in steps_of(place.store, run, place.runs) if other > step]:
+        return f"{counted(len(later), 'later checkpoint')}, with scores, losses and sheets since"
+    saved = {each.step for each in place.store.checkpoints(run.id) if each.step > step}
+    scores = [score for score in place.store.scores(run.id) if score.step in saved]
+    return f"{counted(len(scores), 'later score')}, with losses and sheets since" if scores else ""
 
 
 def _changes(recorded: RunConfig, config: RunConfig) -> str:

@@ -12,7 +12,7 @@ from sngan_cli import console, paths
 from sngan_cli.commands.options import Precision, given, path_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from sngan_cli.composition import Composition
     from sngan_cli.config import Layer
@@ -217,7 +217,7 @@ def train(
     yes: Annotated[
         bool,
         typer.Option(
-            "--yes", "-y", help="Do not ask before --checkpoint drops what came after it.", rich_help_panel=SOURCES
+            "--yes", "-y", help="Do not ask before what came after the checkpoint is dropped.", rich_help_panel=SOURCES
         ),
     ] = False,
     dry_run: Annotated[
@@ -376,10 +376,8 @@ def _train(composition: Composition, parent: str | None, labels: Labels) -> int:
 
 def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels, *, yes: bool) -> int:
     from sngan_cli.launch import train_on
-    from sngan_cli.wording import counted
 
-    def agree(later: Sequence[int]) -> None:
-        dropped = f"{counted(len(later), 'later checkpoint')}, with scores, losses and sheets since"
+    def agree(dropped: str) -> None:
         console.confirm(f"Drop {dropped}?", f"Dropping {dropped},", yes=yes)
 
     return _watched(

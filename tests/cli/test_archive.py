@@ -82,7 +82,13 @@ def test_one_checkpoint_is_enough_to_go_on_from(
     assert (done.code, "gone, and counted as deleted: 1 checkpoint, of step 4" in done.err) == (0, True)
     assert [path.name for path in (other / "runs" / trained / "checkpoints").iterdir()] == ["step-00000002"]
     assert (home / "runs" / trained / "checkpoints" / "step-00000004").is_dir()
-    assert sngan("train", "--resume", trained, "--checkpoint", 2).code == 0
+    before = sngan("runs", "show", trained, "--json").json
+    for which in ((), ("--checkpoint", 2)):
+        refused = sngan("train", "--resume", trained, *which)
+        said = "Dropping 1 later score, with losses and sheets since, needs --yes where nobody can be asked."
+        assert (refused.code, refused.err) == (2, f"error: {said}\n")
+    assert sngan("runs", "show", trained, "--json").json == before
+    assert sngan("train", "--resume", trained, "--yes").code == 0
 
 
 def test_files_come_to_where_the_registry_has_the_record_alone(

@@ -73,6 +73,14 @@ def test_a_checkpoint_that_was_replaced_by_a_process_that_is_killed_before_it_re
     check_resumed(sngan, resumed, whole)
 
 
+def test_a_score_that_a_killed_run_had_not_saved_yet_is_made_again_unasked(sngan: Any, tiny: list[str]) -> None:
+    arguments = ["train", *tiny, "--steps", "4", "--checkpoint-every", "2", "--eval-every", "2"]
+    whole = sngan(*arguments).out.strip()
+    resumed = killed("Saving", 4, *arguments)
+    assert [score["step"] for score in sngan("runs", "show", resumed, "--json").json["scores"]] == [2, 4]
+    check_resumed(sngan, resumed, whole)
+
+
 def test_checkpoints_that_were_dropped_are_gone_once_the_run_goes_on_from_an_earlier_one(
     sngan: Any, tiny: list[str], home: Path
 ) -> None:
