@@ -36,20 +36,15 @@ from sngan_registry import RegistryError, Store
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for; `dataset` and `extractor` are a name and options each."""
+    """What the user asked for; `dataset` and `extractor` are a name and options each, `plan` how it is trained."""
 
     name: str
     dataset: tuple[str, Mapping[str, Any]]
     extractor: tuple[str, Mapping[str, Any]]
     data_dir: Path | None
     size: int | None
-    epochs: int
-    batch_size: int
-    lr: float
     held_out: float
-    flip: bool
-    cutout: int
-    seed: int
+    plan: Plan
     device: str
     precision: str | None
     replace: bool
@@ -101,29 +96,21 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
     precision = request.precision or fastest_precision(device)
     make_ready(device, precision, audience)
     dataset, extractor, entry = _components(request, catalog)
+    plan = request.plan
     with trained_extractors.new_folder(request.name) as folder:
         root, data, side = _data(request, catalog, dataset, extractor, audience)
         parts = _split(request, data, audience)
         names = data.class_names or ()
         with blaming(entry):
-            network = classifier.build(extractor, side, len(names), request.seed, device)
+            network = classifier.build(extractor, side, len(names), plan.seed, device)
         audience.begin(
             f"extractor {request.name}: {request.dataset[0]} {side} px, {len(names)} classes, "
             f"{counted(len(parts.training), 'picture')} to train on and {len(parts.held_out)} held out, "
-            f"{counted(request.epochs, 'epoch')}",
-            request.epochs,
+            f"{counted(plan.epochs, 'epoch')}",
+            plan.epochs,
         )
         made_by = environment(describe(device), *versions(device))  # the checkout may be another one when it is done
         started = time.monotonic()
-        plan = Plan(
-            epochs=request.epochs,
-            batch_size=request.batch_size,
-            lr=request.lr,
-            flip=request.flip,
-            cutout=request.cutout,
-            seed=request.seed,
-            bf16=precision == "bf16",
-        )
         remedy = "lower --batch-size, or try --precision bf16"
         with blaming(entry), enough_memory("while the classifier trains", remedy), StopSignal() as stop:
 
@@ -132,7 +119,9 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
                     raise StopAtOnceError(stop.received)
                 audience.trained(step)
 
-            accuracy = classifier.train(network, data.images, data.labels, parts, plan=plan, observe=trained)
+            accuracy = classifier.train(
+                network, data.images, data.labels, parts, plan=plan, bf16=precision == "bf16", observe=trained
+            )
         seconds = round(time.monotonic() - started, 3)
         _warn_of_chance(request.name, accuracy, data, parts, audience)
         manifest = Manifest(
@@ -149,12 +138,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
             images=len(parts.training),
             held_out=len(parts.held_out),
             accuracy=accuracy,
-            epochs=request.epochs,
-            batch_size=request.batch_size,
-            lr=request.lr,
-            flip=request.flip,
-            cutout=request.cutout,
-            seed=request.seed,
+            **asdict(plan),
             precision=precision,
             seconds=seconds,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,9 +181,9 @@ def _data(
         root, pictures = open_data(dataset, name, request.data_dir, cache / "downloads")
         _check_classes(name, pictures)
         side = request.size or dataset.default_side(pictures)
-        if request.cutout >= side:
+        if (cutout := request.plan.cutout) >= side:
             raise UsageError(
-                f"--cutout {request.cutout} would hide pictures of {side} pixels whole: give less, such as {side // 4}."
+                f"--cutout {cutout} would hide pictures of {side} pixels whole: give less, such as {side // 4}."
             )
         extractor.network(side, len(pictures.class_names or ()))  # says so where it cannot be, before hours of decoding
         data = prepare(pictures, side, cache / "pictures", progress=audience.decoding)
@@ -234,7 +218,7 @@ def _warn_of_chance(name: str, accuracy: float, data: DecodedPictures, parts: Sp
 
 
 def _split(request: Request, data: DecodedPictures, audience: Audience) -> Split:
-    parts = classifier.split(data.labels, request.held_out, request.seed)
+    parts = classifier.split(data.labels, request.held_out, request.plan.seed)
     if not len(parts.held_out):
         raise DataError(
             f"No class of the data set {request.dataset[0]!r} has two pictures: there is none to hold out, and no "

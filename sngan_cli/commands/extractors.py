@@ -87,6 +87,7 @@ def train(
     Prints its name, the accuracy on held-out pictures and the weights' path. A training that is interrupted leaves
     nothing behind and cannot be resumed. The registry records one that is done.
     """
+    from sngan_cli.engine.classifier import Plan
     from sngan_cli.extractor_display import ExtractorDisplay
     from sngan_cli.extractor_training import Request, check, train_extractor
     from sngan_cli.stopping import StopAtOnceError
@@ -98,13 +99,8 @@ def train(
         extractor=(extractor, options["extractor"] | ({} if width is None else {"width": width})),
         data_dir=data_dir,
         size=size,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
         held_out=held_out,
-        flip=flip,
-        cutout=cutout,
-        seed=seed,
+        plan=Plan(epochs=epochs, batch_size=batch_size, lr=lr, flip=flip, cutout=cutout, seed=seed),
         device=device,
         precision=None if precision is None else precision.value,
         replace=replace,

@@ -40,7 +40,6 @@ class Plan:
     flip: bool
     cutout: int
     seed: int
-    bf16: bool
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ def train(
     parts: Split,
     *,
     plan: Plan,
+    bf16: bool,
     observe: Callable[[Trained], None],
 ) -> float:
     """Train `network` on images (N, side, side, 3) uint8 and labels (N,); returns its accuracy on held-out ones.
@@ -120,7 +120,7 @@ def train(
         for k, index in enumerate(order[: per_epoch * batch].view(per_epoch, batch), 1):
             seen = augmented(pixels, index, plan.flip, random)
             x = to_unit((cut_out(seen, plan.cutout, random) if plan.cutout else seen).to(device))
-            with torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 logits = network(x)
             loss = F.cross_entropy(logits.float(), y[index].to(device))
             optimizer.zero_grad()

@@ -25,9 +25,7 @@ def shapes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def plan(**changed: object) -> Plan:
-    return Plan(
-        **{"epochs": 2, "batch_size": 16, "lr": 0.1, "flip": True, "cutout": 0, "seed": 0, "bf16": False, **changed}
-    )  # type: ignore[arg-type]
+    return Plan(**{"epochs": 2, "batch_size": 16, "lr": 0.1, "flip": True, "cutout": 0, "seed": 0, **changed})  # type: ignore[arg-type]
 
 
 def test_each_class_is_held_out_in_the_same_part_and_nothing_is_in_both() -> None:
@@ -105,7 +103,7 @@ def test_it_learns_shapes_that_it_is_not_shown(shapes: tuple[np.ndarray, np.ndar
     parts = split(labels, 0.2, seed=0)
     seen: list[Trained] = []
     network = build(Classifier(width=8), 8, 10, 0, CPU)
-    accuracy = train(network, images, labels, parts, plan=plan(epochs=12, bf16=bf16), observe=seen.append)
+    accuracy = train(network, images, labels, parts, plan=plan(epochs=12), bf16=bf16, observe=seen.append)
     assert accuracy > 0.35, "chance is 0.1"
     assert not network.training
     assert [p.step for p in seen] == list(range(1, 12 * 30 + 1))
@@ -122,7 +120,15 @@ def test_the_seed_decides_the_weights(shapes: tuple[np.ndarray, np.ndarray]) -> 
 
     def trained(seed: int) -> torch.Tensor:
         network = build(Classifier(width=4), 8, 10, seed, CPU)
-        train(network, images, labels, split(labels, 0.1, 0), plan=plan(epochs=1, seed=seed), observe=lambda _: None)
+        train(
+            network,
+            images,
+            labels,
+            split(labels, 0.1, 0),
+            plan=plan(epochs=1, seed=seed),
+            bf16=False,
+            observe=lambda _: None,
+        )
         return torch.cat([p.detach().flatten() for p in network.parameters()])
 
     assert torch.equal(trained(1), trained(1))
@@ -137,7 +143,7 @@ def test_held_out_pictures_teach_nothing() -> None:
     results = []
     for changed in (labels, np.concatenate([labels[:20], 1 - labels[20:]])):
         network = build(Classifier(width=4), 8, 2, 0, CPU)
-        results.append(train(network, images, changed, parts, plan=plan(epochs=3), observe=lambda _: None))
+        results.append(train(network, images, changed, parts, plan=plan(epochs=3), bf16=False, observe=lambda _: None))
     assert sum(results) == pytest.approx(1)
 
 
@@ -146,4 +152,4 @@ def test_a_loss_that_is_no_number_ends_the_training(shapes: tuple[np.ndarray, np
     network = build(Classifier(width=4), 8, 10, 0, CPU)
     nn.init.constant_(network.classifier.bias, float("nan"))  # type: ignore[arg-type, union-attr]
     with pytest.raises(DivergedError, match=r"diverged in pass 1 of 2, with learning rates up to 0\.1: give a smaller"):
-        train(network, images, labels, split(labels, 0.1, 0), plan=plan(), observe=lambda _: None)
+        train(network, images, labels, split(labels, 0.1, 0), plan=plan(), bf16=False, observe=lambda _: None)
