@@ -48,9 +48,7 @@ class StopSignal:
 
     def __init__(self, say: Callable[[str], None] | None = None, *, patient: bool = False) -> None:
         self.received: signal.Signals | None = None
-        self._patient = patient
-        self._news = SimpleQueue[str | None]()  # a signal may put into it, wherever it comes
-        self._speaker = Thread(target=self._speak, args=(say,), name="signals", daemon=True) if say else None
+        self._patient, self._say = patient, say
 
     def __call__(self) -> bool:
         """Whether training is to stop."""
@@ -62,8 +60,9 @@ class StopSignal:
         return EXIT_CODES[self.received or signal.SIGTERM]
 
     def __enter__(self) -> Self:
-        if self._speaker:
-            self._speaker.start()
+        self._news = SimpleQueue[str | None]()  # a signal may put into it, wherever it comes
+        self._speaker = Thread(target=self._speak, name="signals", daemon=True)
+        self._speaker.start()
         self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
         return self
 
@@ -71,13 +70,13 @@ class StopSignal:
         if not isinstance(error, StopAtOnceError):  # where the program ends, signals stay ignored
             for number, handler in self._before.items():
                 signal.signal(number, handler)
-        if self._speaker:
-            self._news.put(None)
-            self._speaker.join()  # before anything is said of how it ended
+        self._news.put(None)
+        self._speaker.join()  # before anything is said of how it ended
 
-    def _speak(self, say: Callable[[str], None]) -> None:
-        if (news := self._news.get()) is not None:
-            say(news)
+    def _speak(self) -> None:
+        news = self._news.get()
+        if news is not None and self._say is not None:
+            self._say(news)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == _HANGUP:

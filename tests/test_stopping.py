@@ -52,6 +52,16 @@ def test_a_signal_is_acknowledged_before_anything_is_said_of_the_end_and_nothing
     assert said == ["stopping"]
 
 
+def test_what_begins_again_within_the_same_is_acknowledged_too() -> None:
+    said: list[str] = []
+    stop = StopSignal(lambda line: said.append("stopping"))
+    with stop:
+        pass
+    with stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert said == ["stopping"]
+
+
 def test_a_closed_terminal_is_noted_however_often_it_is_told() -> None:
     with StopSignal() as stop:
         for _ in range(2):
