@@ -33,6 +33,9 @@ from sngan_cli.trained_extractors import WEIGHTS, Manifest
 from sngan_cli.wording import counted
 from sngan_registry import RegistryError, Store
 
+_MADE = set(TrainableExtractor.model_fields)
+"""Options that lead to trained weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -163,12 +166,14 @@ def _components(request: Request, catalog: Catalog) -> tuple[Dataset, TrainableE
         raise UsageError(
             f"The extractor {entry.name!r} cannot be trained: leave --extractor out, or name one that can."
         )
+    if given := sorted(_MADE & set(request.extractor[1])):
+        raise UsageError(f"--set extractor.{given[0]}: this is what training makes; leave it out.")
     return dataset, extractor, entry
 
 
 def _options(extractor: TrainableExtractor) -> dict[str, Any]:
     """An extractor's options but for those that lead to its weights."""
-    return extractor.model_dump(mode="json", exclude=set(TrainableExtractor.model_fields))
+    return extractor.model_dump(mode="json", exclude=_MADE)
 
 
 def _data(
