@@ -40,6 +40,11 @@ class State(StrEnum):
         """Whether there is a folder of it here."""
         return self not in (State.ELSEWHERE, State.GONE)
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether it cannot be used until something is put right."""
+        return self in (State.CHANGED, State.DAMAGED, State.GONE)
+
 
 @dataclass(frozen=True)
 class Standing:

@@ -188,8 +188,7 @@ def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:
     if standing.state in (State.HERE, State.ELSEWHERE):
         return ()
     where = (standing.values or {}).get("path") or trained_extractors.folder_of(standing.name)
-    is_fault = standing.state in (State.CHANGED, State.DAMAGED, State.GONE)
-    return (Finding(f"extractor {standing.state.value}", str(where), str(standing.remark), is_fault),)
+    return (Finding(f"extractor {standing.state.value}", str(where), str(standing.remark), standing.state.is_fault),)
 
 
 def _backups() -> Iterator[Finding]:

@@ -149,7 +149,7 @@ def show(
 ) -> None:
     """Show everything that is known of a trained extractor, or the options of an installed one.
 
-    Weights of a trained one are compared with their SHA-256.
+    Weights of a trained one are compared with their SHA-256. Exits with 1 where it cannot be used as it stands.
     """
     from sngan_cli.catalog import Catalog
     from sngan_cli.commands.plugins import show as show_plugin
@@ -173,11 +173,12 @@ def show(
     removed = [_place(record) for record in records if record.name == name and record.removed]
     if as_json:
         console.print_json({**values, "removed": removed, "remark": standing.remark})
-        return
-    _print_values(name, values)
-    for place in removed:
-        print_section("removed", _lines(place or {}))
-    _tell(standing.state, standing.remark)
+    else:
+        _print_values(name, values)
+        for place in removed:
+            print_section("removed", _lines(place or {}))
+        _tell(standing.state, standing.remark)
+    raise typer.Exit(1 if standing.state.is_fault else 0)
 
 
 @app.command()

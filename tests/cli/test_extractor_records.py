@@ -235,6 +235,7 @@ def test_weights_that_have_changed_are_told_of(sngan: Any, mine: Path) -> None:
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert state_of(sngan, "mine") == ("here", None)  # the list looks at the size alone
     shown = sngan("extractors", "show", "mine")
+    assert shown.code == sngan("extractors", "show", "mine", "--json").code == 1
     assert re.search("^  state +changed$", shown.out, re.MULTILINE)
     assert f"{path} has the SHA-256 " in shown.err
     refused = sngan("extractors", "register", "mine")
@@ -247,8 +248,9 @@ def test_a_damaged_manifest_is_shown_from_the_registry(sngan: Any, mine: Path, t
     accuracy = json.loads((mine / "manifest.json").read_text())["accuracy"]
     (mine / "manifest.json").write_text("{")
     assert state_of(sngan, "mine")[0] == "damaged"
-    shown = sngan("extractors", "show", "mine", "--json").json
-    assert (shown["state"], shown["accuracy"]) == ("damaged", accuracy)
+    done = sngan("extractors", "show", "mine", "--json")
+    shown = done.json
+    assert (done.code, shown["state"], shown["accuracy"]) == (1, "damaged", accuracy)
     assert str(mine / "manifest.json") in shown["remark"]
     assert sngan("extractors", "rm", "mine", "--yes").code == 0
     assert all(record.removed for record in recorded(team))
