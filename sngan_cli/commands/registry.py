@@ -148,7 +148,8 @@ def _print_report(report: Report, *, hashes: bool) -> None:
     elif report.faults:
         console.note(f"{counted(len(report.faults), 'fault')}. Looked at: {', '.join(numbers) or 'no files'}; {by}.")
     else:
-        console.say(f"All is well with {report.registry}: {', '.join(numbers) or '0 runs'}; {by}.")
+        listed = " What is listed is worth knowing, and no fault." if report.remarks else ""
+        console.say(f"All is well with {report.registry}: {', '.join(numbers) or '0 runs'}; {by}.{listed}")
 
 
 def _make_room(*, yes: bool) -> Path | None:

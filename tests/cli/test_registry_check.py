@@ -203,7 +203,9 @@ def test_backups_that_lie_about_are_told_and_are_no_fault(sngan: Any, folder: Pa
     backup = sngan("registry", "backup").out.strip()
     size = Path(backup).stat().st_size / 2**10
     assert findings(sngan) == [(f"backup of {size:.1f} KiB", backup, False)]
-    assert "All is well" in sngan("registry", "check").out
+    done = sngan("registry", "check")
+    assert (done.code, "All is well with " in done.out) == (0, True)
+    assert done.out.endswith("SHA-256). What is listed is worth knowing, and no fault.\n")
 
 
 def test_a_damaged_database_comes_before_the_files(sngan: Any, folder: Path, home: Path) -> None:
