@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sngan_cli import contracts, trained_extractors
-from sngan_cli.catalog import Catalog, Entry
+from sngan_cli.catalog import Catalog, Entry, blaming
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError
 from sngan_cli.home import real_path
@@ -37,6 +37,12 @@ class Composition:
     def open_data(self, downloads: Path) -> tuple[Path | None, contracts.Pictures]:
         """Open the data set; returns where it was looked for, and its pictures."""
         return open_data(self.dataset, self.config.dataset.name, self.config.data_dir, downloads)
+
+    def load_extractor(self, device: str, cache: Path) -> contracts.LoadedExtractor:
+        """Load the extractor; raises `ComponentError` where its weights are not there, or what the plugin raises."""
+        trained_extractors.check_there(self.extractor.model_dump(mode="json"))
+        with blaming(self.entries["extractor"]):
+            return self.extractor.load(device, cache)
 
 
 def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:

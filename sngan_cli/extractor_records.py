@@ -97,13 +97,13 @@ def verified(standing: Standing, digest: Callable[[Path], str] = sha256_of) -> S
     return standing if found == wanted else _changed(standing, f"{path} has the SHA-256 {found}, not {wanted}")
 
 
-def restored(store: Store, name: str) -> None:
-    """Record that an extractor that was removed lies here again, if the registry knew it.
+def restored(store: Store, name: str, called: str) -> None:
+    """Record that an extractor that was removed by that name lies here again, `called` so, if the registry knew it.
 
     One whose manifest cannot be read stays as it was recorded: `survey` tells what is wrong.
     """
     with suppress(ComponentError):
-        manifest = trained_extractors.read(name)
+        manifest = trained_extractors.read(called)
         same = (name, manifest.weights_sha256)
         if any((each.name, each.weights_sha256) == same and each.removed for each in store.extractors.all()):
             record(store, manifest)

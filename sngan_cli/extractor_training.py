@@ -29,7 +29,7 @@ from sngan_cli.engine.device import (
 from sngan_cli.errors import DataError, UsageError
 from sngan_cli.provenance import environment
 from sngan_cli.stopping import StopAtOnceError, StopSignal
-from sngan_cli.trained_extractors import WEIGHTS, Manifest
+from sngan_cli.trained_extractors import WEIGHTS, Discarded, Manifest
 from sngan_cli.wording import counted
 from sngan_registry import RegistryError, Store
 
@@ -68,10 +68,10 @@ class Audience(Listener, Protocol):
 
 @dataclass(frozen=True)
 class Made:
-    """A new extractor, and where in the trash the one lies that it replaced, if there was one."""
+    """A new extractor, and the one that it replaced, which is in the trash, if there was one."""
 
     manifest: Manifest
-    replaced: Path | None
+    replaced: Discarded | None
 
 
 def check(request: Request) -> None:

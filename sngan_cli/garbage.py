@@ -144,8 +144,8 @@ def _removed(run: Run, folders: tuple[Path, ...]) -> Waste:
 
 
 def _extractors() -> Iterator[Waste]:
-    for name, path, since in trained_extractors.discarded():
-        yield Waste("extractor", name, None, (path,), _size(path), since)
+    for each in trained_extractors.discarded():
+        yield Waste("extractor", each.name, None, (each.path,), _size(each.path), each.removed)
 
 
 def _leftovers(run: Run, dropped: Iterable[Checkpoint]) -> Iterator[Waste]:

@@ -116,8 +116,8 @@ class Ruler:
         device = resolve_device(request.device)
         make_ready(device, request.precision, audience)
         name = composition.config.extractor.name
+        loaded = composition.load_extractor(str(device), place.cache / "weights")
         with blaming(composition.entries["extractor"]):
-            loaded = composition.extractor.load(str(device), place.cache / "weights")
             shown = try_extractor(loaded, name)
         groups = list(_groups(request, own))
         for group in groups:

@@ -125,8 +125,7 @@ def _fitted(composition: Composition, place: Place, device: torch.device) -> tup
 def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:
     """Load the extractor, or say why nothing will be scored."""
     try:
-        with blaming(composition.entries["extractor"]):
-            return composition.extractor.load(device, place.cache / "weights"), None
+        return composition.load_extractor(device, place.cache / "weights"), None
     except WeightsUnavailableError as error:
         return None, f"Nothing will be scored. {error}"
 

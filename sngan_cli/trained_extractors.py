@@ -28,6 +28,7 @@ from sngan_cli.wording import shortened
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 _TIME_IN_TRASH = "%Y%m%dT%H%M%S%f"
+_RESTORE = ("sngan", "extractors", "restore")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,16 @@ class Manifest:
     weights_size: int | None = None
 
 
+@dataclass(frozen=True)
+class Discarded:
+    """An extractor in the trash; the SHA-256 is None where its manifest cannot be read."""
+
+    name: str
+    path: Path
+    removed: datetime
+    weights_sha256: str | None
+
+
 def names() -> list[str]:
     """The trained extractors, in order."""
     folder = extractors_folder()
@@ -85,6 +96,7 @@ def read(name: str) -> Manifest:
     """
     known = names()
     if name not in known:
+        check_not_removed(name)
         raise NotFoundError(no_such("trained extractor", name, known))
     path = folder_of(name) / MANIFEST
     try:
@@ -122,6 +134,7 @@ def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
         return name, {}
     trained = names()
     if name not in trained:
+        check_not_removed(name)
         catalog.load("extractor", name, others=trained)  # says that there is none, and what is like it
     manifest = read(name)
     options = {key: value for key, value in manifest.extractor.items() if key != "name"}
@@ -132,14 +145,85 @@ def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
 def found_again(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a trained extractor, led to its weights where they lie now: they may have moved since a run's start.
 
-    Only a file under the same name and with the same SHA-256 in its manifest takes the place of one that is gone.
+    Weights with the same SHA-256 in their manifest, under any name, take the place of those that are gone or replaced.
     """
-    name, weights = options.get("trained"), options.get("weights")
-    if weights is None or Path(weights).exists() or name not in names():
+    if not _are_lost(options):
         return dict(options)
-    if read(name).weights_sha256 != options.get("sha256"):
-        return dict(options)
-    return {**options, "weights": str(folder_of(name) / WEIGHTS)}
+    here = [name for name in names() if _sha256_in(folder_of(name)) == options["sha256"]]
+    here.sort(key=lambda name: name != options.get("trained"))
+    return {**options, "weights": str(folder_of(here[0]) / WEIGHTS)} if here else dict(options)
+
+
+def check_there(options: Mapping[str, Any]) -> None:
+    """Raise `ComponentError` where the weights of a trained extractor were removed or replaced, and say the way back.
+
+    Whether the file is the one that it was, only its reader finds out.
+    """
+    if options.get("trained") is not None and _are_lost(options):
+        raise ComponentError(f"{_lost(options['trained'], options['sha256'], as_called=False)}.")
+
+
+def why_other(name: str, weights: str) -> str | None:
+    """Why what lies here under the name are not the weights whose SHA-256 begins so, and the way out; None if it is."""
+    if name not in names():
+        return _lost(name, weights, as_called=True)
+    try:
+        return None if read(name).weights_sha256.startswith(weights) else _lost(name, weights, as_called=True)
+    except ComponentError as error:
+        return str(error).rstrip(".")
+
+
+def check_not_removed(name: str) -> None:
+    """Raise `NotFoundError` where an extractor of that name, of which there is none here, lies in the trash."""
+    if any(each.name == name for each in discarded()):
+        back = shlex.join([*_RESTORE, name])
+        raise NotFoundError(f"The extractor {name!r} was removed: `{back}` gets it back.")
+
+
+def _are_lost(options: Mapping[str, Any]) -> bool:
+    """Whether the weights that options lead to are gone, or are others by the manifest that lies beside them."""
+    if options.get("weights") is None or options.get("sha256") is None:
+        return False
+    path = Path(options["weights"])
+    return not path.exists() or _sha256_in(path.parent) not in (None, options["sha256"])
+
+
+def _lost(name: str, weights: str, *, as_called: bool) -> str:
+    """What became of an extractor whose weights' SHA-256 begins so, and how to get it back, where need be `as_called`.
+
+    Otherwise any name will do, since what names the weights finds them.
+    """
+    is_taken = folder_of(name).exists()
+    known = sorted(discarded(), key=lambda each: (each.name == name, each.removed))
+    found = next((each for each in reversed(known) if (each.weights_sha256 or "").startswith(weights)), None)
+    what = "was replaced by another" if is_taken else "was removed" if found else "does not lie here"
+    said = f"The extractor {name!r} with the weights {weights[:8]} {what}"
+    if found is None:
+        under = "" if as_called else ", under any name,"
+        return f"{said}: copy its folder{under} from where it is kept to {extractors_folder()}"
+    back = f"`{way_back(found, name if as_called else None)}` gets it back"
+    if is_taken and as_called:
+        back = f"`{shlex.join(['sngan', 'extractors', 'rm', name])}` makes room, and then {back}"
+    return f"{said} and lies in {found.path}: {back}"
+
+
+def way_back(found: Discarded, called: str | None = None) -> str:
+    """The command that gets this one back from the trash, by the name `called`, or by its own or a like one.
+
+    It names the weights, as another of that name may go to the trash until it is given.
+    """
+    weights = (found.weights_sha256 or "")[:8]
+    target = called or (f"{found.name}-{weights or 'before'}" if folder_of(found.name).exists() else found.name)
+    which = ["--weights", weights] if weights else []
+    return shlex.join([*_RESTORE, found.name, *which, *(["--as", target] if target != found.name else [])])
+
+
+def _sha256_in(folder: Path) -> str | None:
+    """The weights' SHA-256 by the manifest in a folder, None where it cannot be read."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def check_name(name: str, catalog: Catalog, *, replace: bool) -> None:
@@ -179,10 +263,10 @@ def new_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
+def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Discarded | None:
     """Add the manifest to a folder that holds the weights, and move it into place, whole.
 
-    Returns where in the trash the extractor went that it replaces, if there was one.
+    Returns the extractor that it replaces, which is in the trash then, if there was one.
     """
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False)
     (partial / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
@@ -195,7 +279,7 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
             partial.rename(target)
         except OSError as error:
             if old is not None:
-                old.rename(target)
+                old.path.rename(target)
             raise UsageError(
                 f"The extractor could not be moved to {target}: {error.strerror}. Is another one trained under that "
                 "name?"
@@ -204,34 +288,46 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Path | None:
     return old
 
 
-def discard(name: str) -> Path:
-    """Move an extractor to the trash; returns where it lies there."""
-    return move(folder_of(name), trash_folder() / f"extractor-{name}-{datetime.now(UTC):{_TIME_IN_TRASH}}")
+def discard(name: str) -> Discarded:
+    """Move an extractor to the trash; returns how it lies there."""
+    now = datetime.now(UTC)
+    path = move(folder_of(name), trash_folder() / f"extractor-{name}-{now:{_TIME_IN_TRASH}}")
+    return Discarded(name, path, now, _sha256_in(path))
 
 
-def restore(name: str) -> tuple[Path, list[Path]]:
-    """Get the extractor of that name back that was discarded last; returns its folder, and others that stay discarded.
+def restore(name: str, weights: str = "", called: str | None = None) -> tuple[Discarded, list[Discarded]]:
+    """Get the extractor of that name back that was discarded last, `called` so from now on (default: as it was).
 
-    Raises `UsageError` where one of that name is there, and `NotFoundError` where none is in the trash.
+    Only one whose weights' SHA-256 begins with `weights` is taken. Returns what it was, and others of that name that
+    stay discarded. Raises `NotFoundError` where there is none in the trash, and `UsageError` where one of that name is
+    here.
     """
-    if (target := folder_of(name)).exists():
-        raise UsageError(
-            f"There is an extractor {name!r} already, in {target}: remove it with `sngan extractors rm "
-            f"{shlex.quote(name)}`, or rename that folder, first."
-        )
     known = list(discarded())
-    of_name = [path for called, path, _ in sorted(known, key=lambda each: each[2]) if called == name]
+    of_name = sorted((each for each in known if each.name == name), key=lambda each: each.removed)
     if not of_name:
-        raise NotFoundError(no_such("extractor in the trash", name, [called for called, _, _ in known]))
-    return move(of_name[-1], target), of_name[:-1]
+        raise NotFoundError(no_such("extractor in the trash", name, [each.name for each in known]))
+    found = [each for each in of_name if (each.weights_sha256 or "").startswith(weights.lower())]
+    if not found:
+        there = ", ".join(str(each.weights_sha256)[:8] for each in of_name)
+        raise NotFoundError(
+            f"No extractor {name!r} in the trash has weights {shortened(weights)!r}: those there have {there}."
+        )
+    if (target := folder_of(called or name)).exists():
+        raise UsageError(
+            f"There is an extractor {called or name!r} already, in {target}: give another name with --as, or remove it "
+            f"first with `sngan extractors rm {shlex.quote(called or name)}`."
+        )
+    move(found[-1].path, target)
+    return found[-1], [each for each in of_name if each is not found[-1]]
 
 
-def discarded() -> Iterator[tuple[str, Path, datetime]]:
-    """Name, place and time of removal of each extractor in the trash."""
+def discarded() -> Iterator[Discarded]:
+    """The extractors in the trash."""
     for path in sorted(trash_folder().glob("extractor-*")):
         name, _, time = path.name.removeprefix("extractor-").rpartition("-")
         with suppress(ValueError):  # something that the user put there
-            yield name, path, datetime.strptime(time, _TIME_IN_TRASH).replace(tzinfo=UTC)
+            removed = datetime.strptime(time, _TIME_IN_TRASH).replace(tzinfo=UTC)
+            yield Discarded(name, path, removed, _sha256_in(path))
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:

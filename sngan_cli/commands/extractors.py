@@ -112,9 +112,11 @@ def train(
     except StopAtOnceError:
         console.note("Nothing is kept of an extractor that is not trained to its end: start it again.")
         raise
+    from sngan_cli.trained_extractors import WEIGHTS, folder_of, way_back
+
     if made.replaced is not None:
-        console.note(f"The extractor that it replaces is in {made.replaced}.")
-    from sngan_cli.trained_extractors import WEIGHTS, folder_of
+        back = way_back(made.replaced)
+        console.note(f"The extractor that it replaces is in {made.replaced.path}: `{back}` gets it back, too.")
 
     typer.echo(f"{name}\t{made.manifest.accuracy:.4f}\t{folder_of(name) / WEIGHTS}")
 
@@ -156,6 +158,7 @@ def show(
     from sngan_cli.errors import ComponentError, NotFoundError, no_such
     from sngan_cli.extractor_records import verified
     from sngan_cli.run_details import print_section
+    from sngan_cli.trained_extractors import check_not_removed
 
     installed = Catalog.installed().names("extractor")
     if name in installed:
@@ -164,6 +167,7 @@ def show(
     records, standings = _survey()
     found = [standing for standing in standings if standing.name == name]
     if not found:
+        check_not_removed(name)
         known = [*installed, *(standing.name for standing in standings)]
         raise NotFoundError(no_such("extractor", name, known))
     standing = verified(next((each for each in found if each.state.has_folder), found[-1]))
@@ -217,6 +221,7 @@ def rm(name: Name, yes: Yes = False) -> None:
         if elsewhere := next((each.remark for each in standings if each.name == name), None):
             raise UsageError(f"{elsewhere} Remove it there.")
         _refuse_installed(name, "cannot be removed by itself")
+        trained_extractors.check_not_removed(name)
         known = [standing.name for standing in standings]
         raise NotFoundError(no_such("trained extractor", name, known))
     where = f"to {trash_folder()}" if lies_here else "out of the registry's list, since its folder is gone"
@@ -227,7 +232,7 @@ def rm(name: Name, yes: Yes = False) -> None:
         back = f": `sngan extractors restore {shlex.quote(name)}` gets it back" if lies_here else ""
         console.note(f"The extractor {name!r} scores {scores}{back}.")
     if lies_here:
-        typer.echo(str(trained_extractors.discard(name)))
+        typer.echo(str(trained_extractors.discard(name).path))
     else:
         console.note(f"The folder of the extractor {name!r} is gone: it is no longer listed.")
     with paths.open_store(create=False) as store:
@@ -238,21 +243,33 @@ def rm(name: Name, yes: Yes = False) -> None:
 @app.command()
 def restore(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor that was removed.")],
+    weights: Annotated[
+        str, typer.Option(metavar="SHA256", help="Which of several: how the SHA-256 of its weights begins.")
+    ] = "",
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="OTHER", help="What it is called from now on (default: as it was).")
+    ] = None,
 ) -> None:
-    """Get a trained extractor back from the trash, the one of that name that went there last; prints where it lies."""
+    """Get a trained extractor back from the trash; prints where it lies.
+
+    It is the one of that name that was removed or replaced last, unless --weights tells another. Runs that it scores
+    find it by its weights, whatever it is called.
+    """
     from sngan_cli import trained_extractors
+    from sngan_cli.catalog import Catalog
     from sngan_cli.extractor_records import restored
 
     _refuse_installed(name, "cannot be restored")
-    folder, others = trained_extractors.restore(name)
-    typer.echo(str(folder))
-    if others:
-        console.note(
-            f"It was removed last of {len(others) + 1} extractors {name!r} in the trash; there stays "
-            f"{', '.join(map(str, others))}."
-        )
+    if as_ is not None:
+        trained_extractors.check_name(as_, Catalog.installed(), replace=True)  # whether there is one is seen below
+    called = as_ or name
+    _, others = trained_extractors.restore(name, weights, called)
+    typer.echo(str(trained_extractors.folder_of(called)))
+    if others and not weights:
+        there = ", ".join(f"{each.path} (weights {(each.weights_sha256 or 'unknown')[:8]})" for each in others)
+        console.note(f"It was removed last of {len(others) + 1} extractors {name!r} in the trash; there stays {there}.")
     with paths.open_store(create=False) as store:
-        restored(store, name)
+        restored(store, name, called)
 
 
 def _scored_by(standings: Iterable[Standing]) -> str:

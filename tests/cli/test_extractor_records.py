@@ -42,6 +42,11 @@ def recorded(team: Path) -> tuple[ExtractorRecord, ...]:
         return store.extractors.all()
 
 
+def sha256(folder: Path) -> str:
+    """That of an extractor's weights, as its manifest has it."""
+    return str(json.loads((folder / "manifest.json").read_text())["weights_sha256"])
+
+
 def state_of(sngan: Any, name: str) -> tuple[str, str | None]:
     """State and remark of an extractor, which the list's JSON has once."""
     (row,) = [row for row in sngan("extractors", "list", "--json").json if row["name"] == name]
@@ -151,9 +156,6 @@ def test_what_was_removed_is_restored_just_as_it_was(
     sngan: Any, tiny: list[str], mine: Path, team: Path, home: Path
 ) -> None:
     before, files = recorded(team), {path.name: path.read_bytes() for path in mine.iterdir()}
-    taken = sngan("extractors", "restore", "mine")
-    assert (taken.code, taken.out) == (2, "")
-    assert f"There is an extractor 'mine' already, in {mine}: remove it with `sngan extractors rm mine`" in taken.err
     assert sngan("extractors", "rm", "mine", "--yes").code == 0
     assert sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").code == 3
     done = sngan("extractors", "restore", "mine")
@@ -175,10 +177,80 @@ def test_of_several_in_the_trash_the_last_is_restored(sngan: Any, mine: Path, te
     assert sngan("extractors", "rm", "mine", "--yes").code == 0
     done = sngan("extractors", "restore", "mine")
     assert (done.code, done.out) == (0, f"{mine}\n")
-    assert done.err == f"It was removed last of 2 extractors 'mine' in the trash; there stays {first}.\n"
+    stays = f"{first} (weights {sha256(first)[:8]})"
+    assert done.err == f"It was removed last of 2 extractors 'mine' in the trash; there stays {stays}.\n"
     assert trained_extractors.read("mine").weights_sha256 == last
     assert {record.weights_sha256: record.removed is None for record in recorded(team)}[last] is True
     assert state_of(sngan, "mine") == ("here", None)
+
+
+def test_one_that_was_replaced_comes_back_by_its_weights_and_another_name(
+    sngan: Any, mine: Path, team: Path, home: Path
+) -> None:
+    old = sha256(mine)
+    assert sngan("extractors", "train", "mine", *TRAIN, "--replace", "--seed", 5).code == 0
+    taken = sngan("extractors", "restore", "mine", "--weights", old[:6])
+    assert (taken.code, taken.out) == (2, "")
+    assert f"There is an extractor 'mine' already, in {mine}: give another name with --as, or remove it" in taken.err
+    assert sngan("extractors", "restore", "mine", "--as", "a/b").code == 2
+    assert sngan("extractors", "restore", "mine", "--as", "shapes-cnn").code == 2
+    new = sha256(mine)
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    none = sngan("extractors", "restore", "mine", "--weights", "xyz")
+    assert (none.code, none.err) == (
+        3,
+        f"error: No extractor 'mine' in the trash has weights 'xyz': those there have {old[:8]}, {new[:8]}.\n",
+    )
+    done = sngan("extractors", "restore", "mine", "--weights", old[:6].upper(), "--as", "older")
+    assert (done.code, done.out, done.err) == (0, f"{mine.with_name('older')}\n", "")
+    assert (sha256(mine.with_name("older")), state_of(sngan, "older")) == (old, ("here", None))
+    assert sngan("extractors", "restore", "mine").code == 0
+    assert (sha256(mine), state_of(sngan, "mine")) == (new, ("here", None))
+
+
+def test_a_run_whose_extractor_was_replaced_or_removed_says_how_to_get_it_back(
+    sngan: Any, tiny: list[str], mine: Path, home: Path
+) -> None:
+    run_id, old = sngan("train", *tiny, "--steps", 1, "--extractor", "mine").out.strip(), sha256(mine)
+    resume, score = ("train", "--resume", run_id, "--steps", 2), ("evaluate", run_id, "--device", "cpu")
+    assert sngan("extractors", "train", "mine", *TRAIN, "--replace", "--seed", 5).code == 0
+    (place,) = (home / "trash").iterdir()
+    for command in (resume, score):
+        refused = sngan(*command)
+        assert (refused.code, refused.err.splitlines()[-1]) == (
+            1,
+            f"error: The extractor 'mine' with the weights {old[:8]} was replaced by another and lies in {place}: "
+            f"`sngan extractors restore mine --weights {old[:8]} --as mine-{old[:8]}` gets it back.",
+        )
+    assert sngan("sample", run_id, "-o", home / "sheet.png").code == 0  # this needs no extractor
+    assert sngan("extractors", "restore", "mine", "--as", f"mine-{old[:8]}").code == 0
+    resumed = sngan(*resume)
+    assert resumed.code == 0, resumed.err
+    run = sngan("runs", "show", run_id, "--json").json
+    assert {score["protocol"].split()[0] for score in run["scores"]} == {f"mine@{old[:8]}"}
+    assert run["config"]["extractor"]["weights"] == str(mine.with_name(f"mine-{old[:8]}") / "weights.safetensors")
+    for name in ("mine", f"mine-{old[:8]}"):
+        assert sngan("extractors", "rm", name, "--yes").code == 0
+    removed = sngan("train", "--resume", run_id, "--steps", 3)
+    assert (removed.code, "was removed and lies in " in removed.err) == (1, True)
+    assert f"`sngan extractors restore mine-{old[:8]} --weights {old[:8]}` gets it back.\n" in removed.err
+
+
+def test_one_that_was_removed_is_said_to_be_in_the_trash(sngan: Any, tiny: list[str], mine: Path) -> None:
+    run_id = sngan("train", *tiny, "--steps", 1).out.strip()
+    assert sngan("extractors", "rm", "mine", "--yes").code == 0
+    for command in (
+        ("extractors", "show", "mine"),
+        ("extractors", "rm", "mine", "--yes"),
+        ("extractors", "register", "mine"),
+        ("evaluate", run_id, "--extractor", "mine"),
+        ("train", *tiny, "--extractor", "mine"),
+    ):
+        done = sngan(*command)
+        assert (done.code, done.err.splitlines()[-1]) == (
+            3,
+            "error: The extractor 'mine' was removed: `sngan extractors restore mine` gets it back.",
+        )
 
 
 def test_a_copy_is_restored_and_the_original_stays_where_it_is_recorded(

@@ -53,6 +53,10 @@ def pictures(folder: Path, **classes: int) -> Path:
     return folder
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def leftovers(home: Path) -> list[Path]:
     return list((home / "extractors").glob("*")) if (home / "extractors").exists() else []
 
@@ -153,7 +157,9 @@ def test_weights_that_have_moved_are_found_again(
     (moved / "extractors" / "mine").rename(moved / "extractors" / "other")
     refused = sngan("train", "--resume", run_id, "--steps", 3)
     assert refused.code == 1
-    assert f"The classifier's weights {used} cannot be read" in refused.err
+    assert refused.err.endswith(
+        f"does not lie here: copy its folder, under any name, from where it is kept to {moved / 'extractors'}.\n"
+    )
 
 
 def test_a_configuration_that_names_it_means_the_same_again(
@@ -290,7 +296,9 @@ def test_a_name_that_is_taken_needs_replace_and_the_old_one_goes_to_the_trash(
     done = sngan("extractors", "train", "mine", *TRAIN, "--replace", "--seed", 5)
     assert done.code == 0, done.err
     (old,) = (home / "trash").iterdir()
-    assert str(old) in done.err
+    weights = sha256(before)[:8]
+    back = f"`sngan extractors restore mine --weights {weights} --as mine-{weights}` gets it back"
+    assert f"The extractor that it replaces is in {old}: {back}, too." in done.err
     assert (old / "weights.safetensors").read_bytes() == before
     assert (mine / "weights.safetensors").read_bytes() != before
 

@@ -140,13 +140,13 @@ def _verified(path: Path, sha256: str) -> bytes:
     except OSError as error:
         raise ComponentError(
             f"The classifier's weights {path} cannot be read: {error.strerror}. Put the file with SHA-256 {sha256} "
-            "there (`sngan extractors restore` gets back what was removed), or choose another with --extractor."
+            "there."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ComponentError(
             f"The classifier's weights {path} are not the expected ones: their SHA-256 is {found}, not {sha256}. Put "
-            "that file back, or choose another extractor with --extractor."
+            "that file back from a copy."
         )
     return content
 
