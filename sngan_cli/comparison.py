@@ -107,12 +107,17 @@ def is_scored(run: Run, scores: Iterable[Score], step: int) -> bool:
 
 
 def _is_by_own_extractor(run: Run, score: Score) -> bool:
-    """Whether a score is by the extractor of its run, whatever the options, or by one that is not known."""
+    """Whether a score is by the extractor of its run, whatever the options, or by one that is not known.
+
+    One that was trained is told by its weights, too: its name may stand for others by now.
+    """
     own, called = run.config.get("extractor", {}), str(score.evidence.get("extractor", ""))
     name = own.get("trained") or own.get("name", "")
     # A plugin may call its extractor as it likes in scores, and while it is trained a run has but one.
     in_training = score.evidence.get("checkpoint") == "while training"
-    return in_training or called in ("", name) or called.startswith(f"{name}[")
+    is_named_so = called in ("", name) or called.startswith(f"{name}[")
+    weights = own.get("sha256")
+    return in_training or (is_named_so and weights in (None, score.evidence.get("weights_sha256", weights)))
 
 
 def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sngan_cli import trained_extractors
 from sngan_cli.catalog import Catalog
 from sngan_cli.comparison import Compared, Measured
 from sngan_cli.composition import compares, make_metrics
 from sngan_cli.config.protocols import ScoringProtocol, protocols
 from sngan_cli.contracts import Extractor, Metric
-from sngan_cli.errors import SnganError
+from sngan_cli.errors import ComponentError, SnganError
 from sngan_cli.run_table import names_of
 from sngan_registry import Run
 
@@ -63,6 +64,7 @@ def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] |
     if not able:
         return []
     named, metrics = protocols()[_STANDARD], metrics or list(able[0].config.get("metrics", {}))
+    by = _By(_extractor_of(able[0]), able[0].config.get("extractor", {}).get("sha256") or "")
     wanted = {metric: _numbers(_settings(able[0], metric, named)) for metric in metrics}
     found = []
     for run in able:
@@ -71,8 +73,9 @@ def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] |
             _unlike(run, able[0], metric, named) or _refusal(run, metric, named, given[metric], compared)
             for metric in metrics
         )
-        command = _command(run, metrics, named, given, _extractor(_extractor_of(able[0]), run))
-        found.append(Proposal(run, command, next((refusal for refusal in refusals if refusal), None)))
+        command = _command(run, metrics, named, given, _extractor(by, run))
+        refusal = next((refusal for refusal in refusals if refusal), None)
+        found.append(Proposal(run, command, refusal or _other_weights(by, run)))
     return found
 
 
@@ -89,14 +92,14 @@ def _same_way(
     # The best of several checkpoints is to be compared with that of several.
     several = each.checkpoints > 1 and any(entry.steps > 1 for entry in block.entries)
     drawn = [*(["--checkpoint", "all"] if several else []), *_unusual(block, run)]
+    by = _By(evidence.get("extractor"), _parts(block)[0].rpartition("@")[2])
     return Proposal(
         run,
-        _command(
-            run, [block.metric], named, {block.metric: own}, [*drawn, *_extractor(evidence.get("extractor"), run)]
-        ),
+        _command(run, [block.metric], named, {block.metric: own}, [*drawn, *_extractor(by, run)]),
         _other_data(block, each, compared)
         or _other_drawing(block, run)
-        or _refusal(run, block.metric, named, own, compared),
+        or _refusal(run, block.metric, named, own, compared)
+        or _other_weights(by, run),
     )
 
 
@@ -210,17 +213,51 @@ def _data_of(run: Run) -> tuple[Any, ...]:
     return tuple(run.config.get(key) for key in ("dataset", "data_dir", "size"))
 
 
-def _extractor(wanted: object, run: Run) -> list[str]:
-    """The options that make a run's extractor the one that scores call so, with its own options between brackets."""
-    own = _extractor_of(run)
-    if wanted is None or wanted == own:
+@dataclass(frozen=True)
+class _By:
+    """The extractor of scores: what they call it, its options between brackets, and how its weights' SHA-256 begins."""
+
+    label: str | None
+    weights: str
+
+    def is_of(self, run: Run) -> bool:
+        """Whether it is the run's own."""
+        own = run.config.get("extractor", {}).get("sha256") or self.weights  # of an installed one the label tells all
+        return self.label == _extractor_of(run) and own.startswith(self.weights)
+
+
+def _extractor(by: _By, run: Run) -> list[str]:
+    """The options that make a run's extractor this one."""
+    if by.label is None or by.is_of(run):
         return []
-    name, given = _parted(str(wanted))
-    of_run, its_options = _parted(str(own))
-    other = [] if name == of_run else ["--extractor", name]
+    name, given = _parted(by.label)
+    of_run, its_options = _parted(str(_extractor_of(run)))
+    other = [] if name == of_run and name in _installed() else ["--extractor", name]
     usual = {} if other else {key: _usual(name, key) for key in its_options}
     options = (f"extractor.{key}={value}" for key, value in {**usual, **given}.items())
     return [*other, *(word for option in options for word in ("--set", option))]
+
+
+def _other_weights(by: _By, run: Run) -> str | None:
+    """Why `sngan evaluate` would not measure a run by this extractor: its weights are not here, or not by its name."""
+    if by.label is None or _parted(by.label)[0] in _installed():
+        return None
+    if not by.is_of(run):
+        return _in_midst(trained_extractors.why_other(by.label, by.weights))
+    try:
+        trained_extractors.check_there(trained_extractors.found_again(run.config.get("extractor", {})))
+    except ComponentError as error:
+        return _in_midst(str(error))
+    return None
+
+
+def _in_midst(reason: str | None) -> str | None:
+    """A sentence as it is said after a colon."""
+    return None if reason is None else f"{reason[:1].lower()}{reason[1:]}".rstrip(".")
+
+
+def _installed() -> list[str]:
+    return Catalog.installed().names("extractor")
 
 
 def _parted(label: str) -> tuple[str, dict[str, str]]:
@@ -248,7 +285,12 @@ def _extractor_of(run: Run) -> str | None:
 
 def _words(block: Measured) -> dict[str, str]:
     """What a protocol's text says after the extractor, one KEY=VALUE for each setting."""
-    return dict(word.split("=", 1) for word in block.protocol.split()[1:])
+    return dict(word.split("=", 1) for word in _parts(block)[1:])
+
+
+def _parts(block: Measured) -> list[str]:
+    """The words of a protocol's text: first what follows the extractor's name, which may have spaces, then settings."""
+    return block.protocol.removeprefix(str(block.scores[0].evidence.get("extractor", ""))).split()
 
 
 def _unusual(block: Measured, run: Run) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from sngan_cli import trained_extractors
 from sngan_cli.config import protocols as named
 from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, Score, Status, Store
 
@@ -174,7 +176,6 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
         ("inception-v3@1 n=5000 real=5000 subset_size=500", "kid", {},
          "--metric kid --protocol quick --set metrics.kid.subset_size=500"),
         ("inception-v3@1 n=5000 real=5000 subset_size=1000 subsets=100", "kid", {}, "--metric kid --protocol quick"),
-        ("mine@1 n=5000 splits=10", "is", {}, "--metric is --protocol quick --extractor mine"),
         ("inception-v3@1 labels=data n=5000 precision=bf16 splits=10 truncation=0.5", "is", {},
          "--metric is --protocol quick --labels data --truncation 0.5 --precision bf16"),
     ],
@@ -482,7 +483,93 @@ def test_an_extractors_options_are_proposed_as_evaluate_takes_them(
 ) -> None:
     from sngan_cli import proposals
 
-    assert proposals._extractor(wanted, cast("Run", SimpleNamespace(config={"extractor": own}))) == given
+    run = cast("Run", SimpleNamespace(config={"extractor": own}))
+    assert proposals._extractor(proposals._By(wanted, ""), run) == given
+
+
+def lay_extractor(name: str, weights_sha256: str) -> None:
+    """Lay a trained extractor here, as far as it is known by its manifest."""
+    folder = trained_extractors.folder_of(name)
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"w")
+    manifest = {
+        "format": 1, "extractor": {"name": "classifier"}, "dataset": {"name": "shapes"}, "class_names": [],
+        "weights_sha256": weights_sha256,
+        **dict.fromkeys(
+            ("distribution", "version", "data_dir", "data_sha256", "side", "classes", "images", "held_out", "accuracy",
+             "epochs", "batch_size", "lr", "flip", "seed", "precision", "seconds", "created", "environment")
+        ),
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+OLD, NEW = "aaaaaaaa" + "1" * 56, "bbbbbbbb" + "2" * 56
+
+
+def trained_table(name: str, weights_sha256: str) -> dict[str, str]:
+    """What a run's configuration says of a trained extractor."""
+    path = str(trained_extractors.folder_of(name) / "weights.safetensors")
+    return {"name": "classifier", "trained": name, "weights": path, "sha256": weights_sha256}
+
+
+def test_a_trained_extractor_is_proposed_while_its_weights_lie_here(sngan: Any, store: Store) -> None:
+    """Its name may have spaces."""
+    name = "my own"
+    lay_extractor(name, OLD)
+    by_it = replace(score(5.0, extractor=name), protocol=f"{name}@{OLD[:8]} n=5000 splits=10")
+    add_run(store, "one", by_it)
+    other = add_run(store, "other")
+    proposed = f"  sngan evaluate {other} --metric is --protocol quick --extractor 'my own'\n"
+    assert proposed in sngan("runs", "compare", "one", "other").out
+    place = trained_extractors.discard(name).path
+    removed = sngan("runs", "compare", "one", "other").out
+    assert "sngan evaluate" not in removed
+    assert (
+        f"{other} (other) cannot be measured so: the extractor 'my own' with the weights {OLD[:8]} was removed and "
+        f"lies in {place}: `sngan extractors restore 'my own' --weights {OLD[:8]}` gets it back.\n"
+    ) in removed
+    lay_extractor(name, NEW)
+    replaced = sngan("runs", "compare", "one", "other").out
+    assert "sngan evaluate" not in replaced
+    assert (
+        f"was replaced by another and lies in {place}: `sngan extractors rm 'my own'` makes room, and then "
+        f"`sngan extractors restore 'my own' --weights {OLD[:8]}` gets it back.\n"
+    ) in replaced
+
+
+def test_runs_by_two_extractors_of_one_name_are_told_apart(sngan: Any, store: Store) -> None:
+    lay_extractor("mine", OLD)
+    old = add_run(store, "old", score(5.0, f"mine@{OLD[:8]} n=5000 splits=10"), extractor=trained_table("mine", OLD))
+    trained_extractors.discard("mine")
+    lay_extractor("mine", NEW)
+    new = add_run(store, "new", score(6.0, f"mine@{NEW[:8]} n=5000 splits=10"), extractor=trained_table("mine", NEW))
+    said = sngan("runs", "compare", "old", "new").out
+    assert f"  sngan evaluate {old} --metric is --protocol quick --extractor mine\n" in said
+    assert f"{new} (new) cannot be measured so: the extractor 'mine' with the weights {OLD[:8]} was replaced" in said
+
+
+def test_what_a_runs_own_extractor_measures_needs_no_name(sngan: Any, store: Store) -> None:
+    """Its weights are found wherever they lie here, and how to get them back is said where they do not."""
+    lay_extractor("mine", OLD)
+    add_run(store, "one", score(5.0, f"mine@{OLD[:8]} n=5000 splits=10"), extractor=trained_table("mine", OLD))
+    other = add_run(store, "other", extractor=trained_table("mine", OLD))
+    trained_extractors.folder_of("mine").rename(trained_extractors.folder_of("older"))
+    assert f"  sngan evaluate {other} --metric is --protocol quick\n" in sngan("runs", "compare", "one", "other").out
+    trained_extractors.discard("older")
+    gone = sngan("runs", "compare", "one", "other").out
+    assert "sngan evaluate" not in gone
+    assert f"`sngan extractors restore older --weights {OLD[:8]}` gets it back.\n" in gone
+
+
+def test_the_standard_protocol_goes_by_the_weights_that_lie_here(sngan: Any, store: Store) -> None:
+    lay_extractor("mine", NEW)
+    one = add_run(store, "one", extractor=trained_table("mine", NEW))
+    other = add_run(store, "other", extractor=trained_table("mine", OLD))
+    said = sngan("runs", "compare", "one", "other").out
+    assert f"  sngan evaluate {one}\n  sngan evaluate {other} --extractor mine\n" in said
+    backwards = sngan("runs", "compare", "other", "one").out
+    assert "sngan evaluate" not in backwards
+    assert backwards.count(f"the extractor 'mine' with the weights {OLD[:8]} was replaced by another: copy its") == 2
 
 
 def test_runs_of_other_data_are_not_to_be_measured_by_the_same_real_images(sngan: Any, store: Store) -> None:

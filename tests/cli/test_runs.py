@@ -472,6 +472,16 @@ def test_the_best_checkpoint_is_the_one_that_best_means(store: Store) -> None:
         ({"name": "dinov2"}, {"extractor": "dinov2"}, True),
         ({"name": "dinov2", "size": "small"}, {"extractor": "dinov2[size=small]"}, True),
         ({"name": "classifier", "trained": "mine"}, {"extractor": "mine"}, True),
+        (
+            {"name": "classifier", "trained": "mine", "sha256": "ab"},
+            {"extractor": "mine", "weights_sha256": "ab"},
+            True,
+        ),
+        (
+            {"name": "classifier", "trained": "mine", "sha256": "ab"},
+            {"extractor": "mine", "weights_sha256": "cd"},
+            False,
+        ),
         ({"name": "renames"}, {"extractor": "other", "checkpoint": "while training"}, True),
         ({"name": "dinov2"}, {}, True),
         ({"name": "dinov2"}, {"extractor": "inception-v3", "checkpoint": "last"}, False),
