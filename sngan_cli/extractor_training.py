@@ -68,7 +68,10 @@ class Audience(Listener, Protocol):
 
 @dataclass(frozen=True)
 class Made:
-    """A new extractor, and the one that it replaced, which is in the trash, if there was one."""
+    """A new extractor, and the one that it replaced, which is in the trash, if there was one.
+
+    It has another name than it was to have where another one took that while it was trained.
+    """
 
     manifest: Manifest
     replaced: Discarded | None
@@ -149,13 +152,13 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
             weights_sha256=classifier.write_weights(network, folder / WEIGHTS, names),
             weights_size=(folder / WEIGHTS).stat().st_size,
         )
-        replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
+        published, replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
     try:
-        extractor_records.record(store, manifest, old)
+        extractor_records.record(store, published, old if published.name == request.name else ())
     except RegistryError as error:  # it may have gone since the start, which does not undo hours of work
-        way_out = f"`sngan extractors register {shlex.quote(request.name)}` records it"
+        way_out = f"`sngan extractors register {shlex.quote(published.name)}` records it"
         audience.warn(f"{error} The extractor is whole: {way_out}.")
-    return Made(manifest, replaced)
+    return Made(published, replaced)
 
 
 def _components(request: Request, catalog: Catalog) -> tuple[Dataset, TrainableExtractor, Entry]:

@@ -7,6 +7,8 @@ $SNGAN_HOME/extractors/NAME/
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
 import shlex
 import shutil
@@ -263,10 +265,12 @@ def new_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Discarded | None:
+def publish(partial: Path, manifest: Manifest, *, replace: bool) -> tuple[Manifest, Discarded | None]:
     """Add the manifest to a folder that holds the weights, and move it into place, whole.
 
-    Returns the extractor that it replaces, which is in the trash then, if there was one.
+    Where another extractor has taken the name meanwhile, a part of the weights' SHA-256 is added to that of this one.
+    Returns the manifest by the name that it lies here under, and the extractor that it replaces, which is in the trash
+    then, if there was one.
     """
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, ensure_ascii=False)
     (partial / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
@@ -276,16 +280,26 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> Discarded | 
     with StopSignal():  # a signal between the two moves would leave neither extractor in its place
         old = discard(manifest.name) if replace and target.exists() else None
         try:
-            partial.rename(target)
+            name = _move_in(partial, manifest)
         except OSError as error:
             if old is not None:
                 old.path.rename(target)
-            raise UsageError(
-                f"The extractor could not be moved to {target}: {error.strerror}. Is another one trained under that "
-                "name?"
-            ) from error
+            raise UsageError(f"The extractor could not be moved to {target}: {error.strerror}.") from error
     flush(target.parent)
-    return old
+    return dataclasses.replace(manifest, name=name), old
+
+
+def _move_in(partial: Path, manifest: Manifest) -> str:
+    """Move a folder to its name, or to a like one where that is taken; returns which."""
+    try:
+        partial.rename(folder_of(manifest.name))
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        other = f"{manifest.name}-{manifest.weights_sha256[:8]}"
+        partial.rename(folder_of(other))
+        return other
+    return manifest.name
 
 
 def discard(name: str) -> Discarded:

@@ -85,9 +85,11 @@ def train(
     """Train a classifier on a labelled data set, for `sngan train --extractor NAME` to score with.
 
     Prints its name, the accuracy on held-out pictures and the weights' path. A training that is interrupted leaves
-    nothing behind and cannot be resumed. The registry records one that is done.
+    nothing behind and cannot be resumed. The registry records one that is done. Where another one takes the name
+    meanwhile, it gets a like one, and the command exits with 1.
     """
     from sngan_cli.engine.classifier import Plan
+    from sngan_cli.errors import SnganError
     from sngan_cli.extractor_display import ExtractorDisplay
     from sngan_cli.extractor_training import Request, check, train_extractor
     from sngan_cli.stopping import StopAtOnceError
@@ -118,7 +120,12 @@ def train(
         back = way_back(made.replaced)
         console.note(f"The extractor that it replaces is in {made.replaced.path}: `{back}` gets it back, too.")
 
-    typer.echo(f"{name}\t{made.manifest.accuracy:.4f}\t{folder_of(name) / WEIGHTS}")
+    called = made.manifest.name
+    typer.echo(f"{called}\t{made.manifest.accuracy:.4f}\t{folder_of(called) / WEIGHTS}")
+    if called != name:
+        raise SnganError(
+            f"Another extractor was called {name!r} while this one was trained, which is whole, and called {called!r}."
+        )
 
 
 @app.command("list")

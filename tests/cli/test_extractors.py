@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -301,6 +302,30 @@ def test_a_name_that_is_taken_needs_replace_and_the_old_one_goes_to_the_trash(
     assert f"The extractor that it replaces is in {old}: {back}, too." in done.err
     assert (old / "weights.safetensors").read_bytes() == before
     assert (mine / "weights.safetensors").read_bytes() != before
+
+
+def test_one_whose_name_is_taken_while_it_is_trained_is_kept_by_another(
+    sngan: Any, home: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = classifier.write_weights
+
+    def write_meanwhile(*arguments: Any) -> str:
+        shutil.copytree(mine, home / "extractors" / "same")
+        return write(*arguments)
+
+    monkeypatch.setattr(classifier, "write_weights", write_meanwhile)
+    done = sngan("extractors", "train", "same", *TRAIN, "--seed", 5)
+    manifests = {path: json.loads((path / "manifest.json").read_text()) for path in leftovers(home)}
+    (kept,) = {path.name for path in manifests} - {"mine", "same"}
+    path = home / "extractors" / kept
+    weights = sha256((path / "weights.safetensors").read_bytes())
+    assert (kept, manifests[path]["seed"]) == (f"same-{weights[:8]}", 5)
+    assert (done.code, done.out.split("\t")[::2]) == (1, [kept, f"{path / 'weights.safetensors'}\n"])
+    assert done.err.endswith(
+        f"error: Another extractor was called 'same' while this one was trained, which is whole, and called {kept!r}.\n"
+    )
+    row = next(row for row in sngan("extractors", "list", "--json").json if row["name"] == kept)
+    assert (row["state"], row["weights_sha256"]) == ("here", weights)
 
 
 @pytest.mark.parametrize(
