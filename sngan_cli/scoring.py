@@ -173,12 +173,12 @@ def evaluate_images(
             samples=count,
             class_names=names,
             real=ruler.real(group, conditional=names is not None),
-            # Where real images are looked at, these say to which side.
-            settings={"side": side} if dataset is None and sides - {side} else {},
+            settings={},
             evidence=evidence,
             progress=ruler.watch(f"scoring {folder}", count),
             unscored=outcome.unscored(),
             protocol=request.protocol.name,
+            resized_to=side if sides - {side} else None,
         )
         for scored in scores:
             place.store.picture_scores.add(

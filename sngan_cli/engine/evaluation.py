@@ -167,13 +167,15 @@ def score(
     progress: Callable[[int], bool],
     unscored: Callable[[str, Failure], None] = _raised,
     protocol: str | None = None,
+    resized_to: int | None = None,
 ) -> list[Scored]:
     """Score `samples` images, uint8 (N, 3, H, W) and labels (N,) in batches, by every metric.
 
     `settings` and `evidence` say how the images were made: what makes scores of them incomparable with others, and
-    everything. A score names the protocol that it follows, `protocol` where it is one of several. `progress` is told
-    how many are done, and answers whether to go on. A metric that fails costs the others nothing: `unscored` is told,
-    which by default raises the error.
+    everything. A score names the protocol that it follows, `protocol` where it is one of several. `resized_to` is the
+    side that images were brought to, if they had another: scores against real images say by these, which have it too,
+    to which. `progress` is told how many are done, and answers whether to go on. A metric that fails costs the others
+    nothing: `unscored` is told, which by default raises the error.
     """
     failed = dict(real.failed)
     accumulators: dict[str, Accumulator] = _each(metrics, lambda _, metric: metric.accumulator(samples), failed)
@@ -189,6 +191,8 @@ def score(
     def finished(name: str, accumulator: Accumulator) -> Scored:
         metric = metrics[name]
         unusual = {**extraction.settings(), **settings}
+        if resized_to is not None and name not in real.statistics:
+            unusual["side"] = resized_to
         own: dict[str, int | float | str] = {**metric.protocol(), **unusual}
         known: dict[str, int | float | str] = {"images": samples, **metric.protocol()}
         if class_names is None and isinstance(accumulator, Classwise):

@@ -419,12 +419,18 @@ def test_pictures_without_a_data_set_keep_their_side(sngan: Any, tmp_path: Path)
 
 def test_pictures_are_resized_to_the_side_of_the_data_and_it_is_said(sngan: Any, tmp_path: Path) -> None:
     folder = drawn(tmp_path / "p", 40, labelled=False, side=12)
-    done = sngan("evaluate", "--images", folder, "--against", "shapes", "--size", 8, "--set", "dataset.images=40",
-                 "--metric", "fid", "--protocol", "quick", "--json", *FEW[2:])  # fmt: skip
-    (found,) = done.json
-    assert found["evidence"]["pictures resized"] == "12 px to 8 px"
+    score = ("evaluate", "--images", folder, "--set", "metrics.is.splits=2", "--protocol", "quick", "--json", *FEW[2:])
+    against = ("--against", "shapes", "--set", "dataset.images=40")
+    done = sngan(*score, *against, "--size", 8)
+    found = {score["metric"]: score for score in done.json}
+    assert found["fid"]["evidence"]["pictures resized"] == "12 px to 8 px"
     assert "The pictures are resized, 12 px to 8 px." in done.err
-    assert " side=" not in found["protocol"]
+    # Real images say to which side, and metrics that look at none of them say so themselves, as without any.
+    assert " side=" not in found["fid"]["protocol"]
+    assert found["is"]["protocol"].endswith(" n=40 side=8 splits=2")
+    (alone,) = sngan(*score, "--extractor", "shapes-cnn", "--size", 8).json
+    assert (alone["value"], alone["protocol"]) == (found["is"]["value"], found["is"]["protocol"])
+    assert not any(" side=" in score["protocol"] for score in sngan(*score, *against, "--size", 12).json)
 
 
 @pytest.mark.parametrize("better", ["quick", "other extractor", "nan"])
