@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -132,8 +132,9 @@ def evaluate_images(
     size: int | None,
     name: str | None,
 ) -> Scores:
-    """Score a folder (or archive) of pictures against a data set, and record the scores under a name, or the path.
+    """Score a folder (or archive) of pictures against a data set, and record the scores under a name.
 
+    Without one pictures keep that under which they are recorded already, and others are called by their path.
     `dataset` is its name and options, or None where no metric compares. Pictures are resized to the side of the data
     set's, or else to `size`, which those of one side do without. Where they lie in one folder a class, each named as
     one of the data set's classes, metrics that look at classes do so.
@@ -157,6 +158,8 @@ def evaluate_images(
     if sides - {side}:
         evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
         audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
+    earlier = place.store.picture_scores.of(made.data_sha256)
+    called = name or (earlier[0].pictures if earlier else str(folder))
     ruler.check_classes(names, f"{folder} has no folders that are named as the data's classes")
     outcome = Scores()
     for whole in ruler.groups:
@@ -184,7 +187,7 @@ def evaluate_images(
             place.store.picture_scores.add(
                 picture_score_of(
                     scored,
-                    pictures=name or str(folder),
+                    pictures=called,
                     pictures_sha256=made.data_sha256,
                     against="" if dataset is None else ruler.composition.config.dataset.name,
                 )
@@ -192,6 +195,14 @@ def evaluate_images(
         outcome.found += scores
     outcome.check_some()
     ruler.tell_of_extraction()
+    before = {(score.metric, score.protocol) for score in earlier}
+    if again := [scored.metric for scored in outcome.found if (scored.metric, scored.protocol) in before]:
+        audience.warn(f"Scored before by the same protocol, and replaced: {', '.join(again)}.")
+    if others := {score.pictures for score in earlier} - {called}:
+        place.store.picture_scores.rename(made.data_sha256, called)
+        audience.warn(f"All scores of these pictures are under {called!r} now, not {_named(others)}.")
+    elif name is None and called != str(folder):
+        audience.warn(f"These pictures are recorded as {called!r}, and so are their new scores: --name changes it.")
     return outcome
 
 
@@ -228,6 +239,10 @@ def _one_side(sides: set[int], size: int | None, folder: Path) -> int:
 
 def _span(sides: set[int]) -> str:
     return " to ".join(str(side) for side in sorted({min(sides), max(sides)}))
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
 
 
 def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:

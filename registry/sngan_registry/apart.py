@@ -55,11 +55,22 @@ class PictureScores:
         with writing(self._engine) as connection:
             retried(connection, lambda: replace(connection, tables.picture_scores, [dated(score)]))
 
+    def rename(self, pictures_sha256: str, pictures: str) -> None:
+        """Call the pictures of this content so in all scores of them."""
+        same = tables.picture_scores.c.pictures_sha256 == pictures_sha256
+        with writing(self._engine) as connection:
+            connection.execute(update(tables.picture_scores).where(same).values(pictures=pictures))
+
     def remove(self, pictures: str) -> int:
         """Forget all scores of the pictures that are called so; returns how many there were."""
         with writing(self._engine) as connection:
             called = tables.picture_scores.c.pictures == pictures
             return connection.execute(delete(tables.picture_scores).where(called)).rowcount
+
+    def of(self, pictures_sha256: str) -> tuple[PictureScore, ...]:
+        """Load the scores of the pictures of this content, the latest first."""
+        with reading(self._engine) as connection:
+            return reads.picture_scores_of(connection, pictures_sha256)
 
     def all(self) -> tuple[PictureScore, ...]:
         """Load every score, by metric, protocol and name of the pictures."""

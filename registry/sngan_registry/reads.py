@@ -200,6 +200,13 @@ def picture_scores(connection: Connection) -> tuple[PictureScore, ...]:
     return records(connection, PictureScore, statement)
 
 
+def picture_scores_of(connection: Connection, pictures_sha256: str) -> tuple[PictureScore, ...]:
+    """Load the scores of the pictures of this content, the latest first."""
+    of = tables.picture_scores.c
+    same = select(tables.picture_scores).where(of.pictures_sha256 == pictures_sha256)
+    return records(connection, PictureScore, same.order_by(of.created.desc(), of.metric, of.protocol))
+
+
 def extractors(connection: Connection) -> tuple[ExtractorRecord, ...]:
     """Load the trained extractors, by name, each name's oldest first."""
     of = tables.extractors.c

@@ -74,7 +74,9 @@ def evaluate(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="NAME", help="What the registry is to call --images (default: their path as given)."
+            "--name",
+            metavar="NAME",
+            help="What the registry is to call --images (default: as before, or by their path).",
         ),
     ] = None,
     data_dir: DataDir = None,

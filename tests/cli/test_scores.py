@@ -75,11 +75,28 @@ def test_pictures_are_called_by_their_path_and_known_by_their_content(
     monkeypatch.chdir(tmp_path)
     drawn(tmp_path / "one", 30)
     scored(sngan, Path("one"))
-    assert {score["pictures"] for score in of_pictures(sngan)} == {"one"}
     scored(sngan, drawn(tmp_path / "copy", 30, suffix="bmp"))
-    assert [score["pictures"] for score in of_pictures(sngan)] == [str(tmp_path / "copy")] * 2
+    assert [score["pictures"] for score in of_pictures(sngan)] == ["one", "one"]
     scored(sngan, drawn(tmp_path / "others", 30, seed=8))
-    assert len(of_pictures(sngan)) == 4
+    assert sorted(score["pictures"] for score in of_pictures(sngan)) == [str(tmp_path / "others")] * 2 + ["one"] * 2
+
+
+def test_a_name_is_that_of_all_scores_of_the_pictures_and_stays(sngan: Any, tmp_path: Path) -> None:
+    images = drawn(tmp_path / "one", 30)
+    command = ("evaluate", "--images", images, "--against", "shapes", "--size", 8, "--protocol", "quick", "--device",
+               "cpu", "--metric")  # fmt: skip
+    assert "warning: All scores" not in sngan(*command, "is").err
+    renamed = sngan(*command, "fid", "--name", "theirs")
+    assert f"All scores of these pictures are under 'theirs' now, not '{images}'." in renamed.err
+    assert "replaced" not in renamed.err
+    kept = sngan(*command, "is,diversity")
+    assert "Scored before by the same protocol, and replaced: is." in kept.err
+    assert "These pictures are recorded as 'theirs', and so are their new scores: --name changes it." in kept.err
+    assert {score["metric"]: score["pictures"] for score in of_pictures(sngan)} == dict.fromkeys(
+        ("diversity", "fid", "is"), "theirs"
+    )
+    assert "recorded as" not in sngan(*command, "fid", "--name", "theirs").err
+    assert sngan("scores", "rm", "theirs", "--yes").err == "Removed the 3 scores of 'theirs'.\n"
 
 
 def test_pictures_stand_beside_runs_best_first(sngan: Any, trained: str, tmp_path: Path) -> None:

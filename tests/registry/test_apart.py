@@ -148,6 +148,21 @@ def test_scores_of_pictures_are_forgotten_by_name(store: Store) -> None:
     assert [score.pictures for score in store.picture_scores.all()] == ["b"]
 
 
+def test_pictures_are_renamed_in_all_scores_of_them(store: Store) -> None:
+    earlier, later = (
+        of_pictures("path", "a", 1.0),
+        of_pictures("b", "a", 2.0, protocol="p", created=NOON.replace(day=3)),
+    )
+    other = of_pictures("path", "b", 3.0)
+    for score in (earlier, later, other):
+        store.picture_scores.add(score)
+    assert store.picture_scores.of("a" * 64) == (later, earlier)
+    store.picture_scores.rename("a" * 64, "theirs")
+    assert store.picture_scores.of("a" * 64) == tuple(replace(s, pictures="theirs") for s in (later, earlier))
+    assert store.picture_scores.of("b" * 64) == (other,)
+    assert store.picture_scores.of("c" * 64) == ()
+
+
 # Beside runs
 
 
