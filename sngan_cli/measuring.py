@@ -173,9 +173,9 @@ class Ruler:
         return list(np.bincount(self.data.labels, minlength=len(names)) / len(self.data.labels))
 
     def check_classes(self, class_names: Sequence[str] | None, why: str) -> None:
-        """Raise `UsageError` where a metric needs classes and there are none, because of `why`, or others."""
-        for group in self.groups:
-            check_classes(self.extraction.loaded, group.metrics, self.shown, class_names, why)
+        """Raise `UsageError` where metrics need classes and there are none, because of `why`, or others."""
+        metrics = {name: metric for group in self.groups for name, metric in group.metrics.items()}
+        check_classes(self.extraction.loaded, metrics, self.shown, class_names, why)
 
     def tell_of_fewer(self, what: str, count: int, wanted: int, metrics: Iterable[str]) -> None:
         """Tell the audience where there are fewer of them than the protocol has for these metrics."""

@@ -26,6 +26,7 @@ from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
 from sngan_cli.run_folder import describe_folder
 from sngan_cli.trained import TrainedGenerator, check_installed, load_generator, steps_of
+from sngan_cli.wording import first_of
 from sngan_registry import Event, Run, Score
 
 
@@ -160,7 +161,7 @@ def evaluate_images(
         audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
     earlier = place.store.picture_scores.of(made.data_sha256)
     called = name or (earlier[0].pictures if earlier else str(folder))
-    ruler.check_classes(names, f"{folder} has no folders that are named as the data's classes")
+    ruler.check_classes(names, _why_unlabelled(data, made, folder))
     outcome = Scores()
     for whole in ruler.groups:
         count = min(whole.images, len(made.images))
@@ -252,6 +253,16 @@ def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:
         return None
     numbers = np.array([known[name] for name in made.class_names], dtype=np.int64)
     return np.take(numbers, made.labels)
+
+
+def _why_unlabelled(data: DecodedPictures, made: DecodedPictures, folder: Path) -> str:
+    """Why pictures have no labels by the data set's classes, as the end of a sentence."""
+    if not made.class_names:
+        return f"the pictures in {folder} lie in no folders of classes"
+    if not data.class_names:
+        return "the data of --against are unlabelled"
+    others = [name for name in made.class_names if name not in data.class_names]
+    return f"the folders {first_of(others)} in {folder} are none of the data's classes, {first_of(data.class_names)}"
 
 
 def _measured(score: Scored | Score) -> tuple[object, ...]:

@@ -31,6 +31,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+def first_of(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
 def joined(*parts: str) -> str:
     """Parts of a line of progress, without those that are empty."""
     return "  ".join(filter(None, parts))

@@ -15,6 +15,7 @@ from sngan_cli.engine.distributed import World
 from sngan_cli.engine.extraction import features_of
 from sngan_cli.engine.gan import Gan
 from sngan_cli.errors import ComponentError, UsageError
+from sngan_cli.wording import first_of
 
 
 def try_networks(composition: Composition, classes: int | None, device: torch.device) -> None:
@@ -79,17 +80,21 @@ def check_classes(
 
     `shown` are features that it has given.
     """
+    if class_names is None:
+        lacking = [repr(name) for name, metric in metrics.items() if metric.needs_classes or metric.needs_same_classes]
+        if lacking:
+            one = len(lacking) == 1
+            what = f"metric {lacking[0]} needs" if one else f"metrics {', '.join(lacking)} need"
+            raise UsageError(f"The {what} classes, and {why}: leave {'it' if one else 'them'} out.")
+        return
     for name, metric in metrics.items():
-        if class_names is None:
-            if metric.needs_classes or metric.needs_same_classes:
-                raise UsageError(f"The metric {name!r} needs classes, and {why}: leave it out.")
-        elif metric.needs_same_classes:
+        if metric.needs_same_classes:
             known = tuple(loaded.class_names) if isinstance(loaded, NamedClasses) else ()
             told = shown.logits.shape[1]
             if (known and known != tuple(class_names)) or told != len(class_names):
                 raise UsageError(
-                    f"The metric {name!r} needs an extractor of the images' own classes, {_listed(class_names)}, and "
-                    f"this one tells {told} apart{f', {_listed(known)}' if known else ''}: train one on these data "
+                    f"The metric {name!r} needs an extractor of the images' own classes, {first_of(class_names)}, and "
+                    f"this one tells {told} apart{f', {first_of(known)}' if known else ''}: train one on these data "
                     "with `sngan extractors train NAME`, or leave the metric out."
                 )
 
@@ -131,8 +136,3 @@ def _check(component: str, what: str, found: object, shape: tuple[int, ...], *, 
         raise ComponentError(
             f"What {component!r} gives for {what} does not depend on {of}: it has no gradient. Tell its author."
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first few names."""
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -288,7 +288,14 @@ def test_metrics_of_classes_are_refused_where_there_are_none(sngan: Any, tiny: l
     refused = sngan("evaluate", "--images", pictures, "--against", "shapes", "--size", 8, "--protocol", "quick",
                     "--metric", "accuracy", "--device", "cpu")  # fmt: skip
     assert refused.code == 2
-    assert "has no folders that are named as the data's classes" in refused.err
+    assert f"and the pictures in {pictures} lie in no folders of classes: leave it out." in refused.err
+    labelled = drawn(tmp_path / "labelled", 60)
+    refused = sngan("evaluate", "--images", labelled, "--against", "folder", "--data-dir", pictures, "--protocol",
+                    "quick", "--metric", "accuracy,fid,intra-fid", "--extractor", "shapes-cnn", "--device",
+                    "cpu")  # fmt: skip
+    assert refused.code == 2
+    said = "'accuracy', 'intra-fid' need classes, and the data of --against are unlabelled: leave them out."
+    assert said in refused.err
     refused = sngan("train", *tiny, "--steps", 1, "--set", "metrics.accuracy={}")
     assert refused.code == 2
     assert "The metric 'accuracy' needs classes: give --conditional" in refused.err
@@ -324,7 +331,8 @@ def test_pictures_are_of_the_classes_that_their_folders_are_named_after(sngan: A
     assert sngan("evaluate", "--images", few, *command, "--device", "cpu").json[0]["value"] > 0.9
     first.rename(few / "x")
     refused = sngan("evaluate", "--images", few, *command, "--device", "cpu")
-    assert (refused.code, "no folders that are named as the data's classes" in refused.err) == (2, True)
+    assert refused.code == 2
+    assert f"the folders x in {few} are none of the data's classes, disc, ring, square, triangle, ...:" in refused.err
     second.rename(first)
     (few / "x").rename(second)
     swapped = sngan("evaluate", "--images", few, *command, "--device", "cpu").json
