@@ -111,7 +111,7 @@ class Ruler:
     ) -> Ruler:
         """Set up what is wanted; `own` are options of metrics that hold where neither request nor protocol has others.
 
-        Raises `UsageError` or `ComponentError` where extractor and metrics cannot be used, or not together.
+        Raises `UsageError` or `ComponentError` where extractor and metrics cannot be used.
         """
         device = resolve_device(request.device)
         make_ready(device, request.precision, audience)
@@ -120,10 +120,18 @@ class Ruler:
         with blaming(composition.entries["extractor"]):
             shown = try_extractor(loaded, name)
         groups = list(_groups(request, own))
-        for group in groups:
-            try_metrics(group.metrics.values(), shown, group.images)
         extraction = Extraction.of(composition, loaded, device, request.precision)
         return cls(composition, request, place, audience, extraction, shown, groups, size)
+
+    def try_metrics(self, pictures: int | None = None) -> None:
+        """Raise `UsageError` where a metric cannot do with the extractor's features, or with so few images.
+
+        Where these are `pictures` that are there, not drawn, metrics that want more of them are left to `fit_for`.
+        """
+        for group in self.groups:
+            images = group.images if pictures is None else min(group.images, pictures)
+            tried = group if pictures is None else group.fit_for(images, lambda *_: None)
+            try_metrics(tried.metrics.values(), self.shown, images)
 
     @cached_property
     def data(self) -> DecodedPictures:

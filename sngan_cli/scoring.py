@@ -49,12 +49,12 @@ class Scores:
         return note
 
     def check_some(self) -> None:
-        """Raise what has failed first, where nothing at all was measured."""
-        if self._first and not self.found:
-            raise self._first
+        """Raise `UnscoredError` where nothing at all was measured."""
+        if not self.found:
+            self.check_all()
 
     def check_all(self) -> None:
-        """Raise `UnscoredError` where something failed beside what was measured."""
+        """Raise `UnscoredError` where something failed: it names each metric, and each reason once."""
         if self._first:
             said = [f"Not scored: {', '.join(what)}. {reason}" for reason, what in self._reasons.items()]
             raise UnscoredError(" ".join(said)) from self._first
@@ -63,12 +63,13 @@ class Scores:
 def evaluate_run(run: Run, which: str, request: Request, place: Place, audience: Audience) -> Scores:
     """Score checkpoints of a run (`best`, `last`, a step, or `all`) and record the scores with it.
 
-    Raises `NotFoundError` for a checkpoint that there is not, and what has failed where no metric could be measured.
+    Raises `NotFoundError` for a checkpoint that there is not, and `UnscoredError` where no metric could be measured.
     """
     place.store.check_writable()
     check_installed(run, place.store.components(run.id), Catalog.installed())
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
+    ruler.try_metrics()
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
@@ -148,6 +149,7 @@ def evaluate_images(
     if dataset is None and (comparing := [name for group in ruler.groups for name in group.comparing]):
         raise UsageError(f"{', '.join(comparing)} can only be had against real images: give --against DATASET.")
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
+    ruler.try_metrics(len(pictures))
     sides = _sides(pictures)
     side = _one_side(sides, size, folder) if dataset is None else ruler.data.images.shape[1]
     made = prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)

@@ -368,6 +368,31 @@ def test_pictures_that_cannot_be_read_are_named_and_too_few_are_said(sngan: Any,
     assert "classes=one" in done.out
 
 
+@pytest.mark.parametrize("beside", [[], ["fid"]])
+def test_every_metric_that_pictures_are_too_few_for_is_named(sngan: Any, tmp_path: Path, beside: list[str]) -> None:
+    two = drawn(tmp_path / "two", 2, labelled=False)
+    done = sngan("evaluate", "--images", two, "--against", "shapes", "--size", 8, "--protocol", "quick", "--metric",
+                 ",".join(["precision", "kid", "density", *beside]), "--set", "metrics.density.neighbours=1000",
+                 "--set", "metrics.kid.subset_size=12", "--device", "cpu")  # fmt: skip
+    assert (done.code, "fid" in done.out) == (1, bool(beside))
+    for said in (
+        "Not scored: precision. Precision with neighbours = 3 needs more generated images than 2: score more",
+        "Not scored: kid. A KID over subsets of 12 needs at least as many generated images, not 2: score more",
+        "Not scored: density. Density with neighbours = 1000 needs more generated images than 2: score more",
+    ):
+        assert done.err.count(said) == 1, done.err
+
+
+def test_metrics_that_fail_for_one_reason_are_named_with_it_once(sngan: Any, tmp_path: Path) -> None:
+    one = drawn(tmp_path / "one", 2)
+    next(one.glob("*/1.png")).write_bytes(b"no picture")
+    done = sngan("evaluate", "--images", one, "--against", "shapes", "--size", 8, "--protocol", "quick", "--metric",
+                 "fid,intra-fid", "--device", "cpu")  # fmt: skip
+    assert done.code == 1
+    said = "Not scored: fid, intra-fid. The covariance of an FID needs two images at least, not 1: score more of them."
+    assert f"error: {said}\n" in done.err
+
+
 def test_a_score_of_another_seed_replaces_none(sngan: Any, trained: str) -> None:
     command = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
     values = [sngan(*command, "--seed", seed).json[0]["value"] for seed in (0, 5, 0)]

@@ -36,7 +36,7 @@ class FrechetInceptionDistance(Metric, contract=1):
 def check_images(images: int) -> None:
     """Raise `UsageError` where a covariance cannot be had of so few images."""
     if images < 2:
-        raise UsageError(f"A covariance needs two images at least, not {images}: score more of them.")
+        raise UsageError(f"The covariance of an FID needs two images at least, not {images}: score more of them.")
 
 
 class Moments:
