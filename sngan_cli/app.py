@@ -25,6 +25,7 @@ from sngan_cli.console import Messages, silence
 from sngan_cli.help_screens import built
 from sngan_cli.stopping import StopAtOnceError, handle_signals, stop_at_once
 from sngan_cli.waiting import sleep_soon
+from sngan_cli.wording import printable
 
 if TYPE_CHECKING:
     from sngan_cli.errors import SnganError
@@ -210,5 +211,5 @@ def _misread(error: Any) -> tuple[str, int]:
 def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("SNGAN_DEBUG"):
         traceback.print_exc()
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(printable(message, but="\n\t") + "\n")
     raise SystemExit(code)

@@ -26,7 +26,7 @@ from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
 from sngan_cli.run_folder import describe_folder
 from sngan_cli.trained import TrainedGenerator, check_installed, load_generator, steps_of
-from sngan_cli.wording import first_of
+from sngan_cli.wording import first_of, printable
 from sngan_registry import Event, Run, Score
 
 
@@ -142,8 +142,8 @@ def evaluate_images(
     one of the data set's classes, metrics that look at classes do so.
     """
     place.store.check_writable()
-    itself = {"dataset": "folder", "data_dir": str(folder.absolute())}
-    held_against = Layer("--images", itself) if dataset is None else Layer("--against", {"dataset": dataset})
+    path = printable(str(folder))
+    held_against = Layer("--images" if dataset is None else "--against", {"dataset": dataset or "folder"})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]
     ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)
     if dataset is None and (comparing := [name for group in ruler.groups for name in group.comparing]):
@@ -151,19 +151,19 @@ def evaluate_images(
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
     ruler.try_metrics(len(pictures))
     sides = _sides(pictures)
-    side = _one_side(sides, size, folder) if dataset is None else ruler.data.images.shape[1]
+    side = _one_side(sides, size, path) if dataset is None else ruler.data.images.shape[1]
     made = prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)
     made.tell(audience.warn)
     data = made if dataset is None else ruler.data
     labels = _as_in(data, made)
     names = None if labels is None else data.class_names
-    evidence: dict[str, str] = {"pictures": str(folder), "pictures_sha256": made.data_sha256}
+    evidence: dict[str, str] = {"pictures": path, "pictures_sha256": made.data_sha256}
     if sides - {side}:
         evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
         audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
     earlier = place.store.picture_scores.of(made.data_sha256)
-    called = name or (earlier[0].pictures if earlier else str(folder))
-    ruler.check_classes(names, _why_unlabelled(data, made, folder))
+    called = name or (earlier[0].pictures if earlier else path)
+    ruler.check_classes(names, _why_unlabelled(data, made, path))
     outcome = Scores()
     for whole in ruler.groups:
         count = min(whole.images, len(made.images))
@@ -181,7 +181,7 @@ def evaluate_images(
             real=ruler.real(group, conditional=names is not None),
             settings={},
             evidence=evidence,
-            progress=ruler.watch(f"scoring {folder}", count),
+            progress=ruler.watch(f"scoring {path}", count),
             unscored=outcome.unscored(),
             protocol=request.protocol.name,
             resized_to=side if sides - {side} else None,
@@ -204,7 +204,7 @@ def evaluate_images(
     if others := {score.pictures for score in earlier} - {called}:
         place.store.picture_scores.rename(made.data_sha256, called)
         audience.warn(f"All scores of these pictures are under {called!r} now, not {_named(others)}.")
-    elif name is None and called != str(folder):
+    elif name is None and called != path:
         audience.warn(f"These pictures are recorded as {called!r}, and so are their new scores: --name changes it.")
     return outcome
 
@@ -229,7 +229,7 @@ def _sides(pictures: Pictures) -> set[int]:
     return {side for side in map(pictures.side, spread) if side is not None}
 
 
-def _one_side(sides: set[int], size: int | None, folder: Path) -> int:
+def _one_side(sides: set[int], size: int | None, folder: str) -> int:
     """The side that is asked for, or that the pictures have; raises `UsageError` where they have several."""
     if size is not None:
         return size
@@ -257,7 +257,7 @@ def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:
     return np.take(numbers, made.labels)
 
 
-def _why_unlabelled(data: DecodedPictures, made: DecodedPictures, folder: Path) -> str:
+def _why_unlabelled(data: DecodedPictures, made: DecodedPictures, folder: str) -> str:
     """Why pictures have no labels by the data set's classes, as the end of a sentence."""
     if not made.class_names:
         return f"the pictures in {folder} lie in no folders of classes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ def sized(size: int) -> str:
 def shortened(text: str) -> str:
     """A text as it is, or where it is longer than 60 letters its beginning with an ellipsis."""
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def printable(text: str, but: str = "") -> str:
+    """A text with escapes for what is no Unicode and for control characters, which terminals obey, `but` these."""
+    return "".join(
+        ascii(letter)[1:-1] if letter not in but and unicodedata.category(letter) in ("Cc", "Cs") else letter
+        for letter in text
+    )
 
 
 def first_of(names: Sequence[str]) -> str:

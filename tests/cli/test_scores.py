@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,21 @@ def test_pictures_are_called_by_their_path_and_known_by_their_content(
     assert [score["pictures"] for score in of_pictures(sngan)] == ["one", "one"]
     scored(sngan, drawn(tmp_path / "others", 30, seed=8))
     assert sorted(score["pictures"] for score in of_pictures(sngan)) == [str(tmp_path / "others")] * 2 + ["one"] * 2
+
+
+def test_a_path_that_a_terminal_would_obey_is_escaped(sngan: Any, tmp_path: Path) -> None:
+    for name, shown in (("a\nb", r"a\nb"), ("a\x1b[31mred", r"a\x1b[31mred"), (os.fsdecode(b"a\xff"), r"a\udcff")):
+        missing = sngan("evaluate", "--protocol", "quick", "--images", tmp_path / "no" / name)
+        assert (missing.code, missing.err.count("\n"), "\x1b" in missing.err) == (3, 1 + name.count("\n"), False)
+        images = drawn(tmp_path / name, 30)
+        for against in ((), ("--against", "shapes")):
+            done = sngan("evaluate", "--images", images, *against, "--size", 8, "--protocol", "quick", "--metric", "is",
+                         "--extractor", "shapes-cnn", "--device", "cpu")  # fmt: skip
+            assert done.code == 0, done.err
+            (kept,) = of_pictures(sngan)
+            assert kept["pictures"] == kept["evidence"]["pictures"] == str(tmp_path / shown)
+        assert sngan("scores", "list").out.splitlines()[2].endswith(shown)
+        assert sngan("scores", "rm", str(tmp_path / shown), "--yes").code == 0
 
 
 def test_a_name_is_that_of_all_scores_of_the_pictures_and_stays(sngan: Any, tmp_path: Path) -> None:
