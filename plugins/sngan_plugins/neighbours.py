@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import ClassVar
 
 import torch
@@ -16,7 +16,7 @@ from sngan_cli.contracts import Field, Metric, UsageError
 from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
 
 _LARGE = 0.1
-"""Balls that hold a larger part of the images are remarked on."""
+"""Balls that hold a larger part of the images are remarked on, and a larger part of balls that hold nothing."""
 _BLOCK = 500
 """Rows compared with all others at a time, at most: 50 000 distances to each take 100 MB."""
 
@@ -144,15 +144,25 @@ class Compared(CollectedBesideReal):
     def result(self) -> tuple[float, float | None]:
         """What the metric measures."""
         generated, real = self.features().to(self.device), self.real.to(self.device)
-        if self._real_radii is None:
-            radius = radii(generated, self._metric.neighbours)
-        else:
-            radius = self._real_radii.to(self.device)
-        return self._metric.measure(generated, real, radius), None
+        return self._metric.measure(generated, real, self._radii.to(self.device)), None
 
     def remark(self) -> str | None:
-        """Say where balls hold so many images that it says little to lie in one."""
+        """Say where balls hold so many images that it says little to lie in one, or no room at all."""
         fewest, neighbours = min(len(self.features()), len(self.real)), self._metric.neighbours
-        if neighbours <= _LARGE * fewest:
-            return None
-        return f"a ball holds neighbours = {neighbours} of {fewest} images: with so large ones the value says little"
+        empty, balls = int((self._radii == 0).sum()), len(self._radii)
+        said = (
+            f"a ball holds neighbours = {neighbours} of {fewest} images: with so large ones the value says little"
+            if neighbours > _LARGE * fewest
+            else None,
+            f"{empty} of {balls} balls have a radius of 0: these images have the same features as {neighbours} others"
+            if empty > _LARGE * balls
+            else None,
+        )
+        return "; ".join(filter(None, said)) or None
+
+    @cached_property
+    def _radii(self) -> Tensor:
+        """Radii (N,) of the balls about real or generated images, on the CPU."""
+        if self._real_radii is not None:
+            return self._real_radii
+        return radii(self.features().to(self.device), self._metric.neighbours).cpu()

@@ -132,6 +132,19 @@ def test_balls_that_hold_most_images_are_remarked_on() -> None:
     assert compared(Precision(neighbours=2), other, real).remark() is None
 
 
+@pytest.mark.parametrize(
+    ("metric", "expected"), [(Precision(), 1), (Recall(), 1), (Density(neighbours=3), 0), (Coverage(neighbours=3), 0)]
+)
+def test_balls_without_room_are_remarked_on(metric: Any, expected: float) -> None:
+    alike = torch.ones(60, 4)
+    found = compared(metric, alike, alike)
+    assert found.result()[0] == expected
+    assert found.remark() == "60 of 60 balls have a radius of 0: these images have the same features as 3 others"
+    random = torch.Generator().manual_seed(0)
+    few = torch.cat([torch.zeros(5, 4), torch.randn(55, 4, generator=random)])
+    assert compared(metric, few, few).remark() is None
+
+
 def test_intra_fid_says_which_part_of_the_classes_it_is_of(both: tuple[Tensor, Tensor]) -> None:
     labels = torch.cat([torch.zeros(1), torch.ones(200), torch.full((499,), 2)]).long()
     found = compared(IntraFid(), *both, (labels, labels))
