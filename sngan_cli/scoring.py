@@ -160,7 +160,8 @@ def evaluate_images(
     evidence: dict[str, str] = {"pictures": path, "pictures_sha256": made.data_sha256}
     if sides - {side}:
         evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
-        audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
+        if max(sides) > side:  # of those that are enlarged it has been told
+            audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
     earlier = place.store.picture_scores.of(made.data_sha256)
     called = name or (earlier[0].pictures if earlier else path)
     ruler.check_classes(names, _why_unlabelled(data, made, path))

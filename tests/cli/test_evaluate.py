@@ -464,6 +464,9 @@ def test_pictures_are_resized_to_the_side_of_the_data_and_it_is_said(sngan: Any,
     (alone,) = sngan(*score, "--extractor", "shapes-cnn", "--size", 8).json
     assert (alone["value"], alone["protocol"]) == (found["is"]["value"], found["is"]["protocol"])
     assert not any(" side=" in score["protocol"] for score in sngan(*score, *against, "--size", 12).json)
+    enlarged = sngan(*score, *against, "--size", 16)
+    assert enlarged.json[0]["evidence"]["pictures resized"] == "12 px to 16 px"
+    assert ("Enlarged 40 of 40 pictures to 16 px" in enlarged.err, "are resized" in enlarged.err) == (True, False)
 
 
 @pytest.mark.parametrize("better", ["quick", "other extractor", "nan"])
