@@ -19,7 +19,7 @@ from sngan_cli.engine import evaluation, sampling
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.evaluation import Drawing, Failure
-from sngan_cli.errors import NotFoundError, UnscoredError, UsageError
+from sngan_cli.errors import CheckpointError, NotFoundError, UnscoredError, UsageError
 from sngan_cli.events import Scored
 from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
@@ -39,11 +39,11 @@ class Scores:
     _first: Failure | None = None
 
     def unscored(self, of: str = "") -> Callable[[str, Failure], None]:
-        """Take note of the metrics, `of` a step where there are several, that fail."""
+        """Take note of what fails: metrics, `of` a step where there are several, or a whole step."""
 
-        def note(metric: str, error: Failure) -> None:
-            itself = [entry for entry in Catalog.installed().entries("metric") if entry.name == metric]
-            self._reasons.setdefault(reason_of(error, itself), []).append(f"{metric}{of}")
+        def note(what: str, error: Failure) -> None:
+            itself = [entry for entry in Catalog.installed().entries("metric") if entry.name == what]
+            self._reasons.setdefault(reason_of(error, itself), []).append(f"{what}{of}")
             self._first = self._first or error
 
         return note
@@ -78,7 +78,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
     outcome, other_data = Scores(), False
-    for trained in _generators(run, which, steps, request, place=place, audience=audience):
+    for trained in _generators(run, which, steps, request, place=place, audience=audience, unscored=outcome.unscored()):
         names = trained.class_names
         ruler.check_classes(names, f"run {run.id} is unconditional")
         drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
@@ -211,17 +211,34 @@ def evaluate_images(
 
 
 def _generators(
-    run: Run, which: str, steps: Sequence[int], request: Request, *, place: Place, audience: Audience
+    run: Run,
+    which: str,
+    steps: Sequence[int],
+    request: Request,
+    *,
+    place: Place,
+    audience: Audience,
+    unscored: Callable[[str, Failure], None],
 ) -> Iterator[TrainedGenerator]:
-    """The generators of the checkpoints that are meant, one after the other; of `all` one may be gone meanwhile."""
-    device = str(resolve_device(request.device))
-    for checkpoint in map(str, steps) if which == "all" else [which]:
+    """The generators of the checkpoints that are meant, one after the other.
+
+    Of `all` one may be gone meanwhile, or be damaged, of which `unscored` is told.
+    """
+    device, every = str(resolve_device(request.device)), which == "all"
+    words = () if every else ("last", "best", "all")
+    for checkpoint in map(str, steps) if every else [which]:
         try:
-            yield load_generator(place.store, run, place.runs, checkpoint, weights=request.weights, device=device)
+            yield load_generator(
+                place.store, run, place.runs, checkpoint, weights=request.weights, device=device, words=words
+            )
         except NotFoundError:
-            if which != "all":
+            if not every:
                 raise
             audience.warn(f"The checkpoint of step {checkpoint} is gone: the run is being trained.")
+        except CheckpointError as error:
+            if not every:
+                raise
+            unscored(f"step {checkpoint}", error)
 
 
 def _sides(pictures: Pictures) -> set[int]:

@@ -18,7 +18,7 @@ from sngan_cli.run_folder import files_of, manifest_sha256
 from sngan_registry import Checkpoint, Component, Run, Status, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import nn
 
@@ -79,14 +79,17 @@ def steps_of(store: Store, run: Run, runs: Path) -> list[int]:
     return [found.step for found in _present(store, run, runs)]
 
 
-def verified_checkpoint(store: Store, run: Run, runs: Path, which: str) -> Chosen:
+def verified_checkpoint(
+    store: Store, run: Run, runs: Path, which: str, *, words: Sequence[str] = ("last", "best")
+) -> Chosen:
     """Find checkpoint `which` (`last`, `best` or a step) of a run, and verify every byte of it.
 
     Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option,
-    the checkpoint before it.
+    the checkpoint before it. `words` are those that the user may choose by; without any, nothing is to be chosen, and
+    no other checkpoint is proposed.
     """
     present = _present(store, run, runs)
-    wanted = _pick(store, run, present, which)
+    wanted = _pick(store, run, present, which, words)
     try:
         checkpoint.verify(runs / run.id / wanted.path, manifest_sha256(wanted, run.status))
     except CheckpointError as error:
@@ -95,7 +98,7 @@ def verified_checkpoint(store: Store, run: Run, runs: Path, which: str) -> Chose
         remedy = f" Use another: add --checkpoint {earlier[-1]}." if earlier else " There is no other."
         host = run.environment.host
         trail = f" The run was last trained on {host}." if host != socket.gethostname() else ""
-        raise CheckpointError(f"{error}{trail}{remedy}") from error
+        raise CheckpointError(f"{error}{trail}{remedy if words else ''}") from error
     return Chosen(wanted.step, runs / run.id / wanted.path)
 
 
@@ -117,14 +120,21 @@ def check_installed(run: Run, components: Iterable[Component], catalog: Catalog,
 
 
 def load_generator(
-    store: Store, run: Run, runs: Path, which: str, *, weights: str | None, device: str
+    store: Store,
+    run: Run,
+    runs: Path,
+    which: str,
+    *,
+    weights: str | None,
+    device: str,
+    words: Sequence[str] = ("last", "best"),
 ) -> TrainedGenerator:
-    """Build the generator of a run and load a verified checkpoint into it.
+    """Build the generator of a run and load a verified checkpoint into it; `words` as for `verified_checkpoint`.
 
     `weights` is `raw`, `averaged`, or None for the one that the run itself is scored with.
     """
     check_installed(run, store.components(run.id), Catalog.installed())
-    chosen = verified_checkpoint(store, run, runs, which)
+    chosen = verified_checkpoint(store, run, runs, which, words=words)
     progress = checkpoint.read_progress(chosen.folder)
     composition = compose([Layer(f"run {run.id}", run.config)], Catalog.installed())
     config = composition.config
@@ -152,7 +162,7 @@ def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:
     return present
 
 
-def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Checkpoint:
+def _pick(store: Store, run: Run, present: list[Checkpoint], which: str, words: Sequence[str]) -> Checkpoint:
     by_step = {c.step: c for c in present}
     if which == "last":
         return by_step[max(by_step)]
@@ -163,5 +173,5 @@ def _pick(store: Store, run: Run, present: list[Checkpoint], which: str) -> Chec
         return by_step[best]
     if re.fullmatch("[0-9]+", which) and int(which) in by_step:
         return by_step[int(which)]
-    steps = ", ".join(map(str, sorted(by_step)))
-    raise NotFoundError(f"Run {run.id} has no checkpoint {which!r}: choose last, best or one of the steps {steps}.")
+    choice, steps = ", ".join(words), ", ".join(map(str, sorted(by_step)))
+    raise NotFoundError(f"Run {run.id} has no checkpoint {which!r}: choose {choice} or one of the steps {steps}.")

@@ -224,7 +224,7 @@ def test_pictures_without_classes_are_one_class(sngan: Any, tmp_path: Path) -> N
         (["--images", "one.png", "--against", "shapes"], 1, "give the folder or archive that holds the pictures"),
         (["tiny", "--set", "lr=1"], 2, "--set lr: only options of metrics and the extractor can be set here"),
         (["tiny", "--metric", "kid"], 2, "needs at least as many generated images, not 40"),
-        (["tiny", "--checkpoint", "3"], 3, "has no checkpoint '3': choose last, best or one of the steps 2, 4"),
+        (["tiny", "--checkpoint", "3"], 3, "has no checkpoint '3': choose last, best, all or one of the steps 2, 4"),
         (["tiny", "--extractor", "shape-cnn"], 3, "There is no extractor 'shape-cnn'. Did you mean 'shapes-cnn'"),
         (["tiny", "--data-dir", "x"], 2, "'shapes' is not read from files: leave --data-dir out"),
         (["--images", "nowhere", "--against", "shapes"], 3, "--images nowhere: there is no such folder"),
@@ -422,6 +422,26 @@ def test_a_checkpoint_that_goes_meanwhile_stops_none_of_the_others(
     done = sngan("evaluate", trained, "--protocol", "quick", "--checkpoint", "all", "--device", "cpu", "--json")
     assert [s["step"] for s in done.json] == [2, 4]
     assert "The checkpoint of step 3 is gone" in done.err
+
+
+def test_a_damaged_checkpoint_costs_the_others_nothing(sngan: Any, trained: str, home: Path) -> None:
+    checkpoints = home / "runs" / trained / "checkpoints"
+    damaged = next((checkpoints / "step-00000002").glob("*.safetensors"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    command = ("evaluate", trained, "--protocol", "quick", "--metric", "fid,is", "--device", "cpu", "--json")
+    done = sngan(*command, "--checkpoint", "all")
+    assert (done.code, [(s["step"], s["metric"]) for s in done.json]) == (1, [(4, "fid"), (4, "is")])
+    assert f"error: Not scored: step 2. The checkpoint file {damaged} is damaged: " in done.err
+    assert "--checkpoint" not in done.err
+    kept = sngan("runs", "show", trained, "--json").json
+    assert kept["events"][-1]["message"] == "Scored after training by quick, step 4: fid, is."
+    alone = sngan(*command, "--checkpoint", 2)
+    assert (alone.code, "Use another: add --checkpoint 4." in alone.err) == (1, True)
+    shutil.rmtree(checkpoints / "step-00000004")
+    neither = sngan(*command, "--checkpoint", "all")
+    assert (neither.code, neither.out, "step-00000002" in neither.err) == (1, "", True)
+    assert "--checkpoint" not in neither.err
 
 
 def test_features_of_other_images_are_not_taken_from_the_cache(sngan: Any, trained: str, home: Path) -> None:
