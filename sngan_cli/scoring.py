@@ -25,6 +25,7 @@ from sngan_cli.measuring import Audience, Request, Ruler
 from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
 from sngan_cli.run_folder import describe_folder
+from sngan_cli.stopping import StopAtOnceError
 from sngan_cli.trained import TrainedGenerator, check_installed, load_generator, steps_of
 from sngan_cli.wording import first_of, printable
 from sngan_registry import Event, Run, Score
@@ -35,6 +36,8 @@ class Scores:
     """What was measured and recorded, and what could not be."""
 
     found: list[Scored] = field(default_factory=list)
+    stopped: StopAtOnceError | None = None
+    """The signal that has ended the measuring, where one has."""
     _reasons: dict[str, list[str]] = field(default_factory=dict)
     _first: Failure | None = None
 
@@ -49,12 +52,14 @@ class Scores:
         return note
 
     def check_some(self) -> None:
-        """Raise `UnscoredError` where nothing at all was measured."""
+        """Raise what `check_all` does where nothing at all was measured."""
         if not self.found:
             self.check_all()
 
     def check_all(self) -> None:
-        """Raise `UnscoredError` where something failed: it names each metric, and each reason once."""
+        """Raise the signal that ended the measuring, or `UnscoredError`, which names each metric, and each reason once."""
+        if self.stopped:
+            raise self.stopped
         if self._first:
             said = [f"Not scored: {', '.join(what)}. {reason}" for reason, what in self._reasons.items()]
             raise UnscoredError(" ".join(said)) from self._first
@@ -64,6 +69,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     """Score checkpoints of a run (`best`, `last`, a step, or `all`) and record the scores with it.
 
     Raises `NotFoundError` for a checkpoint that there is not, and `UnscoredError` where no metric could be measured.
+    A signal that stops the program leaves what was measured before.
     """
     place.store.check_writable()
     check_installed(run, place.store.components(run.id), Catalog.installed())
@@ -78,39 +84,44 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
     outcome, other_data = Scores(), False
-    for trained in _generators(run, which, steps, request, place=place, audience=audience, unscored=outcome.unscored()):
-        names = trained.class_names
-        ruler.check_classes(names, f"run {run.id} is unconditional")
-        drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
-        if request.standing:
-            sampling.standing_statistics(
-                trained.network, len(names) if names else None, seed=seed, truncation=request.truncation
-            )
-        for group in ruler.groups:
-            real = ruler.real(group, conditional=conditional)
-            if real.images and trained.data_sha256 != ruler.data.data_sha256 and not other_data:
-                other_data = True
-                audience.warn(f"The data are not those that run {run.id} was trained on.")
-            scores = evaluation.score(
-                evaluation.generated(trained.network, group.images, ruler.frequencies(names), drawing),
-                group.metrics,
-                ruler.extraction,
-                step=trained.step,
-                samples=group.images,
-                class_names=names,
-                real=real,
-                settings=drawing.settings(conditional=conditional),
-                evidence={
-                    **drawing.evidence(conditional=conditional),
-                    "checkpoint": _how_chosen(which, trained.step, standing),
-                },
-                progress=ruler.watch(f"scoring step {trained.step}", group.images),
-                unscored=outcome.unscored(f" of step {trained.step}"),
-                protocol=request.protocol.name,
-            )
-            for scored in scores:
-                place.store.add_score(run.id, score_of(scored))
-            outcome.found += scores
+    try:
+        for trained in _generators(
+            run, which, steps, request, place=place, audience=audience, unscored=outcome.unscored()
+        ):
+            names = trained.class_names
+            ruler.check_classes(names, f"run {run.id} is unconditional")
+            drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
+            if request.standing:
+                sampling.standing_statistics(
+                    trained.network, len(names) if names else None, seed=seed, truncation=request.truncation
+                )
+            for group in ruler.groups:
+                real = ruler.real(group, conditional=conditional)
+                if real.images and trained.data_sha256 != ruler.data.data_sha256 and not other_data:
+                    other_data = True
+                    audience.warn(f"The data are not those that run {run.id} was trained on.")
+                scores = evaluation.score(
+                    evaluation.generated(trained.network, group.images, ruler.frequencies(names), drawing),
+                    group.metrics,
+                    ruler.extraction,
+                    step=trained.step,
+                    samples=group.images,
+                    class_names=names,
+                    real=real,
+                    settings=drawing.settings(conditional=conditional),
+                    evidence={
+                        **drawing.evidence(conditional=conditional),
+                        "checkpoint": _how_chosen(which, trained.step, standing),
+                    },
+                    progress=ruler.watch(f"scoring step {trained.step}", group.images),
+                    unscored=outcome.unscored(f" of step {trained.step}"),
+                    protocol=request.protocol.name,
+                )
+                for scored in scores:
+                    place.store.add_score(run.id, score_of(scored))
+                    outcome.found.append(scored)
+    except StopAtOnceError as error:
+        outcome.stopped = error  # what was measured until then is recorded, and is told of like the rest
     outcome.check_some()
     ruler.tell_of_extraction()
     if again := [scored for scored in outcome.found if _measured(scored) in before]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sngan_cli.config.protocols import protocols
-from sngan_cli.engine import device
+from sngan_cli.engine import device, evaluation
+from sngan_cli.events import Scored
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_registry import RegistryError, Store
 
@@ -442,6 +444,29 @@ def test_a_damaged_checkpoint_costs_the_others_nothing(sngan: Any, trained: str,
     neither = sngan(*command, "--checkpoint", "all")
     assert (neither.code, neither.out, "step-00000002" in neither.err) == (1, "", True)
     assert "--checkpoint" not in neither.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_what_was_scored_before_a_signal_is_printed(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    scored, signals = evaluation.score, iter([None, number])
+
+    def interrupted(*args: Any, **more: Any) -> list[Scored]:
+        if sent := next(signals):
+            signal.raise_signal(sent)
+        return scored(*args, **more)
+
+    monkeypatch.setattr(evaluation, "score", interrupted)
+    command = ("evaluate", trained, "--checkpoint", "all", "--protocol", "quick", "--device", "cpu", "--metric", "fid")
+    done = sngan(*command)
+    assert (done.code, done.err.splitlines()[-1]) == (code, "interrupted")
+    assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [["2", "raw", "fid"]]
+    kept = json.loads((home / "runs" / trained / "run.json").read_text())
+    assert kept["events"][-1]["message"] == "Scored after training by quick, step 2: fid."
+    signals = iter([number])
+    at_once = sngan(*command)
+    assert (at_once.code, at_once.out) == (code, "")
 
 
 def test_features_of_other_images_are_not_taken_from_the_cache(sngan: Any, trained: str, home: Path) -> None:
