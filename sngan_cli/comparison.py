@@ -114,10 +114,10 @@ def _is_by_own_extractor(run: Run, score: Score) -> bool:
     own, called = run.config.get("extractor", {}), str(score.evidence.get("extractor", ""))
     name = own.get("trained") or own.get("name", "")
     # A plugin may call its extractor as it likes in scores, and while it is trained a run has but one.
-    in_training = score.evidence.get("checkpoint") == "while training"
     is_named_so = called in ("", name) or called.startswith(f"{name}[")
     weights = own.get("sha256")
-    return in_training or (is_named_so and weights in (None, score.evidence.get("weights_sha256", weights)))
+    is_own = is_named_so and weights in (None, score.evidence.get("weights_sha256", weights))
+    return score.is_of_training or is_own
 
 
 def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int | None:

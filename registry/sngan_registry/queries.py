@@ -94,9 +94,9 @@ def filter_summaries(summaries: Iterable[RunSummary], where: Mapping[str, str]) 
 def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool = False) -> Sorted:
     """Sort by the best score of the metric `key`, the best run first, or else by that key of `facts_of`.
 
-    Scores of different protocols are never mixed. Runs measured by the most used protocol (of equally used ones the
-    most recent) come first, then those measured by another, each protocol by itself, then those without a score: with
-    a key that no run has, all stay where they are. `reverse` turns the order around, within each protocol.
+    Scores of different protocols are never mixed. Runs measured by the most used protocol (`most_used_first`) come
+    first, then those measured by another, each protocol by itself, then those without a score: with a key that no run
+    has, all stay where they are. `reverse` turns the order around, within each protocol.
     """
     summaries = tuple(summaries)
     if not any(score.metric == key for summary in summaries for score in summary.best):
@@ -104,7 +104,8 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
         having = sorted((pair for pair in ranked if pair[0]), key=lambda pair: pair[0], reverse=reverse)
         return Sorted(tuple(summary for _, summary in (*having, *(pair for pair in ranked if not pair[0]))))
     scored = [(score, summary) for summary in summaries for score in summary.best if score.metric == key]
-    protocols = most_used_first((summary.run.id, score) for score, summary in scored)
+    told = [(s.run.id, score) for s in summaries for score in (*s.best, *s.last) if score.metric == key]
+    protocols = most_used_first(told)
     placed: dict[str, RunSummary] = {}
     for protocol in protocols:
         measured = [pair for pair in scored if pair[0].protocol == protocol]
@@ -117,14 +118,15 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
 def most_used_first(scores: Iterable[tuple[str, Measurement]]) -> list[str]:
     """Protocols of scores, each with the id of what was scored, by the number of runs or pictures.
 
-    Of equals those with a name come first, and of these, in turn, the one with the latest score does.
+    Of equals those come first by which runs are scored while they are trained, then those with a name, and of these, in
+    turn, the one with the latest score does.
     """
-    uses: dict[str, tuple[set[str], list[tuple[bool, datetime]]]] = {}
+    uses: dict[str, tuple[set[str], list[tuple[bool, bool, datetime]]]] = {}
     for run_id, score in scores:
         if score.created is not None:
             runs, told = uses.setdefault(score.protocol, (set(), []))
             runs.add(run_id)
-            told.append((PROTOCOL_NAME in score.evidence, score.created))
+            told.append((score.is_of_training, PROTOCOL_NAME in score.evidence, score.created))
     return sorted(uses, key=lambda protocol: (len(uses[protocol][0]), max(uses[protocol][1])), reverse=True)
 
 

@@ -33,6 +33,7 @@ from sngan_registry.errors import AmbiguousRunError, RunNotFoundError, RunNotRem
 from sngan_registry.records import (
     LOST_AFTER,
     PROTOCOL_NAME,
+    WHILE_TRAINING,
     Artifact,
     Checkpoint,
     Component,
@@ -274,9 +275,12 @@ def _best(connection: Connection) -> str:
         tables.scores.c.value.is_not(None),
         tables.scores.c.run_id.not_in(removed),
     )
-    named = case((cast(tables.scores.c.evidence, Text).contains(f'"{PROTOCOL_NAME}"'), 1), else_=0)
+    signs = [
+        func.max(case((cast(tables.scores.c.evidence, Text).contains(f'"{sign}"'), 1), else_=0)).desc()
+        for sign in (WHILE_TRAINING, PROTOCOL_NAME)
+    ]
     runs_ = func.count(tables.scores.c.run_id.distinct())
-    uses = (runs_.desc(), func.max(named).desc(), func.max(tables.scores.c.created).desc())
+    uses = (runs_.desc(), *signs, func.max(tables.scores.c.created).desc())
     leading = select(tables.scores.c.protocol).where(*of_metric).group_by(tables.scores.c.protocol).order_by(*uses)
     comparable = (*of_metric, tables.scores.c.protocol == leading.limit(1).scalar_subquery())
     best: str | None = connection.scalar(

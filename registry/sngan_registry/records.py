@@ -105,6 +105,8 @@ class Scalar:
 
 PROTOCOL_NAME = "protocol name"
 """Entry of a score's evidence: what the protocol that it follows is called, where it has a name."""
+WHILE_TRAINING = "while training"
+"""What a score's evidence has for its checkpoint where it was measured by the run itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,11 @@ class Measurement:
     protocol: str
     evidence: Mapping[str, Any]
     created: datetime | None = None
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether the run measured it itself, while it was trained."""
+        return self.evidence.get("checkpoint") == WHILE_TRAINING
 
     @property
     def merit(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -248,6 +249,20 @@ def test_of_equally_used_protocols_the_latest_leads(environment: Environment) ->
     ]
     assert ids(sort_summaries(runs, "is").summaries) == "b a"
     assert sort_summaries(runs, "is").protocols == ("new", "old")
+
+
+def test_of_equally_used_protocols_that_of_training_leads_then_one_with_a_name(environment: Environment) -> None:
+    own, other = {"checkpoint": "while training"}, {"checkpoint": "last"}
+    scores = (
+        score(1.0, "of training", minute=1, evidence=own),
+        score(1.0, "named", minute=2, evidence={**other, "protocol name": "standard"}),
+        score(9.0, "truncated", minute=3, evidence=other),
+    )
+    assert sort_summaries([summary(environment, "a", scores)], "is").protocols == ("of training", "named", "truncated")
+    measured_again = summary(environment, "b", (score(2.0, "of training", evidence=other), *scores[1:]))
+    again = replace(measured_again, last=scores)  # what a run measured itself is replaced by what is measured so again
+    assert sort_summaries([again], "is").protocols == ("of training", "named", "truncated")
+    assert sort_summaries([measured_again], "is").protocols == ("named", "truncated", "of training")
 
 
 def test_a_protocol_is_used_as_often_as_runs_have_it(environment: Environment) -> None:

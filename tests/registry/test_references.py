@@ -106,3 +106,15 @@ def test_best_is_within_the_protocol_used_last(store: Store, runs: list[str]) ->
     assert store.get("@best").id == runs[1]
     add_is(store, runs[3], 3.0, 4, protocol="n=5000")
     assert store.get("@best").id == runs[0]
+
+
+def test_best_is_within_the_protocol_of_training_where_others_are_used_as_often(store: Store, runs: list[str]) -> None:
+    own, named = {"checkpoint": "while training"}, {"checkpoint": "last", "protocol name": "standard"}
+    add_is(store, runs[0], 2.0, 1, protocol="of training", evidence=own)
+    add_is(store, runs[1], 1.0, 2, protocol="of training", evidence=own)
+    for k, value in ((0, 7.0), (1, 8.0)):
+        add_is(store, runs[k], value, 3 + k, protocol="named", evidence=named)
+        add_is(store, runs[k], value, 5 + k, protocol="truncated", evidence={"checkpoint": "last"})
+    assert store.get("@best").id == runs[0]
+    add_is(store, runs[2], 6.0, 7, protocol="named", evidence=named)
+    assert store.get("@best").id == runs[1]
