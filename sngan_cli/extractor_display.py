@@ -34,8 +34,9 @@ class ExtractorDisplay(Bars):
     def trained(self, progress: Trained) -> None:
         """Show how far training has come."""
         if progress.accuracy is not None:
-            self._accuracy = f"  accuracy {progress.accuracy:.1%}"
-        said = f"epoch {progress.epoch}/{self._epochs}  loss {progress.loss:.3f}{self._accuracy}"
+            self._accuracy = f"accuracy {progress.accuracy:.1%}  "
+        # What matters most comes first: where there is little room, the end is cut.
+        said = f"{self._accuracy}epoch {progress.epoch}/{self._epochs}  loss {progress.loss:.3f}"
         if self._training is not None:
             self._bars.update(self._training, total=progress.total, completed=progress.step, said=said)
         now = time.monotonic()

@@ -113,6 +113,16 @@ def test_the_training_of_an_extractor_has_a_rate_too(terminal: Terminal, clock: 
         assert lines(display) == ["training 3/600 epoch 1/12 loss 2.500 20/s 00:30"]
 
 
+def test_the_accuracy_of_an_extractor_is_there_where_little_else_is(terminal: Terminal, clock: list[float]) -> None:
+    terminal(60)
+    with ExtractorDisplay() as display:
+        display.begin("an extractor", 12)
+        for step in range(4001, 4005):
+            clock[0] += 0.01
+            display.trained(Trained(step, 12_345, 4, 2.005, accuracy=0.861))
+        assert lines(display) == ["training 4004/12345 accuracy 86.1% epoch … 100/s 01:24"]
+
+
 def test_a_bar_is_there_before_the_first_count_and_gone_after_the_last(terminal: Terminal) -> None:
     out = terminal(100).file
     assert isinstance(out, StringIO)
