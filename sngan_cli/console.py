@@ -114,14 +114,19 @@ def print_table(
     right: Collection[str] = (),
     whole: Collection[str] = (),
     cut: Collection[str] = (),
+    worded: Collection[str] = (),
 ) -> None:
     """Print rows under a line of column names, `right` columns aligned right.
 
-    On a terminal long cells fold, except in `whole` columns, which keep their width, and in `cut` ones, which end in an
-    ellipsis; `styles` colours cells by their text. Elsewhere, and where these do not fit, lines are whole and plain.
+    On a terminal long cells fold, those of `worded` columns between words alone, except in `whole` columns, which keep
+    their width, and in `cut` ones, which end in an ellipsis; `styles` colours cells by their text. Elsewhere, and where
+    these do not fit, lines are whole and plain.
     """
-    widths = [max(map(width_of, column)) for column in zip(columns, *rows, strict=True)]
-    least = [w if c in whole else min(w, _LEAST) for w, c in zip(widths, columns, strict=True)]
+    widths, least = list[int](), list[int]()
+    for column, under in zip(columns, zip(columns, *rows, strict=True), strict=True):
+        width, word = max(map(width_of, under)), max(map(width_of, " ".join(under).split()), default=0)
+        widths.append(width)
+        least.append(width if column in whole else word if column in worded else min(width, _LEAST))
     if not sys.stdout.isatty() or sum(least) + len(least) - 1 > stdout().width:
         for row in (columns, *rows):
             gaps = [" " * (w - width_of(cell)) for cell, w in zip(row, widths, strict=True)]

@@ -222,7 +222,13 @@ def _print(scores: Sequence[Scored], as_json: bool, *, of_run: bool) -> None:
     ]  # fmt: skip
     columns = ("step", "weights", "metric", "value", "std", "protocol")
     first = 0 if of_run else columns.index("metric")  # pictures are of no step, and drawn with no weights
-    console.print_table(columns[first:], [row[first:] for row in rows], right={"step", "value", "std"})
+    console.print_table(
+        columns[first:],
+        [row[first:] for row in rows],
+        right={"step", "value", "std"},
+        whole=columns[:-1],
+        worded={"protocol"},
+    )
     for scored in scores:
         if "remark" in scored.evidence:
             console.note(f"{scored.metric}: {scored.evidence['remark']}")

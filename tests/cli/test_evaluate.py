@@ -67,6 +67,15 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     assert {s["metric"] for s in kept["scores"]} == {"is", "fid", "diversity"}
 
 
+def test_on_a_narrow_terminal_protocols_fold_between_words_or_not_at_all(on_terminal: Any, trained: str) -> None:
+    command = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu")
+    for width, folded in ((65, True), (40, False)):
+        rows = [line.split() for line in on_terminal(width, *command).out.splitlines() if "─" not in line]
+        words = rows[1][4:] + [word for row in rows[2:] for word in row]
+        assert (rows[0], len(rows) > 2) == (["step", "weights", "metric", "value", "std", "protocol"], folded)
+        assert [re.sub("@[0-9a-f]{8}", "@", word) for word in words] == ["shapes-cnn@", "n=5000", "real=20@"]
+
+
 def test_nothing_is_scored_for_a_registry_that_cannot_be_written(
     sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
