@@ -23,9 +23,11 @@ def list_scores(
 
     Values by different protocols (extractor, weights, images, splits, real images) are not comparable.
     """
-    from sngan_cli.errors import NotFoundError, no_such
+    from sngan_cli.errors import NotFoundError, UsageError, no_such
     from sngan_cli.score_table import print_csv, print_rankings, rankings
 
+    if as_json and as_csv:
+        raise UsageError("--json and --csv cannot be printed at once: give one of them.")
     with paths.open_store(create=False) as store:
         found = list(rankings([*store.run_scores(), *store.picture_scores.all()]))
     metrics = {ranking.metric for ranking in found}

@@ -184,6 +184,13 @@ def test_csv_has_every_score_with_its_protocol(sngan: Any, registry: Store) -> N
     }  # fmt: skip
 
 
+def test_json_and_csv_are_not_printed_at_once(sngan: Any, registry: Store) -> None:
+    for what in ("scores", "runs"):
+        done = sngan(what, "list", "--json", "--csv")
+        assert (done.code, done.out) == (2, "")
+        assert done.err == "error: --json and --csv cannot be printed at once: give one of them.\n"
+
+
 def test_scores_that_differ_by_their_seed_alone_are_told_apart(sngan: Any, trained: str) -> None:
     before = sngan("scores", "list", "--metric", "is").out
     assert before.splitlines()[1].split() == ["value", "std", "run", "name", "step", "weights"]
