@@ -11,7 +11,7 @@ import numpy as np
 
 from sngan_cli.catalog import Catalog, reason_of
 from sngan_cli.comparison import best_step
-from sngan_cli.composition import compose
+from sngan_cli.composition import compose, data_root
 from sngan_cli.config import Layer, RunConfig
 from sngan_cli.config import recipe as read_recipe
 from sngan_cli.contracts import Pictures
@@ -74,7 +74,9 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     place.store.check_writable()
     check_installed(run, place.store.components(run.id), Catalog.installed())
     layers = [Layer(f"run {run.id}", run.config), *_chosen(request)]
-    ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, own=run.config["metrics"])
+    composition = compose(layers, Catalog.installed())
+    data_root(composition.dataset, composition.config.dataset.name, request.data_dir)  # also where none look at data
+    ruler = Ruler.of(composition, request, place, audience, own=run.config["metrics"])
     ruler.try_metrics()
     seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
     conditional = bool(run.config["conditional"])

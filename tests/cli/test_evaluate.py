@@ -172,6 +172,21 @@ def test_data_that_the_run_was_not_trained_on_are_warned_of_once(sngan: Any, tin
     assert done.err.count("The data are not those that run") == 1
 
 
+def test_data_that_are_not_there_are_refused_where_no_metric_looks_at_them_too(
+    sngan: Any, tiny: list[str], tmp_path: Path
+) -> None:
+    folder = ("--dataset", "folder", "--data-dir", drawn(tmp_path / "own", 20), "--extractor", "shapes-cnn")
+    assert sngan("train", *tiny[4:], *folder, "--steps", 1).code == 0
+    command = ("evaluate", "@last", "--protocol", "quick", "--metric", "is", "--device", "cpu")
+    refused = sngan(*command, "--data-dir", tmp_path / "nowhere")
+    assert (refused.code, refused.out) == (3, "")
+    assert refused.err == (
+        f"error: The data folder {tmp_path / 'nowhere'} does not exist: give --data-dir a folder or an archive.\n"
+    )
+    shutil.rmtree(tmp_path / "own")  # which are not asked for
+    assert sngan(*command).code == 0
+
+
 def test_metrics_that_do_not_compare_need_no_data_set(sngan: Any, tmp_path: Path) -> None:
     folder = drawn(tmp_path / "mine", 60)
     command = ("evaluate", "--images", folder, "--extractor", "shapes-cnn", "--protocol", "quick", "--device", "cpu")
