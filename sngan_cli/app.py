@@ -167,8 +167,11 @@ def _fault(error: BaseException) -> SnganError | None:
 
 def _explain(error: Exception) -> tuple[str, int]:
     from sngan_cli.errors import SnganError
+    from sngan_cli.paths import runs_folder
+    from sngan_cli.run_folder import to_take_in
     from sngan_registry.errors import (
         AmbiguousRunError,
+        NoRunsError,
         QueryError,
         RegistryError,
         RunBusyError,
@@ -184,7 +187,9 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, RegistryError):
         others = dict.fromkeys((RunBusyError, RunChangedError, RunTakenError), 1)
         codes = {**others, QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3}
-        return f"error: {error}", next((code for kind, code in codes.items() if isinstance(error, kind)), 4)
+        hint = to_take_in(runs_folder()) if isinstance(error, NoRunsError) else ""
+        code = next((code for kind, code in codes.items() if isinstance(error, kind)), 4)
+        return f"error: {error} {hint}".rstrip(), code
     if isinstance(error, OSError) and error.strerror:
         return f"error: {error.strerror}" + (f": {error.filename}" if error.filename else ""), 1
     if (fault := _fault(error)) is not None:

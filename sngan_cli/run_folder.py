@@ -63,6 +63,12 @@ def folders_in(runs: Path) -> list[Path]:
     return sorted(each for each in inside if is_run_id(each.name) or (each / RECORD).exists())
 
 
+def to_take_in(runs: Path) -> str:
+    """Say, where folders of runs lie there, how a registry that knows none of them takes them in."""
+    there = any(runs.glob(f"*/{RECORD}"))
+    return f"There are folders of runs in {runs}: `sngan registry rebuild` takes them in." if there else ""
+
+
 def files_of(run: Run, runs: Path) -> Path:
     """The folder of a run among those in `runs`; raises `NotFoundError`, which says where to get it, if it is not."""
     folder, host = runs / run.id, run.environment.host

@@ -54,8 +54,15 @@ class RunNotFoundError(RegistryError):
     def __init__(self, ref: str, why: str = "", near: Sequence[str] = ()) -> None:
         because = f": {why}" if why else ""
         hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
-        called = ref if len(ref) <= _LETTERS_SHOWN else f"{ref[:_LETTERS_SHOWN]}…"
-        super().__init__(f"There is no run {called!r}{because}.{hint} `sngan runs list` shows them all.")
+        super().__init__(f"There is no run {_shortened(ref)!r}{because}.{hint} `sngan runs list` shows them all.")
+        self.ref = ref
+
+
+class NoRunsError(RunNotFoundError):
+    """No run goes by this id, prefix or name, since there are no runs at all."""
+
+    def __init__(self, ref: str) -> None:
+        RegistryError.__init__(self, f"There is no run {_shortened(ref)!r}: the registry is empty.")
         self.ref = ref
 
 
@@ -123,3 +130,7 @@ class RunChangedError(RegistryError):
 
     def __init__(self, run_id: str, step: int) -> None:
         super().__init__(f"Run {run_id} has been trained to step {step} meanwhile: give the command again.")
+
+
+def _shortened(ref: str) -> str:
+    return ref if len(ref) <= _LETTERS_SHOWN else f"{ref[:_LETTERS_SHOWN]}…"

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from sngan_registry import tables
-from sngan_registry.errors import AmbiguousRunError, RunNotFoundError, RunNotRemovedError, RunRemovedError
+from sngan_registry.errors import AmbiguousRunError, NoRunsError, RunNotFoundError, RunNotRemovedError, RunRemovedError
 from sngan_registry.records import (
     LOST_AFTER,
     PROTOCOL_NAME,
@@ -118,6 +118,8 @@ def find_run(connection: Connection, ref: str) -> Run:
         raise RunRemovedError(ref, [run.id for run in removed])
     words = connection.execute(select(tables.runs.c.id, tables.runs.c.name).where(THERE))
     known = {word for row in words for word in row if word}
+    if not known:
+        raise NoRunsError(ref)
     raise RunNotFoundError(ref, near=get_close_matches(ref, sorted(known | {"@last", "@best"})))
 
 
@@ -263,7 +265,7 @@ def _only(ref: str, found: tuple[Run, ...]) -> Run | None:
 def _last(connection: Connection) -> Run:
     found = runs(connection, select(tables.runs.c.id).where(THERE).order_by(*_NEWEST_FIRST).limit(1))
     if not found:
-        raise RunNotFoundError("@last", "the registry is empty")
+        raise NoRunsError("@last")
     return found[0]
 
 

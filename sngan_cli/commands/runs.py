@@ -61,6 +61,7 @@ def list_runs(
     follow behind, marked with a star.
     """
     from sngan_cli.errors import UsageError
+    from sngan_cli.run_folder import to_take_in
     from sngan_cli.run_table import RunTable
     from sngan_registry import Status
 
@@ -86,8 +87,8 @@ def list_runs(
             console.note("No run matches.")
             return
         console.note(f"{paths.nothing_in(store, 'runs')}: start one with `sngan train --dataset shapes`.")
-        if any(paths.runs_folder().glob("*/run.json")):
-            console.note(f"There are folders of runs in {paths.runs_folder()}: `sngan registry rebuild` takes them in.")
+        if hint := to_take_in(paths.runs_folder()):
+            console.note(hint)
         return
     table.print()
 

@@ -24,12 +24,14 @@ def list_scores(
     Values by different protocols (extractor, weights, images, splits, real images) are not comparable.
     """
     from sngan_cli.errors import NotFoundError, UsageError, no_such
+    from sngan_cli.run_folder import to_take_in
     from sngan_cli.score_table import print_csv, print_rankings, rankings
 
     if as_json and as_csv:
         raise UsageError("--json and --csv cannot be printed at once: give one of them.")
     with paths.open_store(create=False) as store:
         found = list(rankings([*store.run_scores(), *store.picture_scores.all()]))
+        has_runs = bool(found or store.summaries(limit=1))
     metrics = {ranking.metric for ranking in found}
     if metric is not None and found and metric not in metrics:
         raise NotFoundError(no_such("score", metric, metrics))
@@ -42,6 +44,8 @@ def list_scores(
         print_rankings(found)
     else:
         console.note(f"{paths.nothing_in(store, 'scores')}: `sngan evaluate` measures runs and pictures.")
+        if not has_runs and (hint := to_take_in(paths.runs_folder())):
+            console.note(hint)
 
 
 @app.command()

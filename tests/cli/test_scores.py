@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -220,6 +221,21 @@ def test_an_empty_registry_says_how_to_begin(sngan: Any, home: Path) -> None:
     there = sngan("scores", "list")
     assert (there.code, there.out) == (0, "")
     assert f"There are no scores in {home / 'registry.db'} yet: `sngan evaluate` measures" in there.err
+
+
+def test_where_the_registry_is_gone_and_folders_of_runs_are_not_the_way_out_is_said(
+    sngan: Any, trained: str, home: Path
+) -> None:
+    (home / "registry.db").unlink()
+    hint = f"There are folders of runs in {home / 'runs'}: `sngan registry rebuild` takes them in.\n"
+    for command in (("scores", "list"), ("runs", "list")):
+        done = sngan(*command)
+        assert (done.code, done.err.endswith(f".\n{hint}")) == (0, True), done.err
+    for command in (("evaluate", "tiny"), ("runs", "show", "@last"), ("sample", trained, "-o", home / "x.png")):
+        done = sngan(*command)
+        assert (done.code, done.err.endswith(f"': the registry is empty. {hint}")) == (3, True), done.err
+    shutil.rmtree(home / "runs")
+    assert sngan("evaluate", "tiny").err == "error: There is no run 'tiny': the registry is empty.\n"
 
 
 def test_rm_forgets_pictures_only_and_asks_first(sngan: Any, registry: Store, trained: str) -> None:

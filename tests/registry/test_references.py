@@ -84,9 +84,10 @@ def test_unknown_references(store: Store, runs: list[str], ref: str, message: st
         store.get(ref)
 
 
-def test_last_of_none(store: Store) -> None:
-    with pytest.raises(RunNotFoundError, match="There is no run '@last': the registry is empty"):
-        store.get("@last")
+@pytest.mark.parametrize("ref", ["@last", "first"])
+def test_where_there_is_no_run_at_all_it_is_said(store: Store, ref: str) -> None:
+    with pytest.raises(RunNotFoundError, match=rf"^There is no run '{ref}': the registry is empty\.$"):
+        store.get(ref)
 
 
 def test_best_is_the_highest_inception_score(store: Store, runs: list[str]) -> None:
