@@ -50,6 +50,12 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
 
 
+def mark_used(path: Path) -> None:
+    """Set the time of something that is cached to now: `sngan runs gc --cache` deletes what is not used for long."""
+    with suppress(OSError):
+        os.utime(path)
+
+
 def move(source: Path, target: Path) -> Path:
     """Move a folder in one step, and say where it is then; raises `SnganError` where it cannot be moved, and stays."""
     try:

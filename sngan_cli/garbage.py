@@ -1,4 +1,4 @@
-"""What can be deleted for good: runs and extractors in the trash, and what interrupted writes left behind."""
+"""What can be deleted for good: runs and extractors in the trash, what interrupted writes left behind, and caches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
-from sngan_cli.paths import runs_folder
+from sngan_cli.paths import cache_folder, runs_folder
 from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import RunNotFoundError, Status
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 LEFT_ALONE = timedelta(minutes=10)
 """What a write began is a leftover once nothing in it has changed for longer, and nobody trains its run."""
+
+_READY = timedelta(days=1)
+"""A run that is being trained may use whatever of the cache was used later than this before it was begun."""
+
+_CACHED: dict[Literal["pictures", "features"], str] = {"pictures": "[!.]*", "features": "[!.]*.safetensors"}
+"""What is made again when it is needed, each in a folder of the cache."""
 
 _LEFTOVERS = (
     ".run.json.*",
@@ -42,13 +48,13 @@ _DELETED = ".{run_id}.{unique}.deleted"
 
 @dataclass(frozen=True)
 class Waste:
-    """One thing to delete: its `paths`, the bytes in them, and since when it is there.
+    """One thing to delete: its `paths`, the bytes in them, and since when it is there, or is not used if it is cached.
 
-    `name` is the run's id, the extractor's name or the leftover's path; `run_id` is of a removed run, or of that whose
-    leftover it is.
+    `name` is the run's id, the extractor's name, the leftover's path or what the cache calls it; `run_id` is of a
+    removed run, or of that whose leftover it is.
     """
 
-    kind: Literal["run", "extractor", "leftover"]
+    kind: Literal["run", "extractor", "leftover", "pictures", "features"]
     name: str
     called: str | None
     paths: tuple[Path, ...]
@@ -75,8 +81,8 @@ class Survey:
         return sum(each.size for each in self.waste)
 
 
-def survey(store: Store, older_than: timedelta) -> Survey:
-    """Look for everything that has been waste for longer than that."""
+def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Survey:
+    """Look for everything that has been waste for longer than that; for what is `cached` only where it is asked for."""
     removed = store.trash.runs()
     there = [summary.run for summary in store.summaries()]
     dropped = {files.run_id: files.dropped for files in store.files()}
@@ -86,7 +92,8 @@ def survey(store: Store, older_than: timedelta) -> Survey:
     runs = [_removed(run, folders[run.id]) for run in removed if run not in elsewhere]
     before = datetime.now(UTC) - older_than
     left = (each for run in there for each in _leftovers(run, dropped[run.id]))
-    waste = [each for each in (*runs, *_extractors(), *left) if each.since <= before]
+    spare = _cached(there) if cached else ()
+    waste = [each for each in (*runs, *_extractors(), *left, *spare) if each.since <= before]
     known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
     places = ((runs_folder(), known), (trashed_runs_folder(), trashed))
     unknown = tuple(path for folder, ids in places for path in folders_in(folder) if path.name not in ids)
@@ -94,7 +101,7 @@ def survey(store: Store, older_than: timedelta) -> Survey:
 
 
 def delete(store: Store, waste: Waste) -> bool:
-    """Delete something for good; False where it is no waste any more: the run was restored, or goes on.
+    """Delete something for good; False where it is no waste any more: it was restored or used, or the run goes on.
 
     Raises `SnganError` naming what cannot be deleted.
     """
@@ -102,6 +109,9 @@ def delete(store: Store, waste: Waste) -> bool:
     try:
         if waste.kind == "run":
             paths = _deleted(store, waste)
+        elif waste.kind in _CACHED:
+            if not (paths := _set_aside(*paths, unless_used_after=waste.since)):
+                return False
         elif waste.run_id is not None and waste not in _leftovers_now(store, waste.run_id):
             return False
     except RunNotFoundError:
@@ -146,6 +156,31 @@ def _removed(run: Run, folders: tuple[Path, ...]) -> Waste:
 def _extractors() -> Iterator[Waste]:
     for each in trained_extractors.discarded():
         yield Waste("extractor", each.name, None, (each.path,), _size(each.path), each.removed)
+
+
+def _cached(there: Iterable[Run]) -> Iterator[Waste]:
+    """Decoded pictures, and features of real images, that nobody uses now."""
+    begun = [run.started - _READY for run in there if run.status is Status.RUNNING and run.started]
+    for kind, pattern in _CACHED.items():
+        for path in sorted((cache_folder() / kind).glob(pattern)):
+            with suppress(FileNotFoundError):
+                if (used := _used(path)) < min([datetime.now(UTC) - LEFT_ALONE, *begun]):
+                    yield Waste(kind, path.stem, None, (path,), _size(path), used)
+
+
+def _set_aside(path: Path, *, unless_used_after: datetime) -> tuple[Path, ...]:
+    """Put something of the cache where nobody reads half of it; nothing, where it is used or another was quicker."""
+    try:
+        if _used(path) > unless_used_after:
+            return ()
+        return (path.rename(path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")),)
+    except FileNotFoundError:
+        return ()
+
+
+def _used(path: Path) -> datetime:
+    """When something of the cache was last used: whoever does says so by its time."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _leftovers(run: Run, dropped: Iterable[Checkpoint]) -> Iterator[Waste]:

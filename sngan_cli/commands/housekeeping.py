@@ -102,6 +102,10 @@ def gc(
     older_than: Annotated[
         float, typer.Option(min=0, max=36_500, metavar="DAYS", help="Only what has been there for so many days.")
     ] = 0,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache", help="Also decoded pictures and features of real images, by when they were last used."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what there is to delete, and stop.")] = False,
     yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what there is, and whether it was deleted.")] = False,
@@ -109,14 +113,15 @@ def gc(
     """Empty the trash for good: removed runs and extractors, and what interrupted writes left in folders of runs.
 
     Leftovers are those of runs that nobody trains, once they have not changed for ten minutes.
-    Folders of runs that the registry does not know are told of, and stay.
+    Folders of runs that the registry does not know are told of, and stay. What --cache deletes is made again when it is
+    needed; what a run in training may use stays.
     """
     from datetime import timedelta
 
     from sngan_cli.garbage import delete, survey
 
     with paths.open_store(create=False) as store:
-        found = survey(store, timedelta(days=older_than))
+        found = survey(store, timedelta(days=older_than), cached=cache)
         if not as_json:
             _print_waste(found)
         deleted = set()
@@ -138,7 +143,7 @@ def gc(
         console.note(f"Made room for {_room(sum(waste.size for waste in deleted))}.")
         for waste in found.waste:
             if waste not in deleted:
-                console.note(f"The {waste.kind} {waste.name} stays: it was restored or trained meanwhile.")
+                console.note(f"The {waste.kind} {waste.name} stays: it was restored, trained or used meanwhile.")
     _tell_what_stays(found)
 
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sngan_cli.contracts import DataError, Pictures
-from sngan_cli.disk import sweep
+from sngan_cli.disk import mark_used, sweep
 from sngan_cli.engine.decoding import decode_all
 from sngan_cli.engine.source import source_sha256
 from sngan_cli.wording import counted
@@ -81,6 +81,7 @@ def prepare(
     """
     key = _key(pictures, side)
     folder = cache / key
+    mark_used(folder)
     was_there, found, remarks = folder.exists(), _read(folder, comparing), [*pictures.remarks]
     if found is None:
         if was_there:

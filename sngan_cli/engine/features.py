@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from sngan_cli.contracts import Features
-from sngan_cli.disk import sweep
+from sngan_cli.disk import mark_used, sweep
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.engine.sampling import BATCH
 
@@ -78,6 +78,7 @@ def _cached(path: Path, images: int, extracted: Iterator[Features], device: torc
 
     A file that cannot be read, is damaged, or has others, is made again; one that cannot be written is done without.
     """
+    mark_used(path)
     try:
         kept = load_file(path)
         if {len(tensor) for tensor in kept.values()} != {images} or _written_digest(path) != _digest(kept):

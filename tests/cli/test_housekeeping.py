@@ -275,6 +275,47 @@ def test_gc_empties_the_trash_and_says_how_much_room_it_makes(
     assert (again.code, again.out, again.err) == (0, "", "There is nothing to delete.\n")
 
 
+def test_gc_deletes_what_is_cached_and_not_used_where_it_is_asked_to(
+    sngan: Any, home: Path, store: Store, trained: str
+) -> None:
+    score = ("evaluate", trained, "--metric", "fid", "--protocol", "quick", "--device", "cpu")
+    value = sngan(*score, "--json").json[0]["value"]
+    cached = [path for kind in ("pictures", "features") for path in (home / "cache" / kind).iterdir()]
+    others = (home / "cache" / "downloads" / "data.zip", home / "cache" / "weights" / "extractor.pth")
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"w")
+
+    def found(*more: object) -> list[str]:
+        waste = sngan("runs", "gc", "--cache", "--dry-run", "--json", *more).json["waste"]
+        assert sngan("runs", "gc", "--dry-run", "--json").json["waste"] == []
+        return [each["name"] for each in waste]
+
+    names = [path.stem for path in cached]
+    assert (len(names), found()) == (2, [])  # which were used just now
+    for path in cached:
+        age(path, 60 * 48)
+    assert (found(), found("--older-than", 1), found("--older-than", 3)) == (names, names, [])
+    busy = add_run(store, home, "busy", running=True)
+    assert found() == names
+    age(cached[0], -60 * 40)  # used before the run that is being trained was begun, and maybe for it
+    assert found() == names[1:]
+    store.close(busy, Status.FINISHED, step=9)
+    waste = garbage.survey(store, timedelta(0), cached=True).waste
+    assert sngan(*score).code == 0
+    assert [garbage.delete(store, each) for each in waste] == [False, False]  # they were used meanwhile
+    for path in cached:
+        age(path, 60)
+    done = sngan("runs", "gc", "--cache", "--yes")
+    assert (done.code, [line.split()[:2] for line in done.out.splitlines()[1:]]) == (
+        0,
+        [["pictures", names[0]], ["features", names[1]]],
+    )
+    assert [path for kind in ("pictures", "features") for path in (home / "cache" / kind).iterdir()] == []
+    assert all(path.exists() for path in others)
+    assert sngan(*score, "--json").json[0]["value"] == value
+
+
 def test_gc_leaves_what_is_younger(sngan: Any, home: Path, store: Store) -> None:
     old, young = add_run(store, home, "old"), add_run(store, home, "young")
     assert sngan("runs", "rm", "old", "young", "--yes").code == 0
