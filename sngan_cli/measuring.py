@@ -143,6 +143,11 @@ class Ruler:
         made.tell(self.audience.warn)
         return made
 
+    @property
+    def compares(self) -> bool:
+        """Whether some metric compares with real images."""
+        return any(group.comparing for group in self.groups)
+
     def real(self, group: Group, *, conditional: bool) -> References:
         """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
         key = (group.images, group.real, conditional)

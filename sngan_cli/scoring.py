@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -51,13 +52,21 @@ class Scores:
 
         return note
 
+    @contextmanager
+    def until_stopped(self) -> Iterator[None]:
+        """Context that a signal may end: what was measured until then is recorded, and is told of like the rest."""
+        try:
+            yield
+        except StopAtOnceError as error:
+            self.stopped = error
+
     def check_some(self) -> None:
         """Raise what `check_all` does where nothing at all was measured."""
         if not self.found:
             self.check_all()
 
     def check_all(self) -> None:
-        """Raise the signal that ended the measuring, or `UnscoredError`, which names each metric, and each reason once."""
+        """Raise the signal that ended the measuring, or `UnscoredError`: it names each metric, and each reason once."""
         if self.stopped:
             raise self.stopped
         if self._first:
@@ -86,44 +95,19 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
     outcome, other_data = Scores(), False
-    try:
+    with outcome.until_stopped():
         for trained in _generators(
             run, which, steps, request, place=place, audience=audience, unscored=outcome.unscored()
         ):
-            names = trained.class_names
-            ruler.check_classes(names, f"run {run.id} is unconditional")
+            ruler.check_classes(trained.class_names, f"run {run.id} is unconditional")
+            if not other_data and ruler.compares and trained.data_sha256 != ruler.data.data_sha256:
+                other_data = True
+                audience.warn(f"The data are not those that run {run.id} was trained on.")
             drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
-            if request.standing:
-                sampling.standing_statistics(
-                    trained.network, len(names) if names else None, seed=seed, truncation=request.truncation
-                )
-            for group in ruler.groups:
-                real = ruler.real(group, conditional=conditional)
-                if real.images and trained.data_sha256 != ruler.data.data_sha256 and not other_data:
-                    other_data = True
-                    audience.warn(f"The data are not those that run {run.id} was trained on.")
-                scores = evaluation.score(
-                    evaluation.generated(trained.network, group.images, ruler.frequencies(names), drawing),
-                    group.metrics,
-                    ruler.extraction,
-                    step=trained.step,
-                    samples=group.images,
-                    class_names=names,
-                    real=real,
-                    settings=drawing.settings(conditional=conditional),
-                    evidence={
-                        **drawing.evidence(conditional=conditional),
-                        "checkpoint": _how_chosen(which, trained.step, standing),
-                    },
-                    progress=ruler.watch(f"scoring step {trained.step}", group.images),
-                    unscored=outcome.unscored(f" of step {trained.step}"),
-                    protocol=request.protocol.name,
-                )
-                for scored in scores:
-                    place.store.add_score(run.id, score_of(scored))
-                    outcome.found.append(scored)
-    except StopAtOnceError as error:
-        outcome.stopped = error  # what was measured until then is recorded, and is told of like the rest
+            how = _how_chosen(which, trained.step, standing)
+            for scored in _scores_of(trained, drawing, how, ruler, outcome.unscored(f" of step {trained.step}")):
+                place.store.add_score(run.id, score_of(scored))
+                outcome.found.append(scored)
     outcome.check_some()
     ruler.tell_of_extraction()
     if again := [scored for scored in outcome.found if _measured(scored) in before]:
@@ -135,6 +119,33 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
     return outcome
+
+
+def _scores_of(
+    trained: TrainedGenerator, drawing: Drawing, how: str, ruler: Ruler, unscored: Callable[[str, Failure], None]
+) -> Iterator[Scored]:
+    """Scores of a checkpoint, which was chosen `how`, by every metric."""
+    names = trained.class_names
+    conditional = names is not None
+    if drawing.standing:
+        sampling.standing_statistics(
+            trained.network, len(names) if names else None, seed=drawing.seed, truncation=drawing.truncation
+        )
+    for group in ruler.groups:
+        yield from evaluation.score(
+            evaluation.generated(trained.network, group.images, ruler.frequencies(names), drawing),
+            group.metrics,
+            ruler.extraction,
+            step=trained.step,
+            samples=group.images,
+            class_names=names,
+            real=ruler.real(group, conditional=conditional),
+            settings=drawing.settings(conditional=conditional),
+            evidence={**drawing.evidence(conditional=conditional), "checkpoint": how},
+            progress=ruler.watch(f"scoring step {trained.step}", group.images),
+            unscored=unscored,
+            protocol=ruler.request.protocol.name,
+        )
 
 
 def evaluate_images(
@@ -179,37 +190,38 @@ def evaluate_images(
     called = name or (earlier[0].pictures if earlier else path)
     ruler.check_classes(names, _why_unlabelled(data, made, path))
     outcome = Scores()
-    for whole in ruler.groups:
-        count = min(whole.images, len(made.images))
-        group = whole.fit_for(count, outcome.unscored())
-        if not group.metrics:
-            continue
-        ruler.tell_of_fewer("pictures", count, group.images, group.metrics)
-        scores = evaluation.score(
-            evaluation.pictures(made.images, labels, count),
-            group.metrics,
-            ruler.extraction,
-            step=0,
-            samples=count,
-            class_names=names,
-            real=ruler.real(group, conditional=names is not None),
-            settings={},
-            evidence=evidence,
-            progress=ruler.watch(f"scoring {path}", count),
-            unscored=outcome.unscored(),
-            protocol=request.protocol.name,
-            resized_to=side if sides - {side} else None,
-        )
-        for scored in scores:
-            place.store.picture_scores.add(
-                picture_score_of(
-                    scored,
-                    pictures=called,
-                    pictures_sha256=made.data_sha256,
-                    against="" if dataset is None else ruler.composition.config.dataset.name,
-                )
+    with outcome.until_stopped():
+        for whole in ruler.groups:
+            count = min(whole.images, len(made.images))
+            group = whole.fit_for(count, outcome.unscored())
+            if not group.metrics:
+                continue
+            ruler.tell_of_fewer("pictures", count, group.images, group.metrics)
+            scores = evaluation.score(
+                evaluation.pictures(made.images, labels, count),
+                group.metrics,
+                ruler.extraction,
+                step=0,
+                samples=count,
+                class_names=names,
+                real=ruler.real(group, conditional=names is not None),
+                settings={},
+                evidence=evidence,
+                progress=ruler.watch(f"scoring {path}", count),
+                unscored=outcome.unscored(),
+                protocol=request.protocol.name,
+                resized_to=side if sides - {side} else None,
             )
-        outcome.found += scores
+            for scored in scores:
+                place.store.picture_scores.add(
+                    picture_score_of(
+                        scored,
+                        pictures=called,
+                        pictures_sha256=made.data_sha256,
+                        against="" if dataset is None else ruler.composition.config.dataset.name,
+                    )
+                )
+                outcome.found.append(scored)
     outcome.check_some()
     ruler.tell_of_extraction()
     before = {(score.metric, score.protocol) for score in earlier}
