@@ -153,11 +153,11 @@ def ours(options: argparse.Namespace, generated: np.ndarray, real: np.ndarray, p
         references = evaluation.references(
             chosen, features_of, np.zeros(len(real), dtype=np.int64), "0" * 64, conditional=False, count=len(real)
         )
-        scored = evaluation.score(
+        scored = list(evaluation.score(
             evaluation.pictures(generated, None, len(generated)), chosen, Extraction(watched, "inception-v3", device),
             step=0, samples=len(generated), class_names=None, real=references, settings={}, evidence={},
             progress=lambda _: True,
-        )  # fmt: skip
+        ))  # fmt: skip
     turn.scores = {score.metric: score.value for score in scored}
     turn.features = torch.cat(seen)
     return turn

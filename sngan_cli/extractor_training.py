@@ -129,7 +129,6 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
                 network, data.images, data.labels, parts, plan=plan, bf16=precision == "bf16", observe=trained
             )
         seconds = round(time.monotonic() - started, 3)
-        _warn_of_chance(request.name, accuracy, data, parts, audience)
         manifest = Manifest(
             name=request.name,
             extractor={"name": entry.name, **_options(extractor)},
@@ -153,6 +152,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
             weights_size=(folder / WEIGHTS).stat().st_size,
         )
         published, replaced = trained_extractors.publish(folder, manifest, replace=request.replace)
+        _warn_of_chance(published.name, accuracy, data, parts, audience)
     try:
         extractor_records.record(store, published, old if published.name == request.name else ())
     except RegistryError as error:  # it may have gone since the start, which does not undo hours of work

@@ -85,21 +85,31 @@ def verified_checkpoint(
     """Find checkpoint `which` (`last`, `best` or a step) of a run, and verify every byte of it.
 
     Raises `NotFoundError` where there is none such, and `CheckpointError` naming the damaged file and, as an option,
-    the checkpoint before it. `words` are those that the user may choose by; without any, nothing is to be chosen, and
-    no other checkpoint is proposed.
+    another checkpoint that is whole. `words` are those that the user may choose by; without any, nothing is to be
+    chosen, and no other checkpoint is proposed.
     """
     present = _present(store, run, runs)
     wanted = _pick(store, run, present, which, words)
     try:
         checkpoint.verify(runs / run.id / wanted.path, manifest_sha256(wanted, run.status))
     except CheckpointError as error:
-        others = [c.step for c in present if c.step != wanted.step and (runs / run.id / c.path).is_dir()]
-        earlier = [step for step in others if step < wanted.step] or others
-        remedy = f" Use another: add --checkpoint {earlier[-1]}." if earlier else " There is no other."
+        others = [each for each in present if each.step != wanted.step]
+        nearest = sorted(others, key=lambda each: (each.step > wanted.step, -each.step))  # those before it first
+        sound = next((each.step for each in nearest if _is_sound(each, run, runs)), None)
+        remedy = " There is no other." if sound is None else f" Use another: --checkpoint {sound}."
         host = run.environment.host
         trail = f" The run was last trained on {host}." if host != socket.gethostname() else ""
         raise CheckpointError(f"{error}{trail}{remedy if words else ''}") from error
     return Chosen(wanted.step, runs / run.id / wanted.path)
+
+
+def _is_sound(checkpoint_: Checkpoint, run: Run, runs: Path) -> bool:
+    """Whether every byte of a checkpoint is as it was written."""
+    try:
+        checkpoint.verify(runs / run.id / checkpoint_.path, manifest_sha256(checkpoint_, run.status))
+    except CheckpointError:
+        return False
+    return True
 
 
 def check_installed(run: Run, components: Iterable[Component], catalog: Catalog, *, has_choice: bool = False) -> None:

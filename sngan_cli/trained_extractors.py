@@ -30,7 +30,7 @@ from sngan_cli.wording import shortened
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 _TIME_IN_TRASH = "%Y%m%dT%H%M%S%f"
-_RESTORE = ("sngan", "extractors", "restore")
+_RESTORE, _RM = ("sngan", "extractors", "restore"), ("sngan", "extractors", "rm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,17 +196,20 @@ def _lost(name: str, weights: str, *, as_called: bool) -> str:
     Otherwise any name will do, since what names the weights finds them.
     """
     is_taken = folder_of(name).exists()
+    here = [each for each in names() if (_sha256_in(folder_of(each)) or "").startswith(weights)] if as_called else []
     known = sorted(discarded(), key=lambda each: (each.name == name, each.removed))
     found = next((each for each in reversed(known) if (each.weights_sha256 or "").startswith(weights)), None)
-    what = "was replaced by another" if is_taken else "was removed" if found else "does not lie here"
-    said = f"The extractor {name!r} with the weights {weights[:8]} {what}"
+    what = "was removed" if found and not here else "does not lie here"
+    said = f"The extractor {name!r} with the weights {weights[:8]} {'was replaced by another' if is_taken else what}"
+    room = f"`{shlex.join([*_RM, name])}` makes room, and then " if is_taken and as_called else ""
+    if here:
+        again = shlex.join([*_RESTORE, here[0], "--weights", weights[:8], "--as", name])
+        rename = f"`{shlex.join([*_RM, here[0]])}` and `{again}` give it that name again"
+        return f"{said}, and lies here as {here[0]!r}: {room}{rename}"
     if found is None:
         under = "" if as_called else ", under any name,"
-        return f"{said}: copy its folder{under} from where it is kept to {extractors_folder()}"
-    back = f"`{way_back(found, name if as_called else None)}` gets it back"
-    if is_taken and as_called:
-        back = f"`{shlex.join(['sngan', 'extractors', 'rm', name])}` makes room, and then {back}"
-    return f"{said} and lies in {found.path}: {back}"
+        return f"{said}: {room}copy its folder{under} from where it is kept to {extractors_folder()}"
+    return f"{said} and lies in {found.path}: {room}`{way_back(found, name if as_called else None)}` gets it back"
 
 
 def way_back(found: Discarded, called: str | None = None) -> str:
@@ -322,7 +325,7 @@ def restore(name: str, weights: str = "", called: str | None = None) -> tuple[Di
         raise NotFoundError(no_such("extractor in the trash", name, [each.name for each in known]))
     found = [each for each in of_name if (each.weights_sha256 or "").startswith(weights.lower())]
     if not found:
-        there = ", ".join(str(each.weights_sha256)[:8] for each in of_name)
+        there = ", ".join((each.weights_sha256 or "unknown")[:8] for each in of_name)
         raise NotFoundError(
             f"No extractor {name!r} in the trash has weights {shortened(weights)!r}: those there have {there}."
         )

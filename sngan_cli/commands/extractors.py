@@ -11,7 +11,16 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import AsJson, DataDir, Device, Yes, component_options, number_option, seed_option
+from sngan_cli.commands.options import (
+    AsJson,
+    DataDir,
+    Device,
+    Yes,
+    component_options,
+    given,
+    number_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -251,8 +260,9 @@ def rm(name: Name, yes: Yes = False) -> None:
 def restore(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a trained extractor that was removed.")],
     weights: Annotated[
-        str, typer.Option(metavar="SHA256", help="Which of several: how the SHA-256 of its weights begins.")
-    ] = "",
+        str | None,
+        typer.Option(parser=given, metavar="SHA256", help="Which of several: how the SHA-256 of its weights begins."),
+    ] = None,
     as_: Annotated[
         str | None, typer.Option("--as", metavar="OTHER", help="What it is called from now on (default: as it was).")
     ] = None,
@@ -264,19 +274,24 @@ def restore(
     """
     from sngan_cli import trained_extractors
     from sngan_cli.catalog import Catalog
+    from sngan_cli.errors import ComponentError
     from sngan_cli.extractor_records import restored
 
     _refuse_installed(name, "cannot be restored")
     if as_ is not None:
         trained_extractors.check_name(as_, Catalog.installed(), replace=True)  # whether there is one is seen below
     called = as_ or name
-    _, others = trained_extractors.restore(name, weights, called)
+    _, others = trained_extractors.restore(name, weights or "", called)
     typer.echo(str(trained_extractors.folder_of(called)))
     if others and not weights:
         there = ", ".join(f"{each.path} (weights {(each.weights_sha256 or 'unknown')[:8]})" for each in others)
-        console.note(f"It was removed last of {len(others) + 1} extractors {name!r} in the trash; there stays {there}.")
+        console.note(f"Of {len(others) + 1} extractors {name!r} in the trash it went there last. Still there: {there}.")
     with paths.open_store(create=False) as store:
         restored(store, name, called)
+    try:
+        trained_extractors.read(called)
+    except ComponentError as error:
+        console.warn(str(error))
 
 
 def _scored_by(standings: Iterable[Standing]) -> str:

@@ -114,7 +114,7 @@ def gc(
 
     Leftovers are those of runs that nobody trains, once they have not changed for ten minutes.
     Folders of runs that the registry does not know are told of, and stay. What --cache deletes is made again when it is
-    needed; what a run in training may use stays.
+    needed; what was used in the last ten minutes stays, and what a run in training may use.
     """
     from datetime import timedelta
 
@@ -123,7 +123,7 @@ def gc(
     with paths.open_store(create=False) as store:
         found = survey(store, timedelta(days=older_than), cached=cache)
         if not as_json:
-            _print_waste(found)
+            _print_waste(found, cached=cache)
         deleted = set()
         if found.waste and not dry_run:
             room = _room(found.size)
@@ -138,12 +138,14 @@ def gc(
         })  # fmt: skip
         return
     if dry_run and found.waste:
-        console.note(f"`sngan runs gc` makes room for {_room(found.size)}.")
+        words = ["sngan", "runs", "gc", *(["--cache"] if cache else [])]
+        words += ["--older-than", f"{older_than:g}"] if older_than else []
+        console.note(f"`{' '.join(words)}` makes room for {_room(found.size)}.")
     elif found.waste:
         console.note(f"Made room for {_room(sum(waste.size for waste in deleted))}.")
         for waste in found.waste:
             if waste not in deleted:
-                console.note(f"The {waste.kind} {waste.name} stays: it was restored, trained or used meanwhile.")
+                console.note(f"Left: the {waste.kind} {waste.name}, restored, trained, used or deleted meanwhile.")
     _tell_what_stays(found)
 
 
@@ -154,12 +156,13 @@ def _print_place(run: Run, place: object | None, otherwise: str) -> None:
         typer.echo(str(place))
 
 
-def _print_waste(found: Survey) -> None:
+def _print_waste(found: Survey, *, cached: bool) -> None:
     from sngan_cli.run_table import age
     from sngan_cli.wording import sized
 
     if not found.waste:
-        console.note("There is nothing to delete.")
+        used = " What of the cache was used in the last ten minutes, or while a run trains, stays." if cached else ""
+        console.note(f"There is nothing to delete.{used}")
         return
     rows: Sequence[Sequence[str]] = [(w.kind, w.name, w.called or "", age(w.since), sized(w.size)) for w in found.waste]
     console.print_table(

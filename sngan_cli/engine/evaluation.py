@@ -168,8 +168,8 @@ def score(
     unscored: Callable[[str, Failure], None] = _raised,
     protocol: str | None = None,
     resized_to: int | None = None,
-) -> list[Scored]:
-    """Score `samples` images, uint8 (N, 3, H, W) and labels (N,) in batches, by every metric.
+) -> Iterator[Scored]:
+    """Score `samples` images, uint8 (N, 3, H, W) and labels (N,) in batches, by one metric after the other.
 
     `settings` and `evidence` say how the images were made: what makes scores of them incomparable with others, and
     everything. A score names the protocol that it follows, `protocol` where it is one of several. `resized_to` is the
@@ -234,10 +234,10 @@ def score(
             },
         )
 
-    found = _each(accumulators, finished, failed)
+    for name, accumulator in accumulators.items():
+        yield from _each({name: accumulator}, finished, failed).values()
     for name, error in failed.items():
         unscored(name, error)
-    return list(found.values())
 
 
 def _each(what: Mapping[str, T], do: Callable[[str, T], R], failed: dict[str, Failure]) -> dict[str, R]:

@@ -222,7 +222,7 @@ class Training:
 
         try:
             even = [1.0] * len(class_names) if class_names else None
-            scores = evaluation.score(
+            for scored in evaluation.score(
                 evaluation.generated(self.gan.drawing(self.config.weights), total, even, drawing),
                 self.composition.metrics,
                 self._extraction,
@@ -234,14 +234,13 @@ class Training:
                 evidence={**drawing.evidence(conditional=class_names is not None), "checkpoint": "while training"},
                 progress=report,
                 unscored=self._failed.__setitem__,
-            )
+            ):
+                self._observe(scored)
+                if scored.metric == next(iter(self.composition.metrics)):
+                    self._remember_best(scored)
         except features.ScoringStoppedError:
             self._observe(Noticed(step, "unscored", "Not scored: the run was asked to stop."))
             return
-        for scored in scores:
-            self._observe(scored)
-            if scored.metric == next(iter(self.composition.metrics)):
-                self._remember_best(scored)
         if not self._failed:
             self.progress = replace(self.progress, scored_step=step)
 

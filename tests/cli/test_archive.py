@@ -363,7 +363,7 @@ def test_files_that_a_run_has_outgrown_elsewhere_are_replaced_by_hand(
     missing = home / "runs" / trained / "checkpoints" / "step-00000006"
     assert done.err == (
         f"error: The checkpoint file {missing} is damaged: the folder is missing. The run was last trained on another. "
-        "Use another: add --checkpoint 4.\n"
+        "Use another: --checkpoint 4.\n"
     )
     assert "move the folder away first" in sngan("runs", "import", home / "later.zip").err
     (home / "runs" / trained).rename(home / "before")

@@ -20,6 +20,7 @@ from sngan_cli.config.protocols import protocols
 from sngan_cli.engine import device, evaluation
 from sngan_cli.events import Scored
 from sngan_plugins.datasets.shapes import Shapes
+from sngan_plugins.metrics.inception_score import Splits
 from sngan_registry import RegistryError, Store
 
 FEW = ("--set", "metrics.is.splits=2", "--device", "cpu")
@@ -463,8 +464,9 @@ def test_a_damaged_checkpoint_costs_the_others_nothing(sngan: Any, trained: str,
     kept = sngan("runs", "show", trained, "--json").json
     assert kept["events"][-1]["message"] == "Scored after training by quick, step 4: fid, is."
     alone = sngan(*command, "--checkpoint", 2)
-    assert (alone.code, "Use another: add --checkpoint 4." in alone.err) == (1, True)
+    assert (alone.code, "Use another: --checkpoint 4." in alone.err) == (1, True)
     shutil.rmtree(checkpoints / "step-00000004")
+    assert "There is no other." in sngan(*command, "--checkpoint", 4).err  # that of step 2 is damaged, too
     neither = sngan(*command, "--checkpoint", "all")
     assert (neither.code, neither.out, "step-00000002" in neither.err) == (1, "", True)
     assert "--checkpoint" not in neither.err
@@ -491,6 +493,18 @@ def test_what_was_scored_before_a_signal_is_printed(
     signals = iter([number])
     at_once = sngan(*command)
     assert (at_once.code, at_once.out) == (code, "")
+
+
+def test_metrics_that_are_done_when_a_signal_comes_are_kept(
+    sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Splits, "result", interrupt)
+    command = ("evaluate", trained, "--protocol", "quick", "--device", "cpu", "--metric", "fid,is", "--json")
+    done = sngan(*command)
+    assert (done.code, [score["metric"] for score in done.json]) == (75, ["fid"])
 
 
 def test_features_of_other_images_are_not_taken_from_the_cache(sngan: Any, trained: str, home: Path) -> None:

@@ -178,7 +178,7 @@ def test_of_several_in_the_trash_the_last_is_restored(sngan: Any, mine: Path, te
     done = sngan("extractors", "restore", "mine")
     assert (done.code, done.out) == (0, f"{mine}\n")
     stays = f"{first} (weights {sha256(first)[:8]})"
-    assert done.err == f"It was removed last of 2 extractors 'mine' in the trash; there stays {stays}.\n"
+    assert done.err == f"Of 2 extractors 'mine' in the trash it went there last. Still there: {stays}.\n"
     assert trained_extractors.read("mine").weights_sha256 == last
     assert {record.weights_sha256: record.removed is None for record in recorded(team)}[last] is True
     assert state_of(sngan, "mine") == ("here", None)

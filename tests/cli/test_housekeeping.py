@@ -293,9 +293,12 @@ def test_gc_deletes_what_is_cached_and_not_used_where_it_is_asked_to(
 
     names = [path.stem for path in cached]
     assert (len(names), found()) == (2, [])  # which were used just now
+    assert "What of the cache was used in the last ten minutes" in sngan("runs", "gc", "--cache", "--yes").err
     for path in cached:
         age(path, 60 * 48)
     assert (found(), found("--older-than", 1), found("--older-than", 3)) == (names, names, [])
+    said = sngan("runs", "gc", "--cache", "--dry-run", "--older-than", 1.5).err
+    assert said.startswith("`sngan runs gc --cache --older-than 1.5` makes room for ")
     busy = add_run(store, home, "busy", running=True)
     assert found() == names
     age(cached[0], -60 * 40)  # used before the run that is being trained was begun, and maybe for it

@@ -383,7 +383,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(sngan: Any,
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     done = sngan("train", "--resume", trained, "--steps", 6)
     assert done.code == 1
-    assert re.search(rf"{re.escape(str(file))} is damaged: its SHA-256 .*Use another: add --checkpoint 2\.", done.err)
+    assert re.search(rf"{re.escape(str(file))} is damaged: its SHA-256 .*Use another: --checkpoint 2\.", done.err)
     assert sngan("sample", trained, "-o", home / "x.png").code == 1
     assert sngan("train", "--resume", trained, "--steps", 6, "--checkpoint", 2, "--yes").code == 0
     run = sngan("runs", "show", trained, "--json").json
