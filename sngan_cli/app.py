@@ -167,8 +167,6 @@ def _fault(error: BaseException) -> SnganError | None:
 
 def _explain(error: Exception) -> tuple[str, int]:
     from sngan_cli.errors import SnganError
-    from sngan_cli.paths import runs_folder
-    from sngan_cli.run_folder import to_take_in
     from sngan_registry.errors import (
         AmbiguousRunError,
         NoRunsError,
@@ -187,7 +185,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, RegistryError):
         others = dict.fromkeys((RunBusyError, RunChangedError, RunTakenError), 1)
         codes = {**others, QueryError: 2, RunNotFoundError: 3, AmbiguousRunError: 3}
-        hint = to_take_in(runs_folder()) if isinstance(error, NoRunsError) else ""
+        hint = _way_to_runs() if isinstance(error, NoRunsError) else ""
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), 4)
         return f"error: {error} {hint}".rstrip(), code
     if isinstance(error, OSError) and error.strerror:
@@ -196,6 +194,13 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"error: {fault}", fault.exit_code
     kind = type(error).__name__
     return f"internal error: {kind}: {error}\nPlease report it with the output of `sngan --debug ...`.", 1
+
+
+def _way_to_runs() -> str:
+    from sngan_cli.paths import runs_folder
+    from sngan_cli.run_folder import to_take_in
+
+    return to_take_in(runs_folder())
 
 
 def _misread(error: Any) -> tuple[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -100,13 +99,12 @@ def verified(standing: Standing, digest: Callable[[Path], str] = sha256_of) -> S
 def restored(store: Store, name: str, called: str) -> None:
     """Record that an extractor that was removed by that name lies here again, `called` so, if the registry knew it.
 
-    One whose manifest cannot be read stays as it was recorded: `survey` tells what is wrong.
+    Raises `ComponentError` where its manifest cannot be read: it stays as it was recorded then.
     """
-    with suppress(ComponentError):
-        manifest = trained_extractors.read(called)
-        same = (name, manifest.weights_sha256)
-        if any((each.name, each.weights_sha256) == same and each.removed for each in store.extractors.all()):
-            record(store, manifest)
+    manifest = trained_extractors.read(called)
+    same = (name, manifest.weights_sha256)
+    if any((each.name, each.weights_sha256) == same and each.removed for each in store.extractors.all()):
+        record(store, manifest)
 
 
 def runs_by(store: Store, weights_sha256: Collection[str]) -> list[str]:

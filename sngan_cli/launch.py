@@ -195,11 +195,10 @@ def _dropped(run: Run, step: int, place: Place) -> str:
 def _changes(recorded: RunConfig, config: RunConfig) -> str:
     """Say which settings differ, of those that may."""
     before, after = recorded.to_dict(), config.to_dict()
-    changed = [key for key in RunConfig.model_fields if before.get(key) != after.get(key)]
     return ", ".join(
         f"{key} from {before.get(key, 'none')} to {after.get(key, 'none')}"
-        for key in changed
-        if key in MAY_CHANGE_ON_RESUME
+        for key in RunConfig.model_fields
+        if key in MAY_CHANGE_ON_RESUME and before.get(key) != after.get(key)
     )
 
 

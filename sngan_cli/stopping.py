@@ -61,8 +61,11 @@ class StopSignal:
 
     def __enter__(self) -> Self:
         self._news = SimpleQueue[str | None]()  # a signal may put into it, wherever it comes
-        self._speaker = Thread(target=self._speak, name="signals", daemon=True)
-        self._speaker.start()
+        self._speaker = (
+            Thread(target=self._speak, args=(self._say,), name="signals", daemon=True) if self._say else None
+        )
+        if self._speaker:
+            self._speaker.start()
         self._before = {number: signal.signal(number, self._note) for number in EXIT_CODES}
         return self
 
@@ -70,13 +73,13 @@ class StopSignal:
         if not isinstance(error, StopAtOnceError):  # where the program ends, signals stay ignored
             for number, handler in self._before.items():
                 signal.signal(number, handler)
-        self._news.put(None)
-        self._speaker.join()  # before anything is said of how it ended
+        if self._speaker:
+            self._news.put(None)
+            self._speaker.join()  # before anything is said of how it ended
 
-    def _speak(self) -> None:
-        news = self._news.get()
-        if news is not None and self._say is not None:
-            self._say(news)
+    def _speak(self, say: Callable[[str], None]) -> None:
+        if (news := self._news.get()) is not None:
+            say(news)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == _HANGUP:

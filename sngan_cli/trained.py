@@ -93,14 +93,19 @@ def verified_checkpoint(
     try:
         checkpoint.verify(runs / run.id / wanted.path, manifest_sha256(wanted, run.status))
     except CheckpointError as error:
-        others = [each for each in present if each.step != wanted.step]
-        nearest = sorted(others, key=lambda each: (each.step > wanted.step, -each.step))  # those before it first
-        sound = next((each.step for each in nearest if _is_sound(each, run, runs)), None)
-        remedy = " There is no other." if sound is None else f" Use another: --checkpoint {sound}."
         host = run.environment.host
         trail = f" The run was last trained on {host}." if host != socket.gethostname() else ""
-        raise CheckpointError(f"{error}{trail}{remedy if words else ''}") from error
+        remedy = f" {_other(present, wanted, run, runs)}" if words else ""
+        raise CheckpointError(f"{error}{trail}{remedy}") from error
     return Chosen(wanted.step, runs / run.id / wanted.path)
+
+
+def _other(present: Sequence[Checkpoint], damaged: Checkpoint, run: Run, runs: Path) -> str:
+    """Say which checkpoint that is whole may take the place of a damaged one: the last before it, or one after it."""
+    others = [each for each in present if each.step != damaged.step]
+    nearest = sorted(others, key=lambda each: (each.step > damaged.step, -each.step))
+    sound = next((each.step for each in nearest if _is_sound(each, run, runs)), None)
+    return "There is no other." if sound is None else f"Use another: --checkpoint {sound}."
 
 
 def _is_sound(checkpoint_: Checkpoint, run: Run, runs: Path) -> bool:

@@ -286,10 +286,9 @@ def restore(
     if others and not weights:
         there = ", ".join(f"{each.path} (weights {(each.weights_sha256 or 'unknown')[:8]})" for each in others)
         console.note(f"Of {len(others) + 1} extractors {name!r} in the trash it went there last. Still there: {there}.")
-    with paths.open_store(create=False) as store:
-        restored(store, name, called)
     try:
-        trained_extractors.read(called)
+        with paths.open_store(create=False) as store:
+            restored(store, name, called)
     except ComponentError as error:
         console.warn(str(error))
 
