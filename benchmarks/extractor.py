@@ -4,8 +4,9 @@
 
 Contestants take turns (A B C A B C ...), each with the same pictures in memory, threads, allocator and weights, and
 each loads its network anew. Both kinds of pictures are looked through. Printed are images/s, of everything and of the
-features alone, medians, with the ratios of pairs to torch-fidelity, in wall-clock time and, since a machine may be
-shared, in the processors' time; and how far values are from torch-fidelity's.
+features alone, medians, with the ratios of pairs to torch-fidelity in the same arithmetic (of bf16, which it has not,
+to its defaults), in wall-clock time and, since a machine may be shared, in the processors' time; and how far values are
+from torch-fidelity's in fp32.
 
 - `torch-fidelity-fp32`: `torch_fidelity.calculate_metrics`; on a GPU also `torch-fidelity-tf32`, as torch's defaults
   have it there;
@@ -228,6 +229,7 @@ def main() -> None:
 def report(options: argparse.Namespace, turns: dict[str, list[Turn]], conditions: dict[str, bool]) -> None:
     """Print medians, ratios and distances, and keep them where asked."""
     images, first = 2 * options.pictures, next(iter(turns))
+    default = turns["torch-fidelity-tf32" if options.device.type == "cuda" else "torch-fidelity-fp32"]
     told = ", ".join(f"{name}: {value}" for name, value in conditions.items())
     print(
         f"{options.pictures} pictures of either kind, {options.side} px; {describe(options.device)}, {processor()}, "
@@ -236,9 +238,10 @@ def report(options: argparse.Namespace, turns: dict[str, list[Turn]], conditions
     result: dict[str, dict[str, float]] = {}
     for name, taken in turns.items():
         result[name] = found = {}
+        rival = turns.get(name.replace("ours", "torch-fidelity"), default)
         for clock in ("wall", "features_wall", "cpu", "features_cpu"):
             found[f"{clock} images/s"] = images / statistics.median(getattr(turn, clock) for turn in taken)
-            pairs = zip(turns[first], taken, strict=True)
+            pairs = zip(rival, taken, strict=True)
             found[f"{clock} ratio"] = statistics.median(getattr(a, clock) / getattr(b, clock) for a, b in pairs)
         print(f"{name:20s}" + "   ".join(
             f"{clock.replace('_', ', ')} {found[f'{clock} images/s']:.2f} images/s ({found[f'{clock} ratio']:.2f} x)"

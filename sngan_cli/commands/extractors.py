@@ -37,7 +37,7 @@ _SHOWN = 3
 
 
 class Precision(StrEnum):
-    """Arithmetic of convolutions and matrix products in training; the accuracy is always measured in fp32."""
+    """Arithmetic of convolutions and matrix products in training; its last accuracy is always measured in fp32."""
 
     FP32 = "fp32"
     BF16 = "bf16"

@@ -100,7 +100,8 @@ def train(
 
     Nesterov's SGD on cross-entropy (its labels not smoothed: the Inception Score of real pictures would hardly rise
     above half the number of classes), one cycle of the learning rate (Smith & Topin, 2017), pictures shifted by
-    an eighth of their side, mirrored and in part hidden. The network is left ready for evaluation. Raises
+    an eighth of their side, mirrored and in part hidden. The network is left ready for evaluation. The accuracy that
+    is returned is measured in float32, those that are observed on the way in the precision of training. Raises
     `DivergedError` where the loss becomes NaN or infinite.
     """
     device = next(network.parameters()).device
@@ -134,7 +135,8 @@ def train(
                     "give a smaller --lr."
                 )
             if k == per_epoch:
-                accuracy = _accuracy(network, pixels, y, parts.held_out, device)
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16 and epoch < plan.epochs):
+                    accuracy = _accuracy(network, pixels, y, parts.held_out, device)
             observe(Trained((epoch - 1) * per_epoch + k, total, epoch, value, accuracy if k == per_epoch else None))
     return accuracy
 
@@ -203,7 +205,7 @@ def write_weights(network: nn.Module, path: Path, class_names: Sequence[str] = (
 
 @torch.no_grad()
 def _accuracy(network: nn.Module, pixels: Tensor, y: Tensor, index: np.ndarray, device: torch.device) -> float:
-    """Part of the pictures `index` that the network classifies rightly, in full precision and as they are."""
+    """Part of the pictures `index`, as they are, that the network classifies rightly."""
     network.eval()
     right = 0
     for start in range(0, len(index), _EVALUATED):

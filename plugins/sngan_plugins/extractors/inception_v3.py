@@ -44,7 +44,10 @@ class InceptionV3(Extractor, contract=1):
 
 
 class InceptionNetwork:
-    """torch-fidelity's network on a device: pooled features (N, 2048) and logits without bias (N, 1008)."""
+    """torch-fidelity's network on a device: pooled features (N, 2048) and logits without bias (N, 1008).
+
+    `pooled` makes the former of images (N, 3, 299, 299).
+    """
 
     def __init__(self, tensors: dict[str, Tensor], sha256: str, device: str):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -55,12 +58,12 @@ class InceptionNetwork:
         torch.save(tensors, file)
         file.seek(0)
         *layers, last = FeatureExtractorInceptionV3("sngan", ["2048", "logits_unbiased"], file).children()
-        self._pooled = for_inference(nn.Sequential(*layers, nn.Flatten()), device)
+        self.pooled = for_inference(nn.Sequential(*layers, nn.Flatten()), device)
         self._to_logits = cast("nn.Linear", last).weight.to(device)
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images (N, 3, H, W)."""
-        pooled = self._pooled(resized((images.to(self._device).float() - 128) / 128))
+        pooled = self.pooled(resized((images.to(self._device).float() - 128) / 128))
         return Features(pooled.float(), (pooled @ self._to_logits.T).float())
 
 
