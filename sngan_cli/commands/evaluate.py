@@ -16,10 +16,11 @@ from sngan_cli.commands.options import (
     Precision,
     Standing,
     Truncation,
-    WhichWeights,
+    Weights,
     given,
     path_option,
     seed_option,
+    weights_option,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def evaluate(
             help="Option of a metric, the extractor or --against, such as metrics.kid.subset_size=500.",
         ),
     ] = None,
-    weights: WhichWeights = None,
+    weights: Annotated[
+        Weights | None, weights_option("The extractor's are given by --set extractor.weights={}.")
+    ] = None,
     seed: Annotated[int | None, seed_option(help="Seed of the latents (default: the run's).")] = None,
     labels: Annotated[
         Labels | None, typer.Option(help="Classes that are drawn: each as often (even), or as often as in the data.")

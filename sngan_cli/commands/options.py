@@ -74,6 +74,24 @@ class Weights(StrEnum):
     AVERAGED = "averaged"
 
 
+def weights_option(otherwise: str = "") -> Any:
+    """The option that takes raw or averaged; of a file, say, it says what is to be done `otherwise`."""
+
+    def which(text: str) -> Weights:
+        try:
+            return Weights(text)
+        except ValueError as error:
+            said = f"{text!r} is neither raw nor averaged, which are weights of G. {otherwise.format(text)}"
+            raise typer.BadParameter(said.rstrip()) from error
+
+    return typer.Option(
+        "--weights",
+        parser=which,
+        metavar="|".join(Weights),
+        help="Raw or averaged weights of G (default: those the run is scored with).",
+    )
+
+
 RUN_ID = typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @last or @best.")
 RunId = Annotated[str, RUN_ID]
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
@@ -87,10 +105,7 @@ PictureFile = Annotated[Path, path_option("--output", "-o", help="Picture to wri
 Scale = Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Enlarge each pixel so many times.")]
 Seed = Annotated[int, seed_option(help="Seed of the latents.")]
 WhichCheckpoint = Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="last, best or a step.")]
-WhichWeights = Annotated[
-    Weights | None,
-    typer.Option("--weights", help="Raw or averaged weights of G (default: those the run is scored with)."),
-]
+WhichWeights = Annotated[Weights | None, weights_option()]
 Truncation = Annotated[
     float | None,
     number_option(least=0.01, most=10, metavar="T", help="Cut latents off at +-T: finer images, and less varied ones"),
