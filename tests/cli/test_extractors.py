@@ -64,7 +64,7 @@ def leftovers(home: Path) -> list[Path]:
 
 def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, home: Path) -> None:
     done = sngan("extractors", "train", "mine", *TRAIN, "--seed", 3, "--held-out", 0.25, "--cutout", 2,
-                 "--set", "extractor.depth=2")  # fmt: skip
+                 "--set", "extractor.depth=2", "--set", "extractor.mirror=true")  # fmt: skip
     assert done.code == 0, done.err
     name, accuracy, path = done.out.strip().split("\t")
     assert (name, path) == ("mine", str(home / "extractors" / "mine" / "weights.safetensors"))
@@ -75,7 +75,7 @@ def test_it_prints_name_accuracy_and_place_and_keeps_what_it_did(sngan: Any, hom
     assert manifest["weights_sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert f"{manifest['accuracy']:.4f}" == accuracy
     assert manifest["accuracy"] * 30 == pytest.approx(round(manifest["accuracy"] * 30))
-    assert manifest["extractor"] == {"name": "classifier", "width": 4, "depth": 2}
+    assert manifest["extractor"] == {"name": "classifier", "width": 4, "depth": 2, "mirror": True}
     assert (manifest["dataset"]["name"], manifest["dataset"]["images"]) == ("shapes", 120)
     expected = {"format": 1, "name": "mine", "side": 8, "classes": 10, "images": 90, "held_out": 30, "epochs": 2,
                 "batch_size": 16, "seed": 3, "flip": True, "cutout": 2, "distribution": "sngan",
@@ -123,8 +123,8 @@ def test_its_name_scores_a_run_of_another_size_and_the_run_names_the_weights(
     shown = sngan("train", *arguments, "--steps", 2, "--dry-run").out
     table = tomllib.loads(shown)["extractor"]
     assert table == {
-        "name": "classifier", "width": 4, "depth": 1, "trained": "mine", "weights": str(mine / "weights.safetensors"),
-        "sha256": manifest["weights_sha256"],
+        "name": "classifier", "width": 4, "depth": 1, "mirror": False, "trained": "mine",
+        "weights": str(mine / "weights.safetensors"), "sha256": manifest["weights_sha256"],
     }  # fmt: skip
     done = sngan("train", *arguments, "--steps", 2)
     assert "Images of 16 px are scored as 8 px, which the extractor was trained for" in done.err
@@ -204,7 +204,7 @@ def test_list_and_show(sngan: Any, mine: Path) -> None:
     assert rows[:2] == [["extractor mine"], ["state", "here"]]
     for row in (
         ["accuracy", f"{own['accuracy']:.6g}"], ["seconds", f"{shown['seconds']:.6g}"], ["flip", "yes"],
-        ["extractor", "classifier", "width=4 depth=1"], ["dataset", "shapes", "images=120 tilt=25 seed=0"],
+        ["extractor", "classifier", "width=4 depth=1 mirror=no"], ["dataset", "shapes", "images=120 tilt=25 seed=0"],
         ["class names", ", ".join(shown["class_names"])], ["environment"], ["command", shown["environment"]["command"]],
         ["recorded"],
     ):  # fmt: skip

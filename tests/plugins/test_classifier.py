@@ -19,7 +19,7 @@ def trained(tmp_path: Path) -> Classifier:
     """A classifier of three classes at 8 pixels, with the weights of an untrained network."""
     path = tmp_path / "weights.safetensors"
     torch.manual_seed(0)
-    digest = write_weights(ResidualClassifier(8, 3, 4, 1), path)
+    digest = write_weights(ResidualClassifier(8, 3, 4, 1, mirror=False), path)
     return Classifier(width=4, trained="mine", weights=path, sha256=digest)
 
 
@@ -41,7 +41,7 @@ def test_deeper_branches_have_more_convolutions_at_the_halved_side() -> None:
 
 @pytest.mark.parametrize(("side", "left"), [(8, 1), (32, 4), (33, 4), (48, 6), (64, 4), (96, 6), (128, 4)])
 def test_large_pictures_are_halved_more_often(side: int, left: int) -> None:
-    network = ResidualClassifier(side, 2, 4, 1).eval()
+    network = ResidualClassifier(side, 2, 4, 1, mirror=False).eval()
     assert network.stages(network.shrink(network.stem(torch.zeros(1, 3, side, side)))).shape == (1, 16, left, left)
 
 
@@ -58,6 +58,26 @@ def test_features_are_what_the_linear_layer_sees_and_pictures_are_resized(traine
     plain = torch.full((1, 3, 8, 8), 77, dtype=torch.uint8)
     large = torch.full((1, 3, 40, 40), 77, dtype=torch.uint8)
     torch.testing.assert_close(found(plain).logits, found(large).logits)
+
+
+def test_with_mirror_an_image_and_its_mirror_image_have_the_same_features_the_mean_of_both(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Classifier(width=4, mirror=True).network(8, 3)
+    plain = Classifier(width=4).network(8, 3)
+    plain.load_state_dict({name: value for name, value in network.state_dict().items() if name != "mirrored"})
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(network.train()(x), plain.train()(x)), "in training mirror images have their own turns"
+    network.eval()
+    plain.eval()
+    torch.testing.assert_close(network.pooled(x), (plain.pooled(x) + plain.pooled(x.flip(3))) / 2)
+    assert not torch.allclose(plain.pooled(x), plain.pooled(x.flip(3)))
+    path = tmp_path / "weights.safetensors"
+    mirrored = Classifier(width=4, mirror=True, weights=path, sha256=write_weights(network, path))
+    found = mirrored.load("cpu", tmp_path)
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    torch.testing.assert_close(found(images).logits, found(images.flip(3)).logits)
+    with pytest.raises(ComponentError, match="and mirror = false: give those that they were trained with"):
+        mirrored.model_copy(update={"mirror": False}).load("cpu", tmp_path)
 
 
 def test_a_changed_file_is_refused_with_both_hashes(trained: Classifier, tmp_path: Path) -> None:
@@ -84,10 +104,14 @@ def test_without_weights_it_says_how_to_train_some(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_size_and_files_of_anything_else_are_refused(trained: Classifier, tmp_path: Path) -> None:
-    for changed, called in (({"width": 8}, "width 8 and depth 1"), ({"depth": 2}, "width 4 and depth 2")):
+    for changed, called in (
+        ({"width": 8}, "width = 8, depth = 1 and mirror = false"),
+        ({"depth": 2}, "width = 4, depth = 2 and mirror = false"),
+        ({"mirror": True}, "width = 4, depth = 1 and mirror = true"),
+    ):
         with pytest.raises(ComponentError, match=f"not those of a classifier of {called}: give those"):
             trained.model_copy(update=changed).load("cpu", tmp_path)
     (tmp_path / "text").write_text("nothing of the kind")
     digest = hashlib.sha256(b"nothing of the kind").hexdigest()
-    with pytest.raises(ComponentError, match="not those of a classifier of width 4"):
+    with pytest.raises(ComponentError, match="not those of a classifier of width = 4"):
         trained.model_copy(update={"weights": tmp_path / "text", "sha256": digest}).load("cpu", tmp_path)

@@ -38,12 +38,14 @@ class Classifier(TrainableExtractor, contract=1):
     """Channels of the first stage, w; pooled features have 4w."""
     depth: Annotated[int, Field(ge=1, le=16)] = 1
     """Convolutions in the residual branch of each of the three stages."""
+    mirror: bool = False
+    """Features are the mean of an image's and of its mirror image's: more accurate, in twice the time to look at it."""
 
     def network(self, side: int, classes: int) -> ResidualClassifier:
         """Build an untrained network for `side` pixels; raises `UsageError` where they are too few."""
         if side < LEAST_SIDE:
             raise UsageError(f"A classifier needs pictures of {LEAST_SIDE} pixels at least, not {side}: give --size.")
-        return ResidualClassifier(side, classes, self.width, self.depth)
+        return ResidualClassifier(side, classes, self.width, self.depth, self.mirror)
 
     def load(self, device: str, cache: Path) -> LoadedExtractor:
         """Verify the weights and load them; side and classes are theirs.
@@ -63,8 +65,9 @@ class Classifier(TrainableExtractor, contract=1):
             class_names = json.loads(_metadata(content).get("class_names", "[]"))
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise ComponentError(
-                f"The weights {self.weights} are not those of a classifier of width {self.width} and depth "
-                f"{self.depth}: give those that they were trained with, or name the extractor with --extractor NAME."
+                f"The weights {self.weights} are not those of a classifier of width = {self.width}, depth = "
+                f"{self.depth} and mirror = {str(self.mirror).lower()}: give those that they were trained with, or "
+                "name the extractor with --extractor NAME."
             ) from error
         network = network.to(device).to(memory_format=torch.channels_last)
         return LoadedClassifier(network.eval().requires_grad_(False), self.sha256, class_names)
@@ -92,9 +95,12 @@ class ResidualClassifier(nn.Module):
 
     side: Tensor
 
-    def __init__(self, side: int, classes: int, width: int, depth: int):
+    def __init__(self, side: int, classes: int, width: int, depth: int, mirror: bool):
         super().__init__()
         self.register_buffer("side", torch.tensor(side))  # kept with the weights: a file of them is complete
+        self.mirror = mirror
+        if mirror:  # so that weights of one kind are not taken for those of the other
+            self.register_buffer("mirrored", torch.tensor(True))
         halvings = max(0, math.ceil(math.log2(side / FULL_SIDE)))
         self.stem = nn.Sequential(_conv(3, width // 2), nn.BatchNorm2d(width // 2), nn.ReLU(True))
         self.shrink = nn.MaxPool2d(2**halvings) if halvings else nn.Identity()
@@ -103,8 +109,13 @@ class ResidualClassifier(nn.Module):
         self.classifier = nn.Linear(4 * width, classes)
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Features (N, 4w) of images (N, 3, side, side) in [-1, 1]: the mean over what is left of the image."""
+        """Features (N, 4w) of images (N, 3, side, side) in [-1, 1]: the mean over what is left of the image.
+
+        Mirror images are looked at in evaluation only: in training those are others' turns.
+        """
         means: Tensor = self.stages(self.shrink(self.stem(x))).mean((2, 3))
+        if self.mirror and not self.training:
+            means = (means + self.stages(self.shrink(self.stem(x.flip(3)))).mean((2, 3))) / 2
         return means
 
     def forward(self, x: Tensor) -> Tensor:
