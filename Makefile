@@ -10,7 +10,7 @@ help:
 	@echo "make install   sngan in $(VENV)"
 	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (two to five minutes on 2 cores)"
 	@echo "make test      the tests that need neither a GPU nor the network"
-	@echo "make bench     the training step and scoring beside others' (40 minutes on 2 cores, best with nothing else running;"
+	@echo "make bench     the training step and scoring beside others' (45 minutes on 2 cores, best with nothing else running;"
 	@echo "               one row: make bench BENCH='--rows resnet-preact-32')"
 	@echo "make check     formatting, lint, types, import rules"
 
@@ -43,7 +43,7 @@ bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-mimicry==0.1.16
 	failed=0; \
 	for part in step memory ceiling overhead; do $(BIN)/python benchmarks/$$part.py --save $(BENCH) || failed=1; done; \
-	for part in table convolutions 'extractor --save' sharing startup; do \
+	for part in table convolutions 'extractor --save' inference sharing startup; do \
 		set -- $$part; $(BIN)/python benchmarks/$$1.py $$2 || failed=1; \
 	done; \
 	exit $$failed

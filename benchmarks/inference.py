@@ -1,6 +1,6 @@
 """Images/s of the Inception network alone: by arithmetic, by how channels lie in memory, and compiled.
 
-    python benchmarks/inference.py [--batch 100] [--rounds 5] [--device cpu] [--no-compile]
+    python benchmarks/inference.py [--batch N] [--rounds 5] [--device cpu] [--no-compile]
 
 In each arithmetic the network whose channels lie apart, the one whose channels lie side by side, and the latter
 compiled (in fp32 the former) take turns, with the same images, which are resized already. Printed are medians, the
@@ -44,14 +44,14 @@ def networks(options: argparse.Namespace) -> dict[str, nn.Module]:
 def main() -> None:
     """Let everyone look at the same images in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=count, default=100, help="images at a time")
+    parser.add_argument("--batch", type=count, help="images at a time (16 on a CPU, 100 on a GPU)")
     parser.add_argument("--rounds", type=count, default=5, help="turns that everyone takes")
     parser.add_argument("--times", type=count, help="batches in a turn (1 on a CPU, 20 on a GPU)")
     parser.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     on_gpu = options.device.type == "cuda"
-    options.times = options.times or (20 if on_gpu else 1)
+    options.batch, options.times = options.batch or (100 if on_gpu else 16), options.times or (20 if on_gpu else 1)
     quieten_compiler()
     print(f"batches of {options.batch}; {describe(options.device)}, {processor()}, torch {torch.__version__}")
     plain = networks(options)
