@@ -151,8 +151,8 @@ def test_a_result_that_is_cut_off_is_named(
 
 
 SCRIPTS = (
-    "ceiling", "convolutions", "extractor", "inference", "memory", "neighbours", "overhead", "sharing", "startup", "step",
-    "table",
+    "ceiling", "convolutions", "extractor", "inference", "memory", "neighbours", "overhead", "sharing", "startup",
+    "step", "table",
 )  # fmt: skip
 
 
