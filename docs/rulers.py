@@ -21,7 +21,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from sngan_plugins.datasets.folder import Folder
+from sngan_plugins.metrics.kid import KernelInceptionDistance
 
+KID_SUBSET = KernelInceptionDistance().subset_size
 METRICS = "is,fid,kid,precision,recall,density,coverage,intra-fid,accuracy,diversity"
 
 
@@ -49,11 +51,13 @@ SPOILT: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
 }
 
 
-def measured(name: str, folder: Path, data: Path, extractor: str, metrics: str) -> dict[str, float]:
+def measured(name: str, folder: Path, data: Path, given: argparse.Namespace) -> dict[str, float]:
     """Score the pictures in a folder against the data in another; returns what the registry then has under the name."""
+    few = ["--set", f"metrics.kid.subset_size={given.pictures}"] if given.pictures < KID_SUBSET else []
     sngan(
         "evaluate", "--images", str(folder), "--name", name, "--against", "folder", "--data-dir", str(data),
-        "--extractor", extractor, "--protocol", "quick", "--metric", metrics,
+        "--extractor", given.extractor, "--protocol", "quick", "--metric", given.metric,
+        *(few if "kid" in given.metric.split(",") else []),
     )  # fmt: skip
     scores = [score for score in json.loads(sngan("scores", "list", "--json")) if score.get("pictures") == name]
     # Where the pictures were scored before, by another extractor say, the latest are those of now.
@@ -117,7 +121,7 @@ def main() -> None:
         reference = saved(Path(place) / "data", data)
         for k, (name, pictures) in enumerate(variants(half)):
             called, folder = f"{given.archive.name}: {name}", saved(Path(place) / str(k), pictures)
-            values = measured(called, folder, reference, given.extractor, given.metric)
+            values = measured(called, folder, reference, given)
             print(f"| {name} | {' | '.join(f'{values[metric]:.3f}' for metric in names)} |", flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,13 +15,15 @@ from rich.table import Column
 from rich.text import Text
 
 from sngan_cli import console
+from sngan_cli.rate import time_left
+from sngan_cli.wording import joined
 
 QUIET = 30.0
 """Seconds between lines of progress where there is no terminal."""
 
 
 class Bars:
-    """One bar for each thing that is under way, and warnings above them; only warnings where there is no terminal.
+    """One bar for each thing that is under way, and warnings above them; sparse lines where there is no terminal.
 
     Beside its bar stand how much is done, what is said of it, how much is done in a second, and the time left. `unit`
     is that of what is counted, where it is to be said.
@@ -44,6 +47,8 @@ class Bars:
             refresh_per_second=2,  # each drawing takes time from training
         )
         self._under_way: dict[str, TaskID] = {}
+        self._begun: dict[str, float] = {}
+        self._said = 0.0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -54,11 +59,25 @@ class Bars:
 
     def show(self, what: str, done: float, total: float | None) -> None:
         """Show that `done` of `total` are done, None while that is not known; the bar goes when all are."""
+        if not self._live:
+            self._tell(what, done, total)
         if what not in self._under_way:
             self._under_way[what] = self._bars.add_task(what, total=total)
         self._bars.update(self._under_way[what], completed=done, total=total)
         if total is not None and done >= total:
             self._bars.remove_task(self._under_way.pop(what))
+
+    def _tell(self, what: str, done: float, total: float | None) -> None:
+        """Print a line where there has been none of this for long."""
+        now = time.monotonic()
+        begun = self._begun.setdefault(what, now)
+        if total is not None and done >= total:
+            del self._begun[what]
+        elif now - max(begun, self._said) >= QUIET:
+            self._said = now
+            of = "" if total is None else f"  {done:.0f}/{total:.0f}{self._unit}"
+            left = "" if total is None or not done else time_left((now - begun) / done * (total - done))
+            console.note(joined(f"{what}{of}", left))
 
     def decoding(self, done: int, total: int) -> None:
         """Show how many pictures are decoded."""

@@ -99,7 +99,7 @@ class Display(Bars):
             self.say(finished(self._run_id, result.step, self._score))
 
     def _show_step(self, step: int) -> None:
-        said, rate = joined(self._losses, self._score), self._rate.text()
+        said, rate = joined(self._score, self._losses), self._rate.text()
         if self._task is not None:
             self._bars.update(self._task, completed=step, said=said, rate=rate)
         if not self._live and time.monotonic() - self._spoken > QUIET:

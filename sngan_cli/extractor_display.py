@@ -9,6 +9,7 @@ from rich.progress import TaskID
 
 from sngan_cli import console
 from sngan_cli.bars import QUIET, Bars
+from sngan_cli.rate import time_left
 
 if TYPE_CHECKING:
     from sngan_cli.engine.classifier import Trained
@@ -43,5 +44,4 @@ class ExtractorDisplay(Bars):
         if not self._live and (now - self._spoken > QUIET or progress.step == progress.total):
             self._spoken = now
             left = (now - self._began) / progress.step * (progress.total - progress.step)
-            minutes, seconds = divmod(round(left), 60)
-            console.note(f"{said}  {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left")
+            console.note(f"{said}  {time_left(left)}")

@@ -6,6 +6,12 @@ import time
 from collections import deque
 
 
+def time_left(seconds: float) -> str:
+    """So much time, in words."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:d}:{minutes % 60:02d}:{rest:02d} left"
+
+
 class Rate:
     """Images per second over the last counts; what passes between `pause` and the next count is left out."""
 
@@ -34,8 +40,7 @@ class Rate:
         """The time that so many images will take, in words; nothing while the rate is not known."""
         if not self._per_second:
             return ""
-        minutes, seconds = divmod(round(images / self._per_second), 60)
-        return f"{minutes // 60:d}:{minutes % 60:02d}:{seconds:02d} left"
+        return time_left(images / self._per_second)
 
     @property
     def _per_second(self) -> float | None:

@@ -91,7 +91,7 @@ class Watcher(Bars):
         before = self._before
         self._tell_news(sight)
         self._count(before, sight)
-        said, rate = joined(losses_in_words(sight.losses), _last_score(sight)), self._rate.text()
+        said, rate = joined(_last_score(sight), losses_in_words(sight.losses)), self._rate.text()
         self._update_bar(sight, said, rate)
         if not self._beside_bar and (before is None or _line_of(before) != _line_of(sight)):
             left = self._rate.left(_images(sight.run) * (sight.run.steps - sight.step))
@@ -155,9 +155,9 @@ def _images(run: Run) -> int:
 
 
 def _last_score(sight: Sight) -> str:
-    """The last score by the run's first metric, that by which checkpoints are chosen."""
+    """The last score by the run's first metric, that by which checkpoints are chosen, made as it was trained."""
     first = next(iter(sight.run.config.get("metrics", {})), None)
-    last = [score for score in sight.scores if score.metric == first][-1:]
+    last = [score for score in sight.scores if score.metric == first and score.is_of_training][-1:]
     return "".join(f"{score.metric} = {score.value:.3f}" for score in last)
 
 

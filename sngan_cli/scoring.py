@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from sngan_cli.run_folder import describe_folder
 from sngan_cli.stopping import StopAtOnceError
 from sngan_cli.trained import TrainedGenerator, check_installed, load_generator, steps_of
 from sngan_cli.wording import first_of, printable
-from sngan_registry import Event, Run, Score
+from sngan_registry import Event, PictureScore, Run, Score
 
 
 @dataclass
@@ -113,12 +113,22 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     if again := [scored for scored in outcome.found if _measured(scored) in before]:
         same = ", ".join(f"{scored.metric} of step {scored.step}" for scored in again)
         audience.warn(f"Scored before by the same protocol, weights and seed, and replaced: {same}.")
-    metrics = ", ".join(dict.fromkeys(scored.metric for scored in outcome.found))
-    scored_steps = ", ".join(dict.fromkeys(str(scored.step) for scored in outcome.found))
-    message = f"Scored after training by {request.protocol.name}, step {scored_steps}: {metrics}."
-    place.store.add_event(run.id, Event(kind="evaluated", message=message, step=None))
+    place.store.add_event(run.id, Event(kind="evaluated", message=_in_words(outcome.found), step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
     return outcome
+
+
+def _in_words(found: Sequence[Scored]) -> str:
+    """Which steps were scored, by which metrics, and the names of the protocols that these followed."""
+    steps = ", ".join(dict.fromkeys(str(scored.step) for scored in found))
+    by_name: dict[object, dict[str, None]] = {}
+    for scored in found:
+        by_name.setdefault(scored.evidence.get("protocol name"), {})[scored.metric] = None
+    parts = (
+        f"{', '.join(metrics)} by {'a protocol without a name' if name is None else name}"
+        for name, metrics in by_name.items()
+    )
+    return f"Scored after training, step {steps}: {'; '.join(parts)}."
 
 
 def _scores_of(
@@ -160,7 +170,8 @@ def evaluate_images(
 ) -> Scores:
     """Score a folder (or archive) of pictures against a data set, and record the scores under a name.
 
-    Without one pictures keep that under which they are recorded already, and others are called by their path.
+    Without one pictures keep that under which they are recorded already, and others are called by their path, whole
+    where other pictures are called by it as it was given.
     `dataset` is its name and options, or None where no metric compares. Pictures are resized to the side of the data
     set's, or else to `size`, which those of one side do without. Where they lie in one folder a class, each named as
     one of the data set's classes, metrics that look at classes do so.
@@ -187,7 +198,8 @@ def evaluate_images(
         if max(sides) > side:  # of those that are enlarged it has been told
             audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
     earlier = place.store.picture_scores.of(made.data_sha256)
-    called = name or (earlier[0].pictures if earlier else path)
+    others = {score.pictures for score in place.store.picture_scores.all() if score.pictures_sha256 != made.data_sha256}
+    called = name or _usual_name(earlier, others, folder)
     ruler.check_classes(names, _why_unlabelled(data, made, path))
     outcome = Scores()
     with outcome.until_stopped():
@@ -227,12 +239,28 @@ def evaluate_images(
     before = {(score.metric, score.protocol) for score in earlier}
     if again := [scored.metric for scored in outcome.found if (scored.metric, scored.protocol) in before]:
         audience.warn(f"Scored before by the same protocol, and replaced: {', '.join(again)}.")
-    if others := {score.pictures for score in earlier} - {called}:
+    if old := {score.pictures for score in earlier} - {called}:
         place.store.picture_scores.rename(made.data_sha256, called)
-        audience.warn(f"All scores of these pictures are under {called!r} now, not {_named(others)}.")
+        audience.warn(f"All scores of these pictures are under {called!r} now, not {_named(old)}.")
     elif name is None and called != path:
-        audience.warn(f"These pictures are recorded as {called!r}, and so are their new scores: --name changes it.")
+        why = "" if earlier else f", since others are called {path!r}"
+        audience.warn(
+            f"These pictures are recorded as {called!r}{why}, and so are their new scores: --name changes it."
+        )
+    if called in others and (old or not earlier):
+        audience.warn(
+            f"Other pictures are called {called!r}, too, and `sngan scores rm` would remove the scores of both: --name "
+            "gives these a name of their own."
+        )
     return outcome
+
+
+def _usual_name(earlier: Sequence[PictureScore], others: Container[str], folder: Path) -> str:
+    """What pictures in a folder are called, scored `earlier` or never; `others` are names of other pictures."""
+    if earlier:
+        return earlier[0].pictures
+    path = printable(str(folder))
+    return printable(str(folder.absolute())) if path in others else path
 
 
 def _generators(

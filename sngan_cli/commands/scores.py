@@ -58,10 +58,13 @@ def rm(
     from sngan_cli.wording import counted, shortened
 
     with paths.open_store(create=False) as store:
-        known = [score.pictures for score in store.picture_scores.all()]
+        scores = store.picture_scores.all()
+        known = [score.pictures for score in scores]
         if name not in known:
             raise NotFoundError(f"There are no pictures {shortened(name)!r} with scores.{did_you_mean(name, known)}")
-        count = counted(known.count(name), "score")
-        console.confirm(f"Remove the {count} of {name!r}?", f"Removing the {count} of {name!r}", yes=yes)
+        what = f"{counted(known.count(name), 'score')} of {name!r}"
+        if (sets := len({score.pictures_sha256 for score in scores if score.pictures == name})) > 1:
+            what = f"{what}, which are of {sets} sets of pictures"
+        console.confirm(f"Remove the {what}?", f"Removing the {what}", yes=yes)
         store.picture_scores.remove(name)
-    console.note(f"Removed the {count} of {name!r}.")
+    console.note(f"Removed the {what}.")

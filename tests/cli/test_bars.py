@@ -55,9 +55,9 @@ def lines(shown: Bars) -> list[str]:
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        (60, "training 12345/100000 loss D 1.23… 512 images/s 3:02:37"),
-        (80, "training 12345/100000 loss D 1.234 G -0.567 is… 512 images/s 3:02:37"),
-        (120, "training 12345/100000 loss D 1.234 G -0.567 is = 3.412 512 images/s 3:02:37"),
+        (60, "training 12345/100000 is = 3.412 … 512 images/s 3:02:37"),
+        (80, "training 12345/100000 is = 3.412 loss D 1.234 … 512 images/s 3:02:37"),
+        (120, "training 12345/100000 is = 3.412 loss D 1.234 G -0.567 512 images/s 3:02:37"),
     ],
 )
 def test_the_text_of_training_is_cut_and_its_steps_rate_and_time_left_stay(
@@ -91,6 +91,25 @@ def test_whatever_is_counted_has_a_rate_and_the_time_left(terminal: Terminal, cl
             shown.show("checking promises", done, 12)
             shown.show("preparing pictures", done * 1000, 12_000)
         assert lines(shown) == ["checking promises 2/12 0.25/s 00:40", "preparing pictures 2000/12000 250/s 00:40"]
+
+
+def test_without_a_terminal_there_is_a_line_each_half_minute(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Bars() as shown:
+        for done in range(0, 1000, 100):
+            shown.show("scoring step 5", done, 1000)
+            shown.show("counting", done, None)
+            clock[0] += 10
+        shown.show("scoring step 5", 1000, 1000)
+        shown.show("scoring step 6", 0, 1000)
+        clock[0] += 29
+        shown.show("scoring step 6", 10, 1000)
+    assert capsys.readouterr().err.splitlines() == [
+        "scoring step 5  300/1000  0:01:10 left",
+        "scoring step 5  600/1000  0:00:40 left",
+        "scoring step 5  900/1000  0:00:10 left",
+    ]
 
 
 def test_bytes_are_counted_in_the_unit_that_is_said(terminal: Terminal, clock: list[float]) -> None:

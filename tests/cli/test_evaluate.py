@@ -63,7 +63,7 @@ def test_scores_are_printed_and_recorded(sngan: Any, trained: str, home: Path) -
     assert len(added["diversity"]["evidence"]["classes"]) == 2
     first, ratio = next(iter(added["diversity"]["evidence"]["classes"].items()))
     assert f"{first} {ratio:.3f}, " in sngan("runs", "show", trained).out
-    assert shown["events"][-1]["message"] == "Scored after training by quick, step 4: fid, diversity, is."
+    assert shown["events"][-1]["message"] == "Scored after training, step 4: fid, diversity, is by quick."
     kept = json.loads((home / "runs" / trained / "run.json").read_text())
     assert {s["metric"] for s in kept["scores"]} == {"is", "fid", "diversity"}
 
@@ -462,7 +462,7 @@ def test_a_damaged_checkpoint_costs_the_others_nothing(sngan: Any, trained: str,
     assert f"error: Not scored: step 2. The checkpoint file {damaged} is damaged: " in done.err
     assert "--checkpoint" not in done.err
     kept = sngan("runs", "show", trained, "--json").json
-    assert kept["events"][-1]["message"] == "Scored after training by quick, step 4: fid, is."
+    assert kept["events"][-1]["message"] == "Scored after training, step 4: fid, is by quick."
     alone = sngan(*command, "--checkpoint", 2)
     assert (alone.code, "Use another: --checkpoint 4." in alone.err) == (1, True)
     shutil.rmtree(checkpoints / "step-00000004")
@@ -489,7 +489,7 @@ def test_what_was_scored_before_a_signal_is_printed(
     assert (done.code, done.err.splitlines()[-1]) == (code, "interrupted")
     assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [["2", "raw", "fid"]]
     kept = json.loads((home / "runs" / trained / "run.json").read_text())
-    assert kept["events"][-1]["message"] == "Scored after training by quick, step 2: fid."
+    assert kept["events"][-1]["message"] == "Scored after training, step 2: fid by quick."
     signals = iter([number])
     at_once = sngan(*command)
     assert (at_once.code, at_once.out) == (code, "")

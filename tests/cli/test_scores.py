@@ -83,6 +83,44 @@ def test_pictures_are_called_by_their_path_and_known_by_their_content(
     assert sorted(score["pictures"] for score in of_pictures(sngan)) == [str(tmp_path / "others")] * 2 + ["one"] * 2
 
 
+def test_other_pictures_never_get_the_same_name_without_a_word(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = (
+        "evaluate",
+        "--against",
+        "shapes",
+        "--size",
+        8,
+        "--protocol",
+        "quick",
+        "--device",
+        "cpu",
+        "--metric",
+        "is",
+    )
+    warning = (
+        "Other pictures are called 'out', too, and `sngan scores rm` would remove the scores of both: --name gives"
+    )
+    for k, place in enumerate(("one", "two")):
+        drawn(tmp_path / place / "out", 30, seed=k)
+        monkeypatch.chdir(tmp_path / place)
+        said = sngan(*command, "--images", "out").err
+        assert warning not in said
+    whole = str(tmp_path / "two" / "out")
+    assert f"These pictures are recorded as {whole!r}, since others are called 'out', and so are" in said
+    assert {score["pictures"] for score in of_pictures(sngan)} == {"out", whole}
+    assert "since others" not in sngan(*command, "--images", "out").err, "they keep the name that they have"
+    for _ in range(2):
+        said = sngan(*command, "--images", "out", "--name", "out").err
+    assert warning not in said, "they had the name already"
+    drawn(tmp_path / "three", 30, seed=5)
+    assert warning in sngan(*command, "--images", tmp_path / "three", "--name", "out").err
+    assert sngan("scores", "rm", "out", "--yes").err == (
+        "Removed the 3 scores of 'out', which are of 3 sets of pictures.\n"
+    )
+
+
 def test_a_path_that_a_terminal_would_obey_is_escaped(sngan: Any, tmp_path: Path) -> None:
     for name, shown in (("a\nb", r"a\nb"), ("a\x1b[31mred", r"a\x1b[31mred"), (os.fsdecode(b"a\xff"), r"a\udcff")):
         missing = sngan("evaluate", "--protocol", "quick", "--images", tmp_path / "no" / name)
@@ -277,12 +315,12 @@ def test_the_table_of_spoilt_pictures_is_from_the_registry(
     monkeypatch.setattr(rulers, "print", lambda line, **_: lines.extend(line.splitlines()), raising=False)
     archive = str(drawn(tmp_path / "drawn", 120))
     monkeypatch.setattr(
-        sys, "argv", ["rulers.py", archive, "shapes-cnn", "--pictures", "50", "--metric", "is,diversity"]
+        sys, "argv", ["rulers.py", archive, "shapes-cnn", "--pictures", "12", "--metric", "is,kid,diversity"]
     )
     rulers.main()
     kept = {(score["pictures"], score["metric"]): score["value"] for score in of_pictures(sngan)}
-    assert lines[0] == "| 50 pictures | is | diversity |"
-    assert (len(lines), len(kept)) == (2 + 7, 2 * 7)
+    assert lines[0] == "| 12 pictures | is | kid | diversity |"
+    assert (len(lines), len(kept)) == (2 + 7, 3 * 7)
     for line in lines[2:]:
         name, *values = line.strip("| ").split(" | ")
-        assert values == [f"{kept[f'drawn: {name}', metric]:.3f}" for metric in ("is", "diversity")]
+        assert values == [f"{kept[f'drawn: {name}', metric]:.3f}" for metric in ("is", "kid", "diversity")]

@@ -45,9 +45,10 @@ def losses(store: Store, run_id: str, step: int, d: float, g: float) -> None:
     store.add_scalars(run_id, [Scalar(name=name, step=step, value=value) for name, value in values.items()])
 
 
-def score(store: Store, run_id: str, step: int, value: float, metric: str = "is") -> None:
+def score(store: Store, run_id: str, step: int, value: float, metric: str = "is", protocol: str = "n=10") -> None:
+    how = "while training" if protocol == "n=10" else "last"
     store.add_score(run_id, Score(metric=metric, step=step, value=value, std=0.5, higher_is_better=metric == "is",
-                                  protocol="n=10", evidence={}))  # fmt: skip
+                                  protocol=protocol, evidence={"checkpoint": how}))  # fmt: skip
 
 
 def save(store: Store, run_id: str, step: int) -> None:
@@ -88,6 +89,7 @@ def test_a_line_each_time_that_something_changes(
         lambda: None,
         lambda: store.heartbeat(run_id, 80),
         lambda: score(store, run_id, 90, 3.0),
+        lambda: score(store, run_id, 90, 9.0, protocol="n=50"),
         lambda: store.close(run_id, Status.FINISHED, step=100),
     )
     done = sngan("runs", "watch")
@@ -98,14 +100,15 @@ def test_a_line_each_time_that_something_changes(
         "running  step 20/100  loss D 1.250 G -0.500",
         "running  step 30/100  loss D 1.250 G -0.500",
         "step 30: is = 2.500 ± 0.500 (n=10)",
-        "running  step 30/100  loss D 1.250 G -0.500  is = 2.500",
+        "running  step 30/100  is = 2.500  loss D 1.250 G -0.500",
         "step 30: fid = nan ± 0.500 (n=10)",
         "step 31: Something happened.",
-        "running  step 60/100  loss D nan G +0.125  is = 2.500",
+        "running  step 60/100  is = 2.500  loss D nan G +0.125",
         # 60 steps of 10 images in 8 s since the first that was seen, and 20 steps to go
-        "running  step 80/100  loss D nan G +0.125  is = 2.500  75 images/s  0:00:03 left",
+        "running  step 80/100  is = 2.500  loss D nan G +0.125  75 images/s  0:00:03 left",
         "step 90: is = 3.000 ± 0.500 (n=10)",
-        "running  step 80/100  loss D nan G +0.125  is = 3.000  75 images/s  0:00:03 left",
+        "running  step 80/100  is = 3.000  loss D nan G +0.125  75 images/s  0:00:03 left",
+        "step 90: is = 9.000 ± 0.500 (n=50)",
         f"finished 100 steps, is = 3.000. See it with: sngan runs show {run_id}",
     ]
 
