@@ -340,7 +340,7 @@ class Accumulator(Protocol):
     """A metric in progress: memory does not grow with the number of images beyond the features."""
 
     def add(self, features: Features) -> None:
-        """Take in the next batch of generated images."""
+        """Take in the next batch of generated images; others are shown the same tensors, which stay as they are."""
 
     def result(self) -> tuple[float, float | None]:
         """Value and, where the metric has one, standard deviation."""
@@ -350,7 +350,7 @@ class Reference(Protocol):
     """Statistics of real images in progress."""
 
     def add(self, features: Features) -> None:
-        """Take in the next batch of real images."""
+        """Take in the next batch of real images, whose tensors stay as they are."""
 
     def result(self) -> Mapping[str, Tensor]:
         """What generated images are compared with."""

@@ -131,7 +131,7 @@ class Ruler:
         for group in self.groups:
             images = group.images if pictures is None else min(group.images, pictures)
             tried = group if pictures is None else group.fit_for(images, lambda *_: None)
-            try_metrics(tried.metrics.values(), self.shown, images)
+            try_metrics(tried.metrics, self.shown, images)
 
     @cached_property
     def data(self) -> DecodedPictures:

@@ -141,7 +141,7 @@ def _check_extractor(
             f"Images of {config.size} px are scored as {extractor.side} px, which the extractor was trained for: one "
             "for their own size sees more."
         )
-    try_metrics(composition.metrics.values(), shown, config.eval_samples)
+    try_metrics(composition.metrics, shown, config.eval_samples)
     check_classes(extractor, composition.metrics, shown, class_names, "the run is unconditional")
 
 

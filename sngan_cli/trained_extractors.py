@@ -108,6 +108,8 @@ def read(name: str) -> Manifest:
             raise ComponentError(f"{path} has the format {written!r}, not {FORMAT}: install the sngan that wrote it.")
         manifest = Manifest(**{**values, "name": name, "class_names": tuple(values["class_names"])})
         str(manifest.extractor["name"]), str(manifest.dataset["name"])
+        if not all(isinstance(value, int | float) for value in (manifest.accuracy, manifest.side, manifest.classes)):
+            raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ComponentError(
             f"The manifest {path} cannot be read: {_fault(error)}. Restore it from a copy, train the extractor again "

@@ -38,6 +38,16 @@ def sees_each_image_by_itself(extractor: Extractor, bench: Bench) -> None:
             torch.testing.assert_close(alone.logits[0], found.logits[3], rtol=1e-4, atol=1e-4)
 
 
+def gives_new_tensors(extractor: Extractor, bench: Bench) -> None:
+    """Raise where features change once others are extracted: metrics keep them."""
+    loaded = _loaded(extractor, bench)
+    found = loaded(_images(5, 8))
+    kept = found.pooled.clone(), found.logits.clone()
+    loaded(255 - _images(5, 8))
+    same = torch.equal(found.pooled, kept[0]) and torch.equal(found.logits, kept[1])
+    expect(same, "the features of one batch change as it looks at the next")
+
+
 def builds_itself_from_its_weights(extractor: TrainableExtractor, bench: Bench) -> None:
     """Raise where a trained network comes back from its file as another one."""
     network = extractor.network(SIDE, CLASSES).eval()
@@ -77,6 +87,7 @@ def _images(count: int, side: int) -> torch.Tensor:
 PROMISES = (
     Promise("its weights are identified", identifies_its_weights),
     Promise("images of any size have features, the same alone and beside others", sees_each_image_by_itself),
+    Promise("features stay as they were given", gives_new_tensors),
     Promise(
         "a trained network is built from its weights alone",
         builds_itself_from_its_weights,

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, expect
-from sngan_cli.contracts import Accumulator, Classwise, Comparison, Features, Metric, Remarking, UsageError
+from sngan_cli.contracts import Accumulator, Classwise, Comparison, Features, Metric, Reference, Remarking, UsageError
 
 IMAGES, CLASSES = 60, 3
 
@@ -38,6 +38,18 @@ def gives_any_batches_the_same_value(metric: Metric, bench: Bench) -> None:
     for batch in (1, 7, 13):
         found = _value(metric, batch)
         expect(all(map(_near, found, whole)), f"in batches of {batch} it is {found}, of {IMAGES} {whole}")
+
+
+def leaves_features_alone(metric: Metric, bench: Bench) -> None:
+    """Raise where a metric changes the features that it is shown, which are shown to other metrics as well."""
+    accumulator, reference = _begun(metric)
+    shown: list[Accumulator | Reference] = [accumulator] if reference is None else [accumulator, reference]
+    for to in shown:
+        for features, before in zip(_images(0, 20), _images(0, 20), strict=True):
+            to.add(features)
+            for part in ("pooled", "logits", "labels"):
+                same = torch.equal(getattr(features, part), getattr(before, part))
+                expect(same, f"it changes the {part} that it is shown: it must copy them first")
 
 
 def refuses_too_few(metric: Metric, bench: Bench) -> None:
@@ -73,10 +85,7 @@ def _value(metric: Metric, batch: int) -> tuple[float, float | None]:
 
 def _complete(metric: Metric, batch: int) -> Accumulator:
     """A score of images that came in batches, before its result is asked for."""
-    try:
-        accumulator, reference = metric.accumulator(IMAGES), metric.reference(IMAGES)
-    except UsageError as error:
-        raise UncheckedError(f"{IMAGES} images are too few: {error}") from error
+    accumulator, reference = _begun(metric)
     for features in _images(0, batch):
         accumulator.add(features)
     if reference is not None:
@@ -84,6 +93,13 @@ def _complete(metric: Metric, batch: int) -> Accumulator:
             reference.add(features)
         cast("Comparison", accumulator).against(reference.result())
     return accumulator
+
+
+def _begun(metric: Metric) -> tuple[Accumulator, Reference | None]:
+    try:
+        return metric.accumulator(IMAGES), metric.reference(IMAGES)
+    except UsageError as error:
+        raise UncheckedError(f"{IMAGES} images are too few: {error}") from error
 
 
 def _images(seed: int, batch: int) -> Iterator[Features]:
@@ -99,6 +115,7 @@ def _images(seed: int, batch: int) -> Iterator[Features]:
 PROMISES = (
     Promise("what it gives are numbers, and remarks in words", gives_numbers_and_words),
     Promise("the same images in any batches have the same value", gives_any_batches_the_same_value),
+    Promise("features that it is shown stay as they are", leaves_features_alone),
     Promise("a score of no images is refused", refuses_too_few),
     Promise("its protocol is of numbers and texts", writes_its_protocol_down),
 )

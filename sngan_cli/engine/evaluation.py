@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
-from numbers import Real
+from numbers import Integral, Real
 from typing import Literal, NoReturn, TypeVar, cast
 
 import numpy as np
@@ -21,12 +21,19 @@ from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
-from sngan_cli.wording import shortened
+from sngan_cli.wording import printable, shortened
 
 T = TypeVar("T")
 R = TypeVar("R")
 Failure = Exception | SystemExit
 """What a metric may raise: one that ends the program has failed, too."""
+
+_NOT_A_METRICS = {"n", "images", "real", "classes", "side", "precision", "labels", "truncation"}
+"""What a protocol says beside a metric's settings."""
+
+
+class SpoiltFeaturesError(ComponentError):
+    """A metric has changed the features that it was shown, which other metrics and caches have, too."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def references(
     for found in features_of(chosen):
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
         seen += len(found.pooled)
-        _each(started, partial(_add, replace(found, labels=y)), failed)
+        _each(started, partial(show, replace(found, labels=y)), failed)
     how: Literal["all", "evenly", "as in the data"] = "as in the data"
     if count == len(labels):
         how = "all"
@@ -183,7 +190,7 @@ def score(
     for images, y in batches:
         if not accumulators.keys() - failed.keys():
             break
-        _each(accumulators, partial(_add, replace(extraction(images), labels=y)), failed)
+        _each(accumulators, partial(show, replace(extraction(images), labels=y)), failed)
         done += len(images)
         if not progress(done):
             raise features.ScoringStoppedError
@@ -193,8 +200,9 @@ def score(
         unusual = {**extraction.settings(), **settings}
         if resized_to is not None and name not in real.statistics:
             unusual["side"] = resized_to
-        own: dict[str, int | float | str] = {**metric.protocol(), **unusual}
-        known: dict[str, int | float | str] = {"images": samples, **metric.protocol()}
+        of_metric = _settings_of(name, metric)
+        own = {**of_metric, **unusual}
+        known: dict[str, int | float | str] = {"images": samples, **of_metric}
         if class_names is None and isinstance(accumulator, Classwise):
             own["classes"] = "one"
         if name in real.statistics:
@@ -212,10 +220,9 @@ def score(
             accumulator.remark() if isinstance(accumulator, Remarking) else None,
         )
         if said := "; ".join(filter(None, remarks)):
-            more["remark"] = said
+            more["remark"] = printable(said)
         if class_names is not None and isinstance(accumulator, Classwise):
-            values = zip(class_names, accumulator.per_class(), strict=False)
-            more["classes"] = {class_: value for class_, value in values if math.isfinite(value)}
+            more["classes"] = _by_class(name, class_names, accumulator.per_class())
         return Scored(
             step=step,
             metric=name,
@@ -247,24 +254,78 @@ def _each(what: Mapping[str, T], do: Callable[[str, T], R], failed: dict[str, Fa
         if name not in failed:
             try:
                 done[name] = do(name, one)
+            except SpoiltFeaturesError:
+                raise
             except (Exception, SystemExit) as error:
                 failed[name] = error
     return done
 
 
-def _add(given: Features, metric: str, to: Accumulator | Reference) -> None:
+def show(given: Features, metric: str, to: Accumulator | Reference) -> None:
+    """Show features to a metric; raises `SpoiltFeaturesError` where it changes them."""
+    shown = [part for part in (given.pooled, given.logits, given.labels) if part is not None]
+    before = _changes(shown)
     to.add(given)
+    if _changes(shown) != before:
+        raise SpoiltFeaturesError(
+            f"The metric {metric!r} changes the features that it is shown, by which other metrics would be wrong: it "
+            "must copy them first. Leave it out, and tell its author."
+        )
+
+
+def _changes(tensors: Sequence[torch.Tensor]) -> list[int]:
+    """How often tensors were changed in place; those that were made in inference mode torch keeps from it."""
+    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
 def _checked(name: str, result: object) -> tuple[float, float | None]:
     """A metric's result; raises `ComponentError` where it is no number with a standard deviation or None."""
     match result:
-        case (Real() as value, Real() | None as std):
-            return float(value), None if std is None else float(std)
+        case (Real() as value, None):
+            return float(value), None
+        case (Real() as value, Real() as std) if not std < 0:
+            return float(value), float(std)
     given = shortened(repr(result))
     raise ComponentError(
         f"The metric {name!r} gives {given}, not a number and its standard deviation or None. Tell its author."
     )
+
+
+def _settings_of(name: str, metric: Metric) -> dict[str, int | float | str]:
+    """What a metric adds to a protocol; raises `ComponentError` where that is no numbers and texts of its own."""
+    found: dict[str, int | float | str] = {}
+    for key, value in cast("Mapping[str, object]", metric.protocol()).items():
+        if key in _NOT_A_METRICS:
+            raise ComponentError(
+                f"The metric {name!r} calls a setting {key!r}, as sngan calls its own. Tell its author."
+            )
+        match value:
+            case bool():
+                found[key] = value
+            case Integral():
+                found[key] = int(value)
+            case Real():
+                found[key] = float(value)
+            case str():
+                found[key] = printable(value)
+            case _:
+                given = shortened(repr(value))
+                raise ComponentError(
+                    f"The setting {key!r} of the metric {name!r} is {given}, no number or text. Tell its author."
+                )
+    return found
+
+
+def _by_class(name: str, class_names: Sequence[str], values: Sequence[object]) -> dict[str, float]:
+    """A metric's finite values by class; raises `ComponentError` where they are no numbers."""
+    found = {}
+    for class_, value in zip(class_names, values, strict=False):
+        if not isinstance(value, Real):
+            given = shortened(repr(value))
+            raise ComponentError(f"The metric {name!r} gives {given} for {class_!r}, no number. Tell its author.")
+        if math.isfinite(value):
+            found[class_] = float(value)
+    return found
 
 
 def _evenly(labels: np.ndarray, count: int) -> np.ndarray:

@@ -34,6 +34,7 @@ class Extraction:
     difference: float | None = None
     resized: str | None = None
     maker: str = ""
+    _sizes: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -45,21 +46,28 @@ class Extraction:
         return cls(loaded, made.label(composition.config.extractor.name), device, precision, maker=maker)
 
     def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images (N, 3, H, W)."""
+        """Extract from uint8 images (N, 3, H, W), in float32: as much is kept of features of real images."""
         if isinstance(self.loaded, OfOneSide) and images.shape[-1] != self.loaded.side:
             self.resized = f"{images.shape[-1]} px to {self.loaded.side} px"
         remedy = "end other programs that use it, or score by `sngan evaluate --device cpu`"
         with enough_memory(f"where the extractor {self.name!r} looks at images", remedy), torch.no_grad():
-            if self.precision != "bf16":
-                return features_of(self.loaded, images, self.name)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 found = features_of(self.loaded, images, self.name)
             found = Features(found.pooled.float(), found.logits.float())
-            if self.difference is None:
+            self._check_sizes((found.pooled.shape[1], found.logits.shape[1]))
+            if self.precision == "bf16" and self.difference is None:
                 exact = self.loaded(images).pooled
                 least = torch.finfo(exact.dtype).tiny  # where all features are 0
                 self.difference = ((found.pooled - exact).norm() / exact.norm().clamp_min(least)).item()
             return found
+
+    def _check_sizes(self, found: tuple[int, int]) -> None:
+        if self._sizes is not None and self._sizes != found:
+            raise ComponentError(
+                f"{self.name!r} gives {found[0]} pooled features and {found[1]} logits, and gave {self._sizes[0]} and "
+                f"{self._sizes[1]} for images before: tell its author."
+            )
+        self._sizes = found
 
     @property
     def identity(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,6 +12,7 @@ from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses
 from sngan_cli.engine.distributed import World
+from sngan_cli.engine.evaluation import show
 from sngan_cli.engine.extraction import features_of
 from sngan_cli.engine.gan import Gan
 from sngan_cli.errors import ComponentError, UsageError
@@ -59,14 +60,14 @@ def try_extractor(loaded: LoadedExtractor, name: str) -> Features:
     return found
 
 
-def try_metrics(metrics: Iterable[Metric], shown: Features, images: int) -> None:
+def try_metrics(metrics: Mapping[str, Metric], shown: Features, images: int) -> None:
     """Show features that the extractor has given to metrics of `images` images, before there is anything to lose.
 
-    Raises `UsageError` where a metric cannot do with them.
+    Raises `UsageError` where a metric cannot do with them, and `ComponentError` where it changes them.
     """
     labelled = replace(shown, labels=torch.zeros(len(shown.pooled), dtype=torch.int64))
-    for metric in metrics:
-        metric.accumulator(images).add(labelled)
+    for name, metric in metrics.items():
+        show(labelled, name, metric.accumulator(images))
 
 
 def check_classes(

@@ -252,6 +252,14 @@ def test_a_damaged_manifest_is_explained_with_the_way_out(
     assert sngan("extractors", "register", "mine").err == f"error: {said}"
 
 
+def test_a_manifest_with_a_word_for_a_number_hides_no_other(sngan: Any, mine: Path) -> None:
+    path = mine / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "accuracy": "0.5"}))
+    listed = sngan("extractors", "list")
+    assert "it lacks what a manifest says, or says something else" in listed.err
+    assert "shapes-cnn" in listed.out
+
+
 def test_an_installed_one_is_neither_removed_nor_registered(sngan: Any, mine: Path) -> None:
     owner = "error: The extractor 'shapes-cnn' is part of the installed package sngan "
     removed = sngan("extractors", "rm", "shapes-cnn", "--yes")

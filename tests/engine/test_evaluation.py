@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -20,6 +21,7 @@ from sngan_cli.contracts import Extractor, Features, Metric
 from sngan_cli.engine import evaluation
 from sngan_cli.engine.evaluation import Drawing, References, _evenly
 from sngan_cli.engine.extraction import Extraction
+from sngan_cli.engine.trial import try_metrics
 from sngan_cli.errors import ComponentError
 
 CPU = torch.device("cpu")
@@ -297,7 +299,9 @@ def test_what_an_extractor_gives_that_is_no_features_is_refused(
         odd(torch.zeros(3, 3, 4, 4, dtype=torch.uint8))
 
 
-@pytest.mark.parametrize("given", [None, 1.0, (1.0,), (1.0, 2.0, 3.0), ("1", None), (torch.ones(()), None), (1.0, "2")])
+@pytest.mark.parametrize(
+    "given", [None, 1.0, (1.0,), (1.0, 2.0, 3.0), ("1", None), (torch.ones(()), None), (1.0, "2"), (1.0, -0.5)]
+)
 def test_a_result_that_is_no_number_is_said_to_be_the_metrics(given: object) -> None:
     with pytest.raises(ComponentError, match=r"^The metric 'odd' gives .*, not a number and its standard deviation"):
         evaluation._checked("odd", given)
@@ -306,3 +310,107 @@ def test_a_result_that_is_no_number_is_said_to_be_the_metrics(given: object) -> 
 def test_numbers_of_any_library_are_results() -> None:
     assert evaluation._checked("mine", (np.float32(1.5), None)) == (1.5, None)
     assert evaluation._checked("mine", (2, np.float64(0.5))) == (2.0, 0.5)
+
+
+class Odd(Metric, contract=1):
+    """A metric of somebody else's, which does `what` it should not."""
+
+    what: str
+
+    def accumulator(self, images: int) -> Any:
+        what = self.what
+
+        class Doing:
+            def add(self, features: Features) -> None:
+                if what in ("pooled", "logits"):
+                    getattr(features, what).mul_(2)
+                if what == "fail":
+                    raise ArithmeticError("no such thing")
+
+            def result(self) -> tuple[float, None]:
+                return 1.0, None
+
+            def per_class(self) -> Any:
+                return {"array": np.float32([0.5, np.nan]), "tensors": torch.ones(2)}.get(what, [1.0, 2.0])
+
+        return Doing()
+
+    def protocol(self) -> Any:
+        return {
+            "tensor setting": {"k": torch.ones(())},
+            "reserved": {"real": 5},
+            "numbers": {"a": np.float32(0.5), "b": np.int64(3), "c": True, "d": "x\ny"},
+        }.get(self.what, {})
+
+
+def by_odd(what: str) -> tuple[dict[str, Any], dict[str, BaseException]]:
+    from sngan_plugins.metrics.inception_score import InceptionScore
+
+    drawing, failed = Drawing("raw", "even", None, False, 0), dict[str, BaseException]()
+    found = evaluation.score(
+        evaluation.generated(Plain(), 250, [0.5, 0.5], drawing),
+        {"odd": Odd(what=what), "is": InceptionScore(splits=2)},
+        Extraction(Linear(), "linear", CPU),
+        step=0,
+        samples=250,
+        class_names=["a", "b"],
+        real=References(),
+        settings={},
+        evidence={},
+        progress=lambda _: True,
+        unscored=failed.__setitem__,
+    )
+    return {score.metric: score for score in found}, failed
+
+
+@pytest.mark.parametrize("what", ["pooled", "logits"])
+def test_a_metric_that_changes_what_others_see_ends_the_scoring(what: str) -> None:
+    with pytest.raises(
+        ComponentError, match=r"^The metric 'odd' changes the features that it is shown, by which other"
+    ):
+        by_odd(what)
+    shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ComponentError, match=r"^The metric 'odd' changes the features"):
+        try_metrics({"odd": Odd(what=what)}, shown, 10)
+
+
+def test_features_made_in_inference_mode_are_shown_too() -> None:
+    with torch.inference_mode():
+        shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))
+    try_metrics({"odd": Odd(what="nothing")}, shown, 10)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("fail", "no such thing"),
+        ("tensors", "The metric 'odd' gives tensor(1.) for 'a', no number. Tell its author."),
+        ("tensor setting", "The setting 'k' of the metric 'odd' is tensor(1.), no number or text. Tell its author."),
+        ("reserved", "The metric 'odd' calls a setting 'real', as sngan calls its own. Tell its author."),
+    ],
+)
+def test_what_cannot_be_recorded_costs_other_metrics_nothing(what: str, said: str) -> None:
+    found, failed = by_odd(what)
+    assert found.keys() == {"is"}
+    assert {name: str(error) for name, error in failed.items()} == {"odd": said}
+
+
+def test_what_is_recorded_is_of_pythons_own_types() -> None:
+    assert json.dumps(by_odd("array")[0]["odd"].evidence["classes"]) == '{"a": 0.5}'
+    odd = by_odd("numbers")[0]["odd"]
+    assert odd.protocol == r"linear@cdcdcdcd n=250 a=0.5 b=3 c=True d=x\ny"
+    assert json.dumps({key: odd.evidence[key] for key in "abcd"}) == r'{"a": 0.5, "b": 3, "c": true, "d": "x\\ny"}'
+
+
+def test_an_extractor_that_gives_more_features_than_before_is_refused() -> None:
+    given = [Features(torch.ones(2, 4), torch.ones(2, 3)), Features(torch.ones(2, 5), torch.ones(2, 3))]
+    odd = Extraction(cast("Any", lambda images: given.pop(0)), "odd", CPU)
+    odd(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ComponentError, match="'odd' gives 5 pooled features and 3 logits, and gave 4 and 3 for images"):
+        odd(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+
+
+def test_features_are_in_float32_as_those_that_are_kept_are(tmp_path: Path) -> None:
+    wide = Features(torch.full((2, 4), 1e7 + 0.3, dtype=torch.float64), torch.ones(2, 3, dtype=torch.float16))
+    found = Extraction(cast("Any", lambda images: wide), "wide", CPU)(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    assert (found.pooled.dtype, found.logits.dtype) == (torch.float32, torch.float32)

@@ -76,7 +76,7 @@ def test_with_mirror_an_image_and_its_mirror_image_have_the_same_features_the_me
     found = mirrored.load("cpu", tmp_path)
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     torch.testing.assert_close(found(images).logits, found(images.flip(3)).logits)
-    with pytest.raises(ComponentError, match="and mirror = false: give those that they were trained with"):
+    with pytest.raises(ComponentError, match="and mirror = false: leave these options out where --extractor names"):
         mirrored.model_copy(update={"mirror": False}).load("cpu", tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_weights_of_another_size_and_files_of_anything_else_are_refused(trained:
         ({"depth": 2}, "width = 4, depth = 2 and mirror = false"),
         ({"mirror": True}, "width = 4, depth = 1 and mirror = true"),
     ):
-        with pytest.raises(ComponentError, match=f"not those of a classifier of {called}: give those"):
+        with pytest.raises(ComponentError, match=f"not those of a classifier of {called}: leave these options out"):
             trained.model_copy(update=changed).load("cpu", tmp_path)
     (tmp_path / "text").write_text("nothing of the kind")
     digest = hashlib.sha256(b"nothing of the kind").hexdigest()

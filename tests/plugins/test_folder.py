@@ -260,6 +260,14 @@ def test_control_characters_in_a_name_are_written_as_escapes(tmp_path: Path) -> 
     assert pictures.name(0) == "\\x1b[31mred\\n/日本\u3000a.png"
 
 
+def test_folders_that_are_written_alike_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", {"new\nline/a.png": plain(), r"new\nline/b.png": plain(), "x/c.png": plain()})
+    with pytest.raises(DataError) as caught:
+        opened(folder)
+    assert str(caught.value).startswith(r"The folders 'new\nline' and 'new\\nline' in ")
+    assert str(caught.value).endswith(r" are both written 'new\\nline': rename one.")
+
+
 def test_levels_of_other_types(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePictureError, match="floating-point"):
         decoded(tmp_path, encoded(Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)), "TIFF"), 4)

@@ -61,6 +61,12 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
             f"The folder {wrapper}{empty[0]}/ in {files.place} holds no pictures, but every sub-folder is a class: "
             "put pictures there, or remove it."
         )
+    written: dict[str, str] = {}
+    for name in folders:
+        if (other := written.setdefault(as_text(name), name)) != name:
+            raise DataError(
+                f"The folders {other!r} and {name!r} in {files.place} are both written {as_text(name)!r}: rename one."
+            )
     labels = {name: label for label, name in enumerate(folders)}
     return FilePictures(
         "folder",

@@ -39,7 +39,7 @@ class Classifier(TrainableExtractor, contract=1):
     depth: Annotated[int, Field(ge=1, le=16)] = 1
     """Convolutions in the residual branch of each of the three stages."""
     mirror: bool = False
-    """Features are the mean of an image's and of its mirror image's: more accurate, in twice the time to look at it."""
+    """Features are the mean of an image's and its mirror image's: more accurate, in twice the time; not for digits."""
 
     def network(self, side: int, classes: int) -> ResidualClassifier:
         """Build an untrained network for `side` pixels; raises `UsageError` where they are too few."""
@@ -66,8 +66,8 @@ class Classifier(TrainableExtractor, contract=1):
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise ComponentError(
                 f"The weights {self.weights} are not those of a classifier of width = {self.width}, depth = "
-                f"{self.depth} and mirror = {str(self.mirror).lower()}: give those that they were trained with, or "
-                "name the extractor with --extractor NAME."
+                f"{self.depth} and mirror = {str(self.mirror).lower()}: leave these options out where --extractor "
+                "names the extractor, or give what they were trained with."
             ) from error
         network = network.to(device).to(memory_format=torch.channels_last)
         return LoadedClassifier(network.eval().requires_grad_(False), self.sha256, class_names)
