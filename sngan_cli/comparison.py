@@ -12,15 +12,16 @@ from sngan_registry import Component, Run, Score, best_of, most_used_first
 
 @dataclass(frozen=True)
 class Compared:
-    """A run beside others: what it is made of, all its scores, and how many checkpoints it has on disk.
+    """A run beside others: what it is made of, all its scores, how many checkpoints it has on disk, and its data.
 
-    Nothing can be measured without a checkpoint.
+    Nothing can be measured without a checkpoint. `data_sha256` is None where it is not known.
     """
 
     run: Run
     components: Sequence[Component]
     scores: Sequence[Score]
     checkpoints: int
+    data_sha256: str | None
 
 
 @dataclass(frozen=True)

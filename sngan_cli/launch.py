@@ -241,9 +241,7 @@ def _train(
         if prepared.unscored is not None:
             recorder.tell("unscored", prepared.unscored)
         if checkpoint_folder is None:
-            recorder.tell(
-                "data", f"The data are {len(prepared.data.images)} pictures, SHA-256 {prepared.data.data_sha256}."
-            )
+            recorder.tell("data", provenance.data_in_words(len(prepared.data.images), prepared.data.data_sha256))
             for remark in prepared.data.remarks:
                 recorder.tell("data", remark)
         for name, reason in prepared.data.skipped:

@@ -60,17 +60,19 @@ def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] |
 
     Without `metrics` it is those of the first.
     """
-    able = [each.run for each in compared if each.checkpoints]
+    able = [each for each in compared if each.checkpoints]
     if not able:
         return []
-    named, metrics = protocols()[_STANDARD], metrics or list(able[0].config.get("metrics", {}))
-    by = _By(_extractor_of(able[0]), able[0].config.get("extractor", {}).get("sha256") or "")
-    wanted = {metric: _numbers(_settings(able[0], metric, named)) for metric in metrics}
+    first = able[0].run
+    named, metrics = protocols()[_STANDARD], metrics or list(first.config.get("metrics", {}))
+    by = _By(_extractor_of(first), first.config.get("extractor", {}).get("sha256") or "")
+    wanted = {metric: _numbers(_settings(first, metric, named)) for metric in metrics}
     found = []
-    for run in able:
+    for each in able:
+        run = each.run
         given = {metric: _differing(wanted[metric], run, metric, named) for metric in metrics}
         refusals = (
-            _unlike(run, able[0], metric, named) or _refusal(run, metric, named, given[metric], compared)
+            _unlike(each, able[0], metric, named) or _refusal(each, metric, named, given[metric], compared)
             for metric in metrics
         )
         command = _command(run, metrics, named, given, _extractor(by, run))
@@ -98,7 +100,7 @@ def _same_way(
         _command(run, [block.metric], named, {block.metric: own}, [*drawn, *_extractor(by, run)]),
         _other_data(block, each, compared)
         or _other_drawing(block, run)
-        or _refusal(run, block.metric, named, own, compared)
+        or _refusal(each, block.metric, named, own, compared)
         or _other_weights(by, run),
     )
 
@@ -130,7 +132,9 @@ def _other_data(block: Measured, each: Compared, compared: Iterable[Compared]) -
     if wanted is None:
         return None
     seen = {score.evidence["real_sha256"] for score in each.scores if "real_sha256" in score.evidence}
-    alike = any(_data_of(other.run) == _data_of(each.run) for other in compared if other.run.id in block.runs)
+    if each.data_sha256:
+        seen.add(each.data_sha256)
+    alike = any(_are_of_one_data(each, other) for other in compared if other.run.id in block.runs)
     return None if wanted in seen or (alike and not seen) else "it was trained on other data"
 
 
@@ -151,11 +155,12 @@ def _other_drawing(block: Measured, run: Run) -> str | None:
 
 
 def _refusal(
-    run: Run, metric: str, named: ScoringProtocol, given: Settings, compared: Iterable[Compared]
+    each: Compared, metric: str, named: ScoringProtocol, given: Settings, compared: Iterable[Compared]
 ) -> str | None:
     """Why `sngan evaluate` would refuse a metric for a run, as far as that can be known without its data."""
+    run = each.run
     images, real, _ = named.of(metric)
-    there = _data_images(run, compared)
+    there = _data_images(each, compared)
     try:
         made = _made(run, metric, named, given)
         if made.needs_classes and not run.config.get("conditional"):
@@ -168,13 +173,13 @@ def _refusal(
     return None
 
 
-def _unlike(run: Run, first: Run, metric: str, named: ScoringProtocol) -> str | None:
+def _unlike(each: Compared, first: Compared, metric: str, named: ScoringProtocol) -> str | None:
     """Why a run cannot be measured as another one was, if their data differ and are looked at."""
     try:
-        looked_at = compares(_made(run, metric, named, {}))
+        looked_at = compares(_made(each.run, metric, named, {}))
     except SnganError:
         return None
-    return "it was trained on other data" if looked_at and _data_of(run) != _data_of(first) else None
+    return "it was trained on other data" if looked_at and not _are_of_one_data(each, first) else None
 
 
 def _made(run: Run, metric: str, named: ScoringProtocol, given: Settings) -> Metric:
@@ -202,15 +207,21 @@ def _differing(wanted: Settings, run: Run, metric: str, named: ScoringProtocol) 
     return {key: str(value).lower() for key, value in wanted.items() if there.get(key) != value}
 
 
-def _data_images(run: Run, compared: Iterable[Compared]) -> int | None:
+def _data_images(run: Compared, compared: Iterable[Compared]) -> int | None:
     """How many images a run's data set has, where a score of these runs says so."""
-    alike = [each for each in compared if _data_of(each.run) == _data_of(run)]
+    alike = [each for each in compared if _are_of_one_data(each, run)]
     known = (score.evidence.get("data_images") for each in alike for score in each.scores)
     return next((int(count) for count in known if count is not None), None)
 
 
-def _data_of(run: Run) -> tuple[Any, ...]:
-    return tuple(run.config.get(key) for key in ("dataset", "data_dir", "size"))
+def _are_of_one_data(one: Compared, other: Compared) -> bool:
+    """Whether two runs were trained on the same data: by their hashes, or where one has none by what they are called.
+
+    One that was moved or packed is the same, and a folder may hold others by now.
+    """
+    if one.data_sha256 and other.data_sha256:
+        return one.data_sha256 == other.data_sha256
+    return all(one.run.config.get(key) == other.run.config.get(key) for key in ("dataset", "data_dir", "size"))
 
 
 @dataclass(frozen=True)

@@ -261,6 +261,7 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
     """All that is compared of two runs or more."""
     from sngan_cli.comparison import Compared
     from sngan_cli.errors import UsageError
+    from sngan_cli.provenance import data_sha256
 
     if len(refs) < 2:
         raise UsageError(f"There is nothing to compare {refs[0]!r} with: give two runs at least.")
@@ -271,6 +272,7 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
                 store.components(run.id),
                 store.scores(run.id),
                 sum(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id)),
+                data_sha256(store.events(run.id)),
             )
             for run in _different(store, refs)
         ]

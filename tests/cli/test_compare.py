@@ -14,7 +14,8 @@ import pytest
 
 from sngan_cli import trained_extractors
 from sngan_cli.config import protocols as named
-from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, Score, Status, Store
+from sngan_cli.provenance import data_in_words
+from sngan_registry import Checkpoint, Component, Environment, Event, NewRun, Run, Score, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None,
@@ -37,7 +38,8 @@ def store(home: Path) -> Any:
 
 def add_run(
     store: Store, name: str | None, *scores: Score, checkpoints: int = 1, versions: dict[str, str] | None = None,
-    packages: dict[str, str] | None = None, status: Status = Status.FINISHED, reason: str | None = None, **settings: Any
+    packages: dict[str, str] | None = None, status: Status = Status.FINISHED, reason: str | None = None,
+    data_sha256: str | None = None, **settings: Any,
 ) -> str:  # fmt: skip
     components = tuple(
         Component(role=f"role{k}", name="x", distribution=distribution, version=version, options={})
@@ -48,6 +50,8 @@ def add_run(
         NewRun(config=CONFIG | settings, components=components, environment=environment, seed=0, steps=100, name=name)
     )
     store.claim(run.id, environment)
+    if data_sha256:
+        store.add_event(run.id, Event(kind="data", message=data_in_words(600, data_sha256)))
     for score in scores:
         store.add_score(run.id, score)
     for k in range(checkpoints):
@@ -222,9 +226,9 @@ def test_each_proposal_is_worked_out_once(sngan: Any, store: Store, monkeypatch:
     asked: list[tuple[str, str]] = []
     real = proposals._refusal
 
-    def refusal(run: Any, metric: str, *more: Any) -> Any:
-        asked.append((run.id, metric))
-        return real(run, metric, *more)
+    def refusal(each: Any, metric: str, *more: Any) -> Any:
+        asked.append((each.run.id, metric))
+        return real(each, metric, *more)
 
     monkeypatch.setattr(proposals, "_refusal", refusal)
     add_run(store, "one", score(5.0), score(3.0, TRAINING))
@@ -600,3 +604,18 @@ def test_runs_of_other_data_are_not_to_be_measured_by_the_same_real_images(sngan
     done = sngan("runs", "compare", one, other)
     assert f"sngan evaluate {one}" in done.out + done.err
     assert "it was trained on other data" in done.out + done.err
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_data_are_told_apart_by_their_hashes_where_these_are_known(sngan: Any, store: Store, scored: bool) -> None:
+    """Pictures that were packed are the same, and a folder may hold others by now."""
+    fid = [score(5.0, "x@1 n=5000 real=600@aaaaaaaa", metric="fid", real_sha256=OLD, data_images=600)] if scored else []
+    usual: dict[str, Any] = {"metrics": {"fid": {}}, "extractor": {"name": "x"}}
+    add_run(store, "folder", *fid, data_sha256=OLD, data_dir="/pics", **usual)
+    packed = add_run(store, "packed", data_sha256=OLD, data_dir="/pictures.zip", **usual)
+    changed = add_run(store, "changed", data_sha256=NEW, data_dir="/pics", **usual)
+    unknown = add_run(store, "unknown", data_dir="/elsewhere", **usual)
+    said = sngan("runs", "compare", "folder", "packed", "changed", "unknown").out
+    refused = re.findall(r"(\S+) \(\w+\) cannot be measured so: it was trained on other data", said)
+    assert refused == [changed, unknown]
+    assert f"  sngan evaluate {packed}" in said
