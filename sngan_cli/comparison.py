@@ -83,7 +83,7 @@ def differences(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 def differing_settings(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
     """Settings and options in which runs differ, said once where both networks of every run agree."""
-    return united(differences({run.id: flat(run.config) for run in runs}))
+    return united(differences({run.id: _settings(run) for run in runs}))
 
 
 def differing_versions(compared: Iterable[Compared]) -> dict[str, dict[str, Any]]:
@@ -159,6 +159,14 @@ def differing_classes(block: Measured, most: int) -> tuple[dict[str, list[float]
     values = {name: [classes[name] for classes in by_entry] for name in shared}
     widest = sorted(shared, key=lambda name: min(values[name]) - max(values[name]))[:most]
     return {name: values[name] for name in widest}, len(shared)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Settings of a run, without the path of an extractor's weights whose hash is known: that tells them apart."""
+    found = flat(run.config)
+    if found.get("extractor.sha256"):
+        found.pop("extractor.weights", None)
+    return found
 
 
 def _entries(scores: Iterable[tuple[str, Score]]) -> Iterable[Entry]:

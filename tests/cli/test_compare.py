@@ -619,3 +619,16 @@ def test_data_are_told_apart_by_their_hashes_where_these_are_known(sngan: Any, s
     refused = re.findall(r"(\S+) \(\w+\) cannot be measured so: it was trained on other data", said)
     assert refused == [changed, unknown]
     assert f"  sngan evaluate {packed}" in said
+
+
+def test_where_weights_lie_does_not_matter(sngan: Any, store: Store) -> None:
+    """Their hash says whether they are the same; the path alone does where nobody knows it."""
+    here, there = trained_table("mine", OLD), {**trained_table("mine", OLD), "weights": "/elsewhere/w.safetensors"}
+    one, other = add_run(store, "one", extractor=here), add_run(store, "other", extractor=there)
+    assert sngan("runs", "diff", "one", "other", "--json").json["settings"] == {}
+    new = add_run(store, "new", extractor={**there, "sha256": NEW})
+    assert sngan("runs", "diff", one, new, "--json").json["settings"] == {"extractor.sha256": {one: OLD, new: NEW}}
+    unknown = add_run(store, "unknown", extractor={"name": "classifier", "weights": "/elsewhere/w.safetensors"})
+    assert set(sngan("runs", "diff", other, unknown, "--json").json["settings"]) == {
+        "extractor.trained", "extractor.sha256", "extractor.weights",
+    }  # fmt: skip
