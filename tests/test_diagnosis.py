@@ -152,7 +152,7 @@ def test_a_real_d_that_won_while_scores_fell() -> None:
     assert falling.figures == {
         "metric": "is", "protocol": "shapes-cnn@c206d3f1 n=1000 splits=10", "weights": "raw",
         "peak": pytest.approx(1.467, abs=1e-3), "last": pytest.approx(1.061, abs=1e-3), "last_step": 2000,
-        "checkpoint": 750,
+        "checkpoint": 750, "better_meanwhile": [],
     }  # fmt: skip
     assert "was best at step 750, 1.467 ± 0.028, and has come to 1.061 ± 0.007 at step 2000" in falling.message
     assert falling.remedy == "Draw with `--checkpoint best`."
@@ -364,6 +364,55 @@ def test_scores_fall_by_more_than_their_spread_and_a_margin(
         score(step, *of, higher_is_better=higher_is_better) for step, of in ((1000, peak), (2000, last))
     ]  # fmt: skip
     assert kinds(diagnose(history(scores=scores))) == (["falling"] if falls else ["healthy"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "peak", "last", "counts", "falls"),
+    [
+        ("accuracy", 0.107, 0.097, {"images": 1000}, False),  # of 1000 images at chance: +- 0.0095
+        ("accuracy", 0.107, 0.097, {"images": 50_000}, True),
+        ("accuracy", 0.9, 0.8, {"images": 1000}, True),
+        ("precision", 0.54, 0.46, {"images": 200, "real": 50_000}, False),
+        ("precision", 0.54, 0.46, {"images": 2000, "real": 50_000}, True),
+        ("recall", 0.030, 0.015, {"images": 50_000, "real": 600}, False),
+        ("coverage", 0.030, 0.015, {"images": 600, "real": 50_000}, True),
+        ("density", 0.54, 0.46, {"images": 200, "real": 200}, True),  # is no fraction
+        ("accuracy", 0.9, 0.8, {}, True),  # nobody knows of how many
+    ],
+)
+def test_fractions_of_images_fall_by_more_than_their_number_allows(
+    metric: str, peak: float, last: float, counts: dict[str, int], falls: bool
+) -> None:
+    evidence = {"generator_weights": "raw", **counts}
+    scores = [
+        score(step, value, metric=metric, evidence=evidence) for step, value in ((1000, peak), (2000, last))
+    ]  # fmt: skip
+    assert kinds(diagnose(history(scores=scores))) == (["falling"] if falls else ["healthy"])
+
+
+def test_where_metrics_disagree_no_checkpoint_is_called_better() -> None:
+    fid: dict[str, Any] = {"metric": "fid", "higher_is_better": False}
+    falling = [score(1000, 5.0), score(2000, 3.0)]
+    (finding,) = diagnose(
+        history(scores=[*falling, score(1000, 49.45, **fid), score(2000, 39.72, **fid)], on_disk=(1000, 2000), best=500)
+    )
+    assert finding.message == (
+        "`is` (p, raw weights) was best at step 1000, 5.000, and has come to 3.000 at step 2000. "
+        "Metrics disagree, as others became better meanwhile: `fid` from 49.450 to 39.720."
+    )
+    assert finding.remedy == (
+        "The sheets of samples in the run's folder show which to believe. If it is `is`: draw with `--checkpoint 1000`."
+    )
+    assert finding.figures["better_meanwhile"] == ["fid"]
+    averaged = {**fid, "evidence": {"generator_weights": "averaged"}}
+    for others in (
+        [score(1000, 40.0, **fid), score(2000, 39.72, **fid)],  # within the margin
+        [score(1500, 49.45, **fid), score(2000, 39.72, **fid)],  # since another checkpoint
+        [score(1000, 49.45, **averaged), score(2000, 39.72, **averaged)],
+        [score(1000, 3.0, protocol="q"), score(2000, 5.0, protocol="q")],  # of the same metric
+    ):
+        (finding,) = diagnose(history(scores=[*falling, *others]))
+        assert finding.message.endswith("at step 2000: G drew better pictures then than it does now.")
 
 
 def test_scores_of_other_protocols_and_weights_are_not_compared() -> None:

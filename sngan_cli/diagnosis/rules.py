@@ -15,7 +15,7 @@ from sngan_cli.diagnosis.curves import (
     stretch_where,
 )
 from sngan_cli.diagnosis.history import Finding, History
-from sngan_cli.diagnosis.scores import best_of, checkpoint_to_use, is_better, steps_on_disk
+from sngan_cli.diagnosis.scores import best_of, better_meanwhile, checkpoint_to_use, is_better, steps_on_disk
 from sngan_cli.diagnosis.thresholds import (
     ALIKE,
     ENOUGH,
@@ -226,16 +226,26 @@ def _falling(history: History) -> list[Finding]:
             continue
         checkpoint, remedy = checkpoint_to_use(history, scores)
         better = "more varied" if last.metric in VARIETY else "better"
+        meant = f": G drew {better} pictures then than it does now"
+        risen = better_meanwhile(history, peak, last)
+        if risen:
+            others = ", ".join(f"`{now.metric}` from {value_of(then)} to {value_of(now)}" for then, now in risen)
+            meant = f". Metrics disagree, as others became better meanwhile: {others}"
+            remedy = (
+                "The sheets of samples in the run's folder show which to believe. "
+                f"If it is `{last.metric}`: {remedy[:1].lower()}{remedy[1:]}"
+            )
         figures = {
             "metric": last.metric, "protocol": last.protocol, "weights": last.generator_weights,
             "peak": peak.value, "last": last.value, "last_step": last.step, "checkpoint": checkpoint,
+            "better_meanwhile": [now.metric for _, now in risen],
         }  # fmt: skip
         found.append(
             Finding(
                 "falling",
                 peak.step,
                 f"{called(last)} was best at step {peak.step}, {value_of(peak)}, and has come to {value_of(last)} at "
-                f"step {last.step}: G drew {better} pictures then than it does now.",
+                f"step {last.step}{meant}.",
                 remedy,
                 figures,
             )

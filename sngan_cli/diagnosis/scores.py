@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sngan_cli.diagnosis.history import History
-from sngan_cli.diagnosis.thresholds import MARGIN
+from sngan_cli.diagnosis.thresholds import ERRORS, FRACTIONS, MARGIN
 from sngan_cli.diagnosis.words import like, value_of
 from sngan_registry import Score
 
@@ -18,8 +19,28 @@ def best_of(scores: Sequence[Score]) -> Score:
 def is_better(one: Score, other: Score) -> bool:
     """Whether a score is better than another by more than their spread, and by more than a margin."""
     gain = one.merit - other.merit
-    spread = (one.std or 0.0) + (other.std or 0.0)
+    spread = _deviation(one) + _deviation(other)
     return gain > max(spread, MARGIN * max(abs(one.value), abs(other.value)))
+
+
+def better_meanwhile(history: History, since: Score, last: Score) -> list[tuple[Score, Score]]:
+    """Scores of two checkpoints by other metrics, by which the later one is better: of each metric both scores."""
+    found: dict[str, tuple[Score, Score]] = {}
+    for scores in history.qualities():
+        if scores[0].metric == last.metric:
+            continue
+        at = {score.step: score for score in scores if score.generator_weights == last.generator_weights}
+        if {since.step, last.step} <= at.keys() and is_better(now := at[last.step], then := at[since.step]):
+            found.setdefault(now.metric, (then, now))
+    return list(found.values())
+
+
+def _deviation(score: Score) -> float:
+    """How far a score may be off: its standard deviation, or of a fraction of images what follows from their number."""
+    images = score.evidence.get(FRACTIONS.get(score.metric, ""))
+    if score.std is not None or not images:
+        return score.std or 0.0
+    return ERRORS * math.sqrt(max(0.0, score.value * (1 - score.value)) / images)
 
 
 def checkpoint_to_use(history: History, scores: Sequence[Score]) -> tuple[int | None, str]:

@@ -37,6 +37,10 @@ MARGIN = 0.05
 
 Scores of a G that has settled wander by 1 or 2 %.
 """
+FRACTIONS = {"accuracy": "images", "precision": "images", "recall": "real", "coverage": "real"}
+"""Metrics that are a fraction of images, and what evidence calls their number: from both follows how far it errs."""
+ERRORS = 2
+"""Standard errors that stand for the deviation of a fraction: one is less than what splits of it would show."""
 ALIKE = 0.25
 """Pictures of a class that differ by less than this fraction of what real ones do are taken for a few, repeated.
 
