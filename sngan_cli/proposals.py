@@ -58,7 +58,8 @@ def proposals_to_share(compared: Sequence[Compared], blocks: Iterable[Measured],
 def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] | None = None) -> list[Proposal]:
     """How to measure all runs that have a checkpoint by the standard protocol, and as the first of them has it.
 
-    Without `metrics` it is those of the first.
+    Without `metrics` it is those of the first. Where only one could be measured so there are refusals alone: its scores
+    would compare with none.
     """
     able = [each for each in compared if each.checkpoints]
     if not able:
@@ -78,7 +79,8 @@ def proposals_by_standard(compared: Sequence[Compared], metrics: Sequence[str] |
         command = _command(run, metrics, named, given, _extractor(by, run))
         refusal = next((refusal for refusal in refusals if refusal), None)
         found.append(Proposal(run, command, refusal or _other_weights(by, run)))
-    return found
+    refused = [proposal for proposal in found if proposal.refusal is not None]
+    return found if len(found) - len(refused) > 1 else refused
 
 
 def _same_way(

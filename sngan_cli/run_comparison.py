@@ -36,13 +36,21 @@ def print_comparison(compared: Sequence[Compared], metrics: Mapping[str, Sequenc
             console.say(f"{called(each.run)} has no checkpoint that could be measured.")
     if not metrics:
         console.say("\nNone of these runs has a score.")
-        _say_proposals("To measure them by one protocol:", proposals_by_standard(compared))
+        _say_proposals(
+            "To measure them by one protocol:",
+            proposals_by_standard(compared),
+            "They cannot all be measured by one protocol:",
+        )
     for metric, found in metrics.items():
         proposed = [proposals_to_measure(block, compared) for block in found]
         for block, proposals in zip(found, proposed, strict=True):
             _print_scores(block, compared, proposals or ())
         if all(block.missing for block in found) and not any(proposals is not None for proposals in proposed):
-            _say_proposals(f"To measure {metric} of all by one protocol:", proposals_by_standard(compared, [metric]))
+            _say_proposals(
+                f"To measure {metric} of all by one protocol:",
+                proposals_by_standard(compared, [metric]),
+                f"{metric} of all cannot be measured by one protocol:",
+            )
     if any(len(block.runs) > 1 for found in metrics.values() for block in found):
         console.say(f"\n{_LEADS}the best of these runs by that protocol")
 
@@ -137,10 +145,13 @@ def _cells(block: Measured, score: Score, *, last: bool) -> list[str]:
     return [f"{mark}{value_in_words(score)}", str(score.step)]
 
 
-def _say_proposals(heading: str, proposals: Sequence[Proposal]) -> None:
+def _say_proposals(heading: str, proposals: Sequence[Proposal], otherwise: str | None = None) -> None:
+    """Print commands under a heading, and refusals; where there are these alone, under another one if it is given."""
     commands, refusals = _proposed(proposals)
     if commands:
         console.say(heading)
+    elif refusals and otherwise:
+        console.say(otherwise)
     for command in commands:
         console.say(f"  {command}", "cyan", whole=True)
     for refusal in refusals:

@@ -371,10 +371,10 @@ def test_runs_without_scores_are_proposed_one_protocol(sngan: Any, store: Store)
 
 
 def test_runs_without_scores(sngan: Any, store: Store) -> None:
-    one, other = add_run(store, "one"), add_run(store, "other", status=Status.INTERRUPTED, checkpoints=0)
+    add_run(store, "one")
+    other = add_run(store, "other", status=Status.INTERRUPTED, checkpoints=0)
     shown = sngan("runs", "compare", "one", "other").out
-    assert "None of these runs has a score." in shown
-    assert shown.endswith(f"To measure them by one protocol:\n  sngan evaluate {one}\n")
+    assert shown.endswith("None of these runs has a score.\n")  # one alone would compare with nothing
     assert ["status", "finished", "interrupted"] in rows(shown)
     assert f"{other} (other) has no checkpoint that could be measured." in shown
 
@@ -600,10 +600,27 @@ def test_weights_that_lie_here_by_another_name_are_not_to_be_copied(sngan: Any, 
 
 def test_runs_of_other_data_are_not_to_be_measured_by_the_same_real_images(sngan: Any, store: Store) -> None:
     metrics = {"fid": {}}
-    one, other = (add_run(store, name, metrics=metrics, dataset={"name": name}) for name in ("shapes", "cifar10"))
-    done = sngan("runs", "compare", one, other)
-    assert f"sngan evaluate {one}" in done.out + done.err
-    assert "it was trained on other data" in done.out + done.err
+    names = ("shapes", "cifar10", "shapes")
+    one, other, again = (add_run(store, None, metrics=metrics, dataset={"name": name}) for name in names)
+    refusal = f"{other} cannot be measured so: it was trained on other data.\n"
+    assert sngan("runs", "compare", one, other, again).out.endswith(
+        f"To measure them by one protocol:\n  sngan evaluate {one}\n  sngan evaluate {again}\n{refusal}"
+    )
+    assert sngan("runs", "compare", one, other).out.endswith(  # one alone would compare with nothing
+        f"None of these runs has a score.\nThey cannot all be measured by one protocol:\n{refusal}"
+    )
+
+
+def test_a_metric_that_only_one_run_could_be_measured_by_is_not_proposed(sngan: Any, store: Store) -> None:
+    fid = score(5.0, "inception-v3@1 n=1000 real=600", metric="fid")
+    one = add_run(store, "one", fid)
+    other = add_run(store, "other", replace(fid, protocol="inception-v3@1 n=1000 real=900"), data_dir="/b")
+    reason = f"{other} (other) cannot be measured so: it was trained on other data."
+    shown = sngan("runs", "compare", one, other).out
+    assert shown.endswith(f"fid of all cannot be measured by one protocol:\n{reason}\n")
+    refused = sngan("runs", "compare", one, other, "--metric", "fid").err
+    assert refused.endswith(f"{reason}\n")
+    assert "sngan evaluate" not in shown + refused
 
 
 @pytest.mark.parametrize("scored", [True, False])
