@@ -126,15 +126,19 @@ def _print_missing(block: Measured, compared: Sequence[Compared], proposals: Seq
 
 
 def _print_classes(block: Measured) -> None:
-    """Print the values of single classes, as far as they differ most."""
+    """Print the values of single classes in the best scores, as far as they differ most, and the steps of these."""
     classes, count = differing_classes(block, _CLASSES)
     if classes:
         several = len(block.runs) < len(block.entries)
         heads = [f"{entry.run_id} {entry.weights}" if several else entry.run_id for entry in block.entries]
-        cells = [[head, *(f"{values[k]:.3f}" for values in classes.values())] for k, head in enumerate(heads)]
-        for group in fitting(cells, lead=max(map(len, ("class", *classes)))):
+        cells = [
+            [head, str(score.step), *(f"{values[k]:.3f}" for values in classes.values())]
+            for k, (head, score) in enumerate(zip(heads, block.scores, strict=True))
+        ]
+        keys = ("at step", *classes)
+        for group in fitting(cells, lead=max(map(len, ("class", *keys)))):
             shown = [head for head, *_ in group]
-            lines = list(zip(classes, *(values for _, *values in group), strict=True))
+            lines = list(zip(keys, *(values for _, *values in group), strict=True))
             console.print_table(("class", *shown), lines, right=shown, whole=shown)
         if count > len(classes):
             console.say(f"The {len(classes)} of {count} classes that differ most; --json has all.", "dim")

@@ -329,13 +329,15 @@ def test_scores_that_are_no_numbers_never_lead(sngan: Any, store: Store) -> None
 
 def test_classes_that_differ_most_are_shown(sngan: Any, store: Store) -> None:
     names = [f"class{k}" for k in range(12)]
-    add_run(store, "one", score(5.0, classes=dict.fromkeys(names, 0.5) | {"only here": 0.1}))
+    own = dict.fromkeys(names, 0.5) | {"only here": 0.1}
+    add_run(store, "one", score(5.0, step=50, classes=own), score(4.0, classes=own))
     add_run(store, "other", score(5.0, classes={name: 0.5 + k / 100 for k, name in enumerate(names)}))
     shown = rows(block(sngan("runs", "compare", "one", "other").out, "is by quick"))
     at = [row[0] for row in shown].index("class")
-    assert shown[at + 1 : at + 3] == [["class11", "0.500", "0.610"], ["class10", "0.500", "0.600"]]
-    assert [row[0] for row in shown[at + 1 : at + 11]] == names[:1:-1]
-    assert shown[at + 11] == ["The 10 of 12 classes that differ most; --json has all."]
+    assert shown[at + 1] == ["at step", "50", "100"]  # of the best score of each
+    assert shown[at + 2 : at + 4] == [["class11", "0.500", "0.610"], ["class10", "0.500", "0.600"]]
+    assert [row[0] for row in shown[at + 2 : at + 12]] == names[:1:-1]
+    assert shown[at + 12] == ["The 10 of 12 classes that differ most; --json has all."]
 
 
 def test_one_metric_alone(sngan: Any, store: Store) -> None:
