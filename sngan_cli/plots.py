@@ -19,8 +19,8 @@ from sngan_registry import Run, Scalar, Score
 
 FORMATS = (".png", ".svg", ".pdf")
 LOSSES = ("loss_d", "loss_g")
-_DASHES = ("-", "--", "-.", ":")
-"""Lines of the protocols, where there are several."""
+_MARKED = (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"))
+"""Lines and points of the protocols, where there are several."""
 _LINE = 110
 """Letters in a line of the legend."""
 _BOOKKEEPING = frozenset({
@@ -81,7 +81,7 @@ def _figure(runs: Sequence[Curves], names: Sequence[str], labels: Mapping[str, s
 
     colours = {label: f"C{k % 10}" for k, label in enumerate(dict.fromkeys(labels[curves.run.id] for curves in runs))}
     protocols = dict.fromkeys(protocol for curves in runs for name in names for protocol in curves.named(name))
-    dashes = dict(zip(protocols, cycle(_DASHES), strict=False))
+    marked = dict(zip(protocols, cycle(_MARKED), strict=False))
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="generator updates", ylabel=title)
     legend: dict[str, Any] = {}
@@ -89,8 +89,8 @@ def _figure(runs: Sequence[Curves], names: Sequence[str], labels: Mapping[str, s
         for style, name in zip(("-", ":"), names, strict=False):
             for protocol, points in curves.named(name).items():
                 label = labels[curves.run.id] + (f"  [{protocol}]" if len(protocols) > 1 else "")
-                dash = dashes[protocol] if len(protocols) > 1 else style
-                line = _draw(axes, points, color=colours[labels[curves.run.id]], style=dash)
+                dash, marker = marked[protocol] if len(protocols) > 1 else (style, "o")
+                line = _draw(axes, points, color=colours[labels[curves.run.id]], style=dash, marker=marker)
                 legend.setdefault(fill(label, _LINE), line)
     if len(protocols) > 1:
         axes.set_title("measured by several protocols: compare within one only", fontsize="small")
@@ -124,7 +124,7 @@ def first_curve(runs: Sequence[Curves]) -> str:
     return next(iter((*shared, *metrics)), "losses")
 
 
-def _draw(axes: Any, points: Sequence[tuple[int, float]], *, color: str, style: str) -> Any:
+def _draw(axes: Any, points: Sequence[tuple[int, float]], *, color: str, style: str, marker: str) -> Any:
     """Draw a curve; returns the line that stands for it."""
     import numpy as np
 
@@ -132,8 +132,8 @@ def _draw(axes: Any, points: Sequence[tuple[int, float]], *, color: str, style: 
     order = np.argsort(steps, kind="stable")
     steps, values = steps[order], values[order]
     if len(points) < _NOISY:
-        marker = "o" if len(points) < 30 else None
-        return axes.plot(steps, values, style, color=color, marker=marker, markersize=4)[0]
+        shown = marker if len(points) < 30 else None
+        return axes.plot(steps, values, style, color=color, marker=shown, markersize=4)[0]
     axes.plot(steps, values, "-", color=color, alpha=0.15, linewidth=0.8)
     width = len(values) // 50
     mean = np.convolve(values, np.ones(width) / width, mode="valid")

@@ -151,6 +151,7 @@ def test_scores_of_several_protocols_are_marked(runs: list[Run], figures: list[A
         "other: loss cross-entropy, arch_g.width 0.5  [q]",
     ]
     assert [line.get_linestyle() for line in figures[0].axes[0].lines] == ["-", "--"]
+    assert [line.get_marker() for line in figures[0].legends[0].get_lines()] == ["o", "s"]  # one point has no dashes
     assert "several protocols" in figures[0].axes[0].get_title()
     plot([curves(runs[0])], "is", Path("x.svg"))
     assert figures[1].axes[0].get_title() == ""
