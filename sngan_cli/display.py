@@ -50,8 +50,11 @@ class Display(Bars):
                 self.say(f"step {event.step}: {score_in_words(event)}{remark}")
             case CheckpointWritten(step):
                 self._rate.pause()
-            case Resumed(step, changes) if changes:
-                self.say(f"changed from step {step} on: {changes}")
+            case Resumed(step, changes, dropped):
+                if dropped:
+                    self.say(f"dropped: {dropped}")
+                if changes:
+                    self.say(f"changed from step {step} on: {changes}")
             case Compiling():
                 self.say("torch compiles the networks, which takes a minute or more")
             case Noticed(step, _, message):

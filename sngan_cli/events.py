@@ -72,10 +72,16 @@ class SamplesDrawn:
 
 @dataclass(frozen=True)
 class Resumed:
-    """Training goes on from the checkpoint of a step; `changes` says which settings are other ones, if any."""
+    """Training goes on from the checkpoint of a step; `changes` says which settings are other ones, if any.
+
+    `dropped` says what came after the checkpoint and is gone, if anything is; `before` by which command the run was
+    trained until then, and where that was elsewhere.
+    """
 
     step: int
     changes: str
+    dropped: str
+    before: str
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from sngan_cli.run_folder import CONFIG, tells_more
 from sngan_cli.run_remains import on_disk
 from sngan_cli.stopping import StopAtOnceError, StopSignal
 from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
-from sngan_cli.wording import counted
+from sngan_cli.wording import counted, steps_in_words
 from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, RunBusyError, Status
 
 MAY_CHANGE_ON_RESUME = frozenset(
@@ -135,7 +135,8 @@ def train_on(
         raise UsageError(
             f"Run {run.id} is already at step {chosen.step} of {total}: pass a larger --steps to train it on."
         )
-    if dropped := _dropped(run, chosen.step, place):
+    dropped = _dropped(run, chosen.step, place)
+    if dropped:
         agree(dropped)
     with leading(config.devices, config.device) as world, finding_fault(composition.entries.values()):
         prepared = prepare(composition, place, audience, world)
@@ -149,7 +150,8 @@ def train_on(
         try_checkpoint(prepared.composition, progress.classes, chosen.folder)  # before anything of the run is changed
         _warn_of_other_versions(place.store.components(run.id), composition, audience)
         _warn_of_other_rates(recorded, config, chosen.step, audience)
-        claimed = place.store.claim(run.id, _environment(world), seen=run)
+        made_on = _environment(world)
+        claimed = place.store.claim(run.id, made_on, seen=run)
         place.store.rewind(run.id, chosen.step)
         _record_unrecorded(run.id, chosen.step, place)
         place.store.update(
@@ -160,9 +162,14 @@ def train_on(
             note=labels.note,
             add_tags=labels.tags,
         )
-        changes = _changes(recorded, prepared.composition.config)
+        resumed = Resumed(
+            chosen.step,
+            _changes(recorded, prepared.composition.config),
+            dropped,
+            provenance.before(run.environment, made_on),
+        )
         return _train(
-            prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder, changes=changes
+            prepared, claimed, place, audience, world, stop=stop, checkpoint_folder=chosen.folder, resumed=resumed
         )
 
 
@@ -181,15 +188,16 @@ def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
 
 
 def _dropped(run: Run, step: int, place: Place) -> str:
-    """Say what resuming from a step drops: later checkpoints, or scores of such that lie here no more, as of an import.
+    """Say what resuming from a step drops: later checkpoints, and scores, also of such that lie here no more.
 
     What a killed run had not saved yet counts for nothing: training makes it again.
     """
-    if later := [other for other in steps_of(place.store, run, place.runs) if other > step]:
-        return f"{counted(len(later), 'later checkpoint')}, with scores, losses and sheets since"
-    saved = {each.step for each in place.store.checkpoints(run.id) if each.step > step}
+    later = [other for other in steps_of(place.store, run, place.runs) if other > step]
+    saved = {each.step for each in place.store.checkpoints(run.id) if each.step > step}.union(later)
     scores = [score for score in place.store.scores(run.id) if score.step in saved]
-    return f"{counted(len(scores), 'later score')}, with losses and sheets since" if scores else ""
+    parts = [f"{counted(len(later), 'later checkpoint')} ({steps_in_words(later)})"] if later else []
+    parts += [counted(len(scores), "later score")] if scores else []
+    return f"{' and '.join(parts)}, with losses and sheets since" if parts else ""
 
 
 def _changes(recorded: RunConfig, config: RunConfig) -> str:
@@ -220,7 +228,7 @@ def _train(
     *,
     stop: StopSignal,
     checkpoint_folder: Path | None,
-    changes: str = "",
+    resumed: Resumed | None = None,
 ) -> Result:
     composition, config = prepared.composition, prepared.composition.config
     folder = place.runs / run.id
@@ -240,7 +248,9 @@ def _train(
         recorder.add_artifact("config", folder / CONFIG)
         if prepared.unscored is not None:
             recorder.tell("unscored", prepared.unscored)
-        if checkpoint_folder is None:
+        if resumed is not None:
+            recorder(resumed)  # before anything can fail: the registry itself keeps the last command alone
+        else:
             recorder.tell("data", provenance.data_in_words(len(prepared.data.images), prepared.data.data_sha256))
             for remark in prepared.data.remarks:
                 recorder.tell("data", remark)
@@ -261,8 +271,8 @@ def _train(
         if checkpoint_folder is not None:
             training.resume(checkpoint_folder)
         audience.begin(run.id, folder, config, training.progress.step)
-        if checkpoint_folder is not None:
-            observe(Resumed(training.progress.step, changes))
+        if resumed is not None:
+            audience(resumed)
         with _interrupting_compilers(stop):
             result = training.run()
         recorder.ended(result.status, result.step)

@@ -33,6 +33,19 @@ def environment(device: str, torch_version: str, cuda: str | None) -> Environmen
     )
 
 
+def before(then: Environment, now: Environment) -> str:
+    """Say by which command a run was trained until now, and on what, where that was something else."""
+    on = {
+        "host": (then.host, now.host),
+        "device": (then.device, now.device),
+        "torch": (then.torch, now.torch),
+        "sngan": (then.sngan, now.sngan),
+        "git": (then.git_commit, now.git_commit),
+    }
+    other = ", ".join(f"{key} {old or 'none'}" for key, (old, new) in on.items() if old != new)
+    return f"Before{other and f' ({other})'}: {then.command}"
+
+
 def components(config: RunConfig, entries: Mapping[str, Entry]) -> tuple[Component, ...]:
     """Say of every component of a configuration who supplied it, in which version, with which options."""
     tables = config.to_dict()

@@ -106,9 +106,11 @@ class Recorder:
                 self.describe()  # the sheet is the last that is made of a checkpoint
             case Noticed(step, kind, message):
                 self.tell(kind, message, step)
-            case Resumed(step, changes):
-                changed = f"; changed: {changes}" if changes else ""
-                self.tell("resumed", f"Resumed from the checkpoint of step {step}{changed}.")
+            case Resumed(step, changes, dropped, before):
+                told = "".join(
+                    f"; {what}: {said}" for what, said in (("changed", changes), ("dropped", dropped)) if said
+                )
+                self.tell("resumed", f"Resumed from the checkpoint of step {step}{told}. {before}")
             case Compiling(step):
                 self.tell("compiling", "torch compiles the networks for the steps from here on.", step)
             case Scoring():

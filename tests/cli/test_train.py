@@ -26,7 +26,7 @@ from sngan_cli.errors import LostProcessError, WeightsUnavailableError
 from sngan_cli.stopping import StopSignal
 from sngan_plugins.architectures import standard
 from sngan_plugins.extractors.shapes_cnn import ShapesCnn
-from sngan_registry import Store
+from sngan_registry import Status, Store
 
 
 def pictures(folder: Path, *classes: str, count: int = 6, side: int = 10) -> Path:
@@ -161,9 +161,44 @@ def test_settings_that_change_on_the_way_are_said_and_recorded(sngan: Any, train
     changes = f"steps from 4 to 5, precision from {before} to {other}"
     assert done.err.count(f"\nchanged from step 4 on: {changes}\n") == 1
     assert "changed from" not in sngan("train", "--resume", trained, "--steps", 5, "--checkpoint", 4, "--yes").err
-    told = [e["message"] for e in sngan("runs", "show", trained, "--json").json["events"] if e["kind"] == "resumed"]
-    from_there = "Resumed from the checkpoint of step 4"
-    assert told == [f"{from_there}; changed: {changes}.", f"{from_there}."]
+    first, second = told_of_resuming(sngan, trained)
+    assert first.startswith(f"Resumed from the checkpoint of step 4; changed: {changes}. Before: ")
+    assert "changed" not in second
+
+
+def told_of_resuming(sngan: Any, run: str) -> list[str]:
+    return [e["message"] for e in sngan("runs", "show", run, "--json").json["events"] if e["kind"] == "resumed"]
+
+
+def test_what_a_resumed_run_was_trained_by_before_stays_on_record(sngan: Any, trained: str, home: Path) -> None:
+    first = sngan("runs", "show", trained, "--json").json["environment"]
+    assert sngan("train", "--resume", trained, "--steps", 5).code == 0
+    with Store.open(home / "registry.db") as store:
+        elsewhere = replace(
+            store.run(trained).environment, host="far", device="gpu", torch="1", sngan="0", git_commit="c"
+        )
+        store.claim(trained, elsewhere)
+        store.close(trained, Status.INTERRUPTED, step=5)
+    assert sngan("train", "--resume", trained, "--steps", 6).code == 0
+    assert told_of_resuming(sngan, trained) == [
+        f"Resumed from the checkpoint of step 4; changed: steps from 4 to 5. Before: {first['command']}",
+        "Resumed from the checkpoint of step 5; changed: steps from 5 to 6. Before (host far, device gpu, torch 1, "
+        f"sngan 0, git c): sngan train --resume {trained} --steps 5",
+    ]
+
+
+def test_what_resuming_dropped_is_said_and_recorded(sngan: Any, trained: str) -> None:
+    scored = sngan(
+        "evaluate", trained, "--protocol", "quick", "--checkpoint", "all", "--metric", "is", "--device", "cpu"
+    )
+    assert scored.code == 0, scored.err
+    assert sngan("train", "--resume", trained, "--steps", 6, "--eval-every", 1).code == 0
+    done = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 3, "--yes")
+    dropped = "dropped: 3 later checkpoints (steps 4 to 6) and 4 later scores, with losses and sheets since"
+    assert done.err.count(f"\n{dropped}\n") == 1
+    told = told_of_resuming(sngan, trained)
+    assert ["dropped" in each for each in told] == [False, True]
+    assert f"; {dropped}. Before: " in told[1]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +241,10 @@ def test_later_checkpoints_are_not_dropped_unasked(sngan: Any, trained: str, hom
     before = sngan("runs", "show", trained, "--json").json
     refused = sngan("train", "--resume", trained, "--checkpoint", 2)
     assert refused.code == 2
-    assert "Dropping 1 later checkpoint, with scores, losses and sheets since, needs --yes" in refused.err
+    assert (
+        "Dropping 1 later checkpoint (step 4) and 1 later score, with losses and sheets since, needs --yes"
+        in refused.err
+    )
     assert sngan("runs", "show", trained, "--json").json == before
     assert checkpoint.steps_in(home / "runs" / trained / "checkpoints") == [2, 4]
 
@@ -219,7 +257,7 @@ def test_a_run_knows_its_data(sngan: Any, trained: str, home: Path) -> None:
     assert told == f"The data are 20 pictures, SHA-256 {digest}."
 
 
-def test_what_is_gone_back_behind_is_gone_at_once(
+def test_what_is_gone_back_behind_is_gone_and_told_at_once(
     sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(training: Training) -> None:
@@ -228,6 +266,7 @@ def test_what_is_gone_back_behind_is_gone_at_once(
     monkeypatch.setattr(Training, "run", lost)
     done = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 100, "--yes")
     assert f"It is gone. Go on from step 2 with: sngan train --resume {trained}\n" in done.err
+    assert "dropped: 1 later checkpoint" in told_of_resuming(sngan, trained)[0]
     assert [path.name for path in (home / "runs" / trained / "checkpoints").iterdir()] == ["step-00000002"]
 
 
