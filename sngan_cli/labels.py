@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from sngan_cli import console, paths
 from sngan_cli.errors import UsageError
-from sngan_cli.wording import shortened
+from sngan_cli.wording import first_of, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sngan_registry import Run, Store
 
@@ -37,6 +37,14 @@ def check_name(text: str, given_as: str) -> None:
         raise UsageError(f"{given_as} {text} could be the id of a run: choose another.")
     if text.startswith("@"):
         raise UsageError(f"{given_as} {text}: names that begin with @ stand for runs such as @last: choose another.")
+
+
+def warn_of_namesakes(store: Store, name: str | None, warn: Callable[[str], None], but: str = "") -> None:
+    """Say which runs, `but` the one that is given a name, have it already: it finds none of them any more."""
+    if others := [run.id for run in store.named(name or "") if run.id != but]:
+        warn(
+            f"{name!r} is already the name of run {first_of(others)}: from now on only their ids tell these runs apart."
+        )
 
 
 def check_label(text: str, given_as: str) -> None:

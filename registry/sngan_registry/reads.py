@@ -123,6 +123,11 @@ def find_run(connection: Connection, ref: str) -> Run:
     raise RunNotFoundError(ref, near=get_close_matches(ref, sorted(known | {"@last", "@best"})))
 
 
+def named(connection: Connection, name: str) -> tuple[Run, ...]:
+    """Load the runs of this name, newest first."""
+    return runs(connection, select(tables.runs.c.id).where(tables.runs.c.name == name, THERE))
+
+
 def find_removed_run(connection: Connection, ref: str) -> Run:
     """Find a run in the trash by id, name or unique prefix of its id, in this order.
 

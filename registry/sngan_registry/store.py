@@ -261,6 +261,11 @@ class Store:
         with writing(self._engine) as connection:
             connection.execute(update(tables.runs).where(false()).values(name=None))
 
+    def named(self, name: str) -> tuple[Run, ...]:
+        """Load the runs of this name, newest first."""
+        with reading(self._engine) as connection:
+            return reads.named(connection, name)
+
     def get_each(self, refs: Iterable[str]) -> list[Run]:
         """Find runs as `get` does, each once, in the order of the references."""
         return list({run.id: run for run in map(self.get, refs)}.values())

@@ -59,12 +59,13 @@ def note(run_id: RunId, text: Annotated[str, typer.Argument(metavar="TEXT", help
 
 def name(run_id: RunId, name: Annotated[str, typer.Argument(metavar="NAME", help='The name; "" for none.')]) -> None:
     """Give a run a name, in place of the one that it had."""
-    from sngan_cli.labels import check_name, relabel
+    from sngan_cli.labels import check_name, relabel, warn_of_namesakes
 
     if name:
         check_name(name, "The name")
     with paths.open_store(create=False) as store:
-        relabel(store, store.get(run_id), name=name)
+        run = relabel(store, store.get(run_id), name=name)
+        warn_of_namesakes(store, run.name, console.warn, run.id)
 
 
 def rm(run_ids: RunIds, yes: Yes = False) -> None:

@@ -366,26 +366,29 @@ def _follow() -> int:
 
 
 def _train(composition: Composition, parent: str | None, labels: Labels) -> int:
+    from sngan_cli.labels import warn_of_namesakes
     from sngan_cli.launch import train_new
 
-    return _watched(
-        lambda place, display, stop: train_new(composition, place, labels, display, parent=parent, stop=stop),
-        create=True,
-    )
+    def train(place: Place, display: Display, stop: StopSignal) -> Result:
+        warn_of_namesakes(place.store, labels.name, display.warn)
+        return train_new(composition, place, labels, display, parent=parent, stop=stop)
+
+    return _watched(train, create=True)
 
 
 def _resume(ref: str, checkpoint: str, overrides: list[Layer], labels: Labels, *, yes: bool) -> int:
+    from sngan_cli.labels import warn_of_namesakes
     from sngan_cli.launch import train_on
 
     def agree(dropped: str) -> None:
         console.confirm(f"Drop {dropped}?", f"Dropping {dropped},", yes=yes)
 
-    return _watched(
-        lambda place, display, stop: train_on(
-            place.store.get(ref), overrides, place, labels, display, which=checkpoint, stop=stop, agree=agree
-        ),
-        create=False,
-    )
+    def train(place: Place, display: Display, stop: StopSignal) -> Result:
+        run = place.store.get(ref)
+        warn_of_namesakes(place.store, labels.name, display.warn, run.id)
+        return train_on(run, overrides, place, labels, display, which=checkpoint, stop=stop, agree=agree)
+
+    return _watched(train, create=False)
 
 
 def _watched(train: Callable[[Place, Display, StopSignal], Result], *, create: bool) -> int:

@@ -36,6 +36,23 @@ def test_labels_change_in_the_registry_and_in_the_folder(sngan: Any, home: Path,
     assert [path.name for path in (home / "runs" / trained).glob(".*")] == []
 
 
+def test_a_name_that_another_run_has_is_warned_of(sngan: Any, trained: str) -> None:
+    def warned(run: str) -> str:
+        return f"warning: 'tiny' is already the name of run {run}: from now on only their ids tell these runs apart.\n"
+
+    began = sngan("train", "--like", trained, "--steps", 1, "--name", "tiny")
+    assert (began.code, warned(trained) in began.err) == (0, True)
+    other = began.out.strip()
+    resumed = sngan("train", "--resume", trained, "--steps", 5, "--name", "tiny")
+    assert (resumed.code, warned(other) in resumed.err) == (0, True)
+    assert sngan("runs", "name", other, "alone").err == ""
+    assert sngan("runs", "name", trained, "tiny").err == ""  # its own
+    named = sngan("runs", "name", other, "tiny")
+    assert (named.code, named.err) == (0, warned(trained))
+    assert sngan("runs", "name", other, "").err == ""
+    assert sngan("runs", "name", trained, "").err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
