@@ -22,7 +22,7 @@ from typing import Any
 
 from sngan_cli.catalog import Catalog
 from sngan_cli.disk import flush, move
-from sngan_cli.errors import ComponentError, NotFoundError, UsageError, no_such
+from sngan_cli.errors import ComponentError, NotFoundError, UsageError, did_you_mean, no_such
 from sngan_cli.home import extractors_folder, trash_folder
 from sngan_cli.stopping import StopSignal
 from sngan_cli.wording import shortened
@@ -324,7 +324,8 @@ def restore(name: str, weights: str = "", called: str | None = None) -> tuple[Di
     known = list(discarded())
     of_name = sorted((each for each in known if each.name == name), key=lambda each: each.removed)
     if not of_name:
-        raise NotFoundError(no_such("extractor in the trash", name, [each.name for each in known]))
+        near = f".{did_you_mean(name, [each.name for each in known])}" if known else ", nor any other."
+        raise NotFoundError(f"There is no extractor {shortened(name)!r} in the trash{near}")
     found = [each for each in of_name if (each.weights_sha256 or "").startswith(weights.lower())]
     if not found:
         there = ", ".join((each.weights_sha256 or "unknown")[:8] for each in of_name)

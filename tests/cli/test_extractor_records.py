@@ -166,7 +166,10 @@ def test_what_was_removed_is_restored_just_as_it_was(
     assert sngan("train", *tiny, "--steps", 1, "--extractor", "mine", "--dry-run").code == 0
     assert sngan("extractors", "rm", "mine", "--yes").code == 0
     none = sngan("extractors", "restore", "mime")
-    assert (none.code, none.err) == (3, "error: There is no extractor in the trash 'mime'. Did you mean 'mine'?\n")
+    assert (none.code, none.err) == (3, "error: There is no extractor 'mime' in the trash. Did you mean 'mine'?\n")
+    assert sngan("extractors", "restore", "mine").code == 0
+    none = sngan("extractors", "restore", "mine")
+    assert (none.code, none.err) == (3, "error: There is no extractor 'mine' in the trash, nor any other.\n")
     assert sngan("extractors", "restore", "shapes-cnn").code == 2
 
 
