@@ -138,6 +138,7 @@ def run(
         raise UsageError("--json prints what --dry-run says: give both, or leave it out.")
     experiment = load(name)
     overrides = _overrides(steps, dataset, data_dir, set_)
+    experiment.check(overrides)
     from sngan_cli.experiments.runner import check_some, train_missing
 
     with paths.open_store(create=False) as store:

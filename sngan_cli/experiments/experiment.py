@@ -17,6 +17,9 @@ from sngan_cli.errors import NotFoundError, UsageError, did_you_mean, no_such
 from sngan_cli.home import expanded
 from sngan_cli.wording import complaint, shortened
 
+_OF_LENGTH = {"steps", "epochs", "eval_every"}
+"""Settings that say how long a run is trained, and how often it is scored."""
+
 
 class _Table(BaseModel):
     """The file as it is written; settings are checked as layers."""
@@ -75,6 +78,25 @@ class Experiment:
     def conditions(self) -> list[str]:
         """Settings that change from case to case, in the order of their appearance."""
         return list(dict.fromkeys(key for case in self.cases for key in flat(case.settings.values)))
+
+    def differing(self) -> set[str]:
+        """Settings in which cases differ, those of both networks under the name of each."""
+        own = [_of_each_network(case.settings.values) for case in self.cases]
+        return {key for values in own for key in values if any(each.get(key) != values[key] for each in own)}
+
+    def check(self, overrides: Sequence[Layer]) -> None:
+        """Raise `UsageError` for an override of what differs between cases: they would not be what they are called.
+
+        How long they are trained, and how often scored, may be overridden: so all of them are tried in a short time.
+        """
+        kept = self.differing() - _OF_LENGTH
+        for layer in overrides:
+            for key, value in flat(layer.values).items():
+                if taken := sorted(kept & _of_each_network({key: value}).keys()):
+                    raise UsageError(
+                        f"{layer.origin}: {key} = {value!r} would override {' and '.join(taken)}, in which the cases "
+                        f"of {self.name} differ: leave it out."
+                    )
 
     def layers(self, case: Case, seed: int, overrides: Sequence[Layer]) -> list[Layer]:
         """All layers of a case's configuration, weakest first: recipe, fixed, the case's own, overrides, seed."""
@@ -162,6 +184,16 @@ def place(origin: str, text: str, case: int | None, key: str) -> str:
     """Say where a key stands: `FILE, line N`. `case` is the index of a case; None is everything before the cases."""
     line = _line_of(text, case, key)
     return origin if line is None else f"{origin}, line {line}"
+
+
+def _of_each_network(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names; `arch` and `lr`, which stand for both networks, under the names of each."""
+    found: dict[str, Any] = {}
+    for key, value in flat(settings).items():
+        role, dot, option = key.partition(".")
+        networks = ("_g", "_d") if role in ("arch", "lr") else ("",)
+        found |= {f"{role}{network}{dot}{option}": value for network in networks}
+    return found
 
 
 def _line_of(text: str, case: int | None, key: str) -> int | None:

@@ -363,12 +363,40 @@ def test_what_differs_in_the_experiment_is_told_of_all_its_cases(sngan: Any, hom
 
 
 def test_overrides_of_what_changes_are_shown_and_warned_of(sngan: Any, mine: Path) -> None:
-    same = ("--set", "conditional=true", "--set", "arch_d.leaky_slope=0.3", "--steps", 1)
-    plan = sngan("experiments", "run", mine, "--dry-run", *same)
-    assert [line.split()[-2:] for line in plan.out.splitlines()[1:]] == [["yes", "0.3"]] * 3
-    done = sngan("experiments", "run", mine, "--case", "a", "--case", "b", *same)
+    text = (
+        MINE.format(top="", b="steps = 3")
+        .replace("\nsteps = 4", "")
+        .replace("conditional = true", "conditional = false")
+    )
+    text = text.replace('case = "a"', 'case = "a"\nsteps = 2').replace('case = "c"', 'case = "c"\nsteps = 4')
+    mine.write_text(text.replace("arch_d.leaky_slope = 0.2\n", ""), encoding="utf-8")
+    plan = sngan("experiments", "run", mine, "--dry-run", "--steps", 1)
+    assert [line.split()[-2:] for line in plan.out.splitlines()[1:]] == [["1", "no"]] * 3
+    done = sngan("experiments", "run", mine, "--case", "a", "--case", "b", "--steps", 1)
     assert "Cases a and b have the same settings" in done.err
-    assert "[2/2] mine case b, seed 0: conditional yes, arch_d.leaky_slope 0.3" in done.err
+    assert "[2/2] mine case b, seed 0: steps 1, conditional no" in done.err
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("conditional=false", "conditional = False would override conditional"),
+        ("arch.leaky_slope=0.3", "arch.leaky_slope = 0.3 would override arch_d.leaky_slope"),
+        ("norm.name=none", "norm = 'none' would override norm"),
+        ("lr=1e-3", "lr = 0.001 would override lr_d and lr_g"),
+    ],
+)
+def test_what_cases_are_told_apart_by_is_not_overridden(sngan: Any, mine: Path, override: str, said: str) -> None:
+    mine.write_text(MINE.format(top="", b=DIVERGES), encoding="utf-8")
+    for more in ((), ("--case", "a"), ("--dry-run",)):
+        refused = sngan("experiments", "run", mine, "--set", override, *more)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err == f"error: --set: {said}, in which the cases of mine differ: leave it out.\n"
+
+
+def test_what_all_cases_say_alike_may_be_overridden(sngan: Any, mine: Path) -> None:
+    mine.write_text(MINE.format(top="", b="").replace("conditional = true", "conditional = false"), encoding="utf-8")
+    assert sngan("experiments", "run", mine, "--dry-run", "--set", "conditional=true").code == 0
 
 
 def test_a_run_whose_checkpoints_are_gone_is_trained_anew(
