@@ -143,6 +143,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
             images=len(parts.training),
             held_out=len(parts.held_out),
             accuracy=accuracy,
+            chance=classifier.chance(data.labels, parts.held_out)[1],
             **asdict(plan),
             precision=precision,
             seconds=seconds,

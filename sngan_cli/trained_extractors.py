@@ -38,7 +38,8 @@ class Manifest:
     """Everything that is known of a trained extractor.
 
     `extractor` and `dataset` are tables: a name and the options beside it. `images` were trained on, `held_out` others
-    measured the `accuracy`; `seconds` is the time that training took; `weights_size` is in bytes.
+    measured the `accuracy`, which luck alone brings to `chance` (`classifier.chance`); `seconds` is the time that
+    training took; `weights_size` is in bytes.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Manifest:
     images: int
     held_out: int
     accuracy: float
+    chance: float | None = None
     epochs: int
     batch_size: int
     lr: float
@@ -156,6 +158,20 @@ def found_again(options: Mapping[str, Any]) -> dict[str, Any]:
     here = [name for name in names() if _sha256_in(folder_of(name)) == options["sha256"]]
     here.sort(key=lambda name: name != options.get("trained"))
     return {**options, "weights": str(folder_of(here[0]) / WEIGHTS)} if here else dict(options)
+
+
+def accuracy_of(options: Mapping[str, Any]) -> tuple[float, float | None] | None:
+    """Accuracy of a trained extractor on held-out pictures, and what luck may make of it, by the manifest beside it.
+
+    None where there is no manifest of these weights.
+    """
+    try:
+        manifest = json.loads((Path(options["weights"]).parent / MANIFEST).read_text(encoding="utf-8"))
+        chance = manifest.get("chance")
+        found = float(manifest["accuracy"]), None if chance is None else float(chance)
+        return found if manifest["weights_sha256"] == options["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def check_there(options: Mapping[str, Any]) -> None:

@@ -217,6 +217,7 @@ def score(
         same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256
         remarks = (
             "these are the very pictures that they are compared with" if same else None,
+            extraction.remark(),
             accumulator.remark() if isinstance(accumulator, Remarking) else None,
         )
         if said := "; ".join(filter(None, remarks)):

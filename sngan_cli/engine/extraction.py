@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sngan_cli import trained_extractors
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
 from sngan_cli.engine.device import enough_memory
@@ -24,7 +25,8 @@ class Extraction:
     In bf16 its convolutions and matrix products run in bfloat16, and the first batch is looked at in float32 as well:
     `difference` is how far the pooled features are from those, as a part of their norm. `resized` says from which side
     to which images are brought, where the extractor was trained for one side and was shown another. `maker` names what
-    else features depend on: the component's version, code and options.
+    else features depend on: the component's version, code and options. `accuracy` is that of a trained extractor on
+    pictures that were held out, and `chance` what luck may make of it, as far as they are known.
     """
 
     loaded: LoadedExtractor
@@ -34,6 +36,8 @@ class Extraction:
     difference: float | None = None
     resized: str | None = None
     maker: str = ""
+    accuracy: float | None = None
+    chance: float | None = None
     _sizes: tuple[int, int] | None = None
 
     @classmethod
@@ -43,7 +47,9 @@ class Extraction:
         """The extractor of a composition, whose weights are loaded."""
         made, entry = composition.extractor, composition.entries["extractor"]
         maker = f"{entry.distribution} {entry.version} {source_sha256(type(made))} {made.unusual_options()}"
-        return cls(loaded, made.label(composition.config.extractor.name), device, precision, maker=maker)
+        accuracy, chance = trained_extractors.accuracy_of(dict(made)) or (None, None)
+        name = made.label(composition.config.extractor.name)
+        return cls(loaded, name, device, precision, maker=maker, accuracy=accuracy, chance=chance)
 
     def __call__(self, images: Tensor) -> Features:
         """Extract from uint8 images (N, 3, H, W), in float32: as much is kept of features of real images."""
@@ -90,11 +96,22 @@ class Extraction:
             "weights_sha256": self.loaded.weights_sha256,
             "precision": self.precision,
         }
+        if self.accuracy is not None:
+            found["extractor_accuracy"] = self.accuracy
         if self.difference is not None:
             found["difference of features from fp32"] = self.difference
         if self.resized is not None:
             found["resized"] = self.resized
         return found
+
+    def remark(self) -> str | None:
+        """Say where whatever is scored by it means little."""
+        if self.accuracy is None or self.chance is None or self.accuracy > self.chance:
+            return None
+        return (
+            f"the extractor names the class of {self.accuracy:.1%} of its held-out pictures, no more than "
+            "by chance: the value means little"
+        )
 
 
 def features_of(loaded: LoadedExtractor, images: Tensor, name: str) -> Features:

@@ -500,10 +500,10 @@ def lay_extractor(name: str, weights_sha256: str) -> None:
     (folder / "weights.safetensors").write_bytes(b"w")
     manifest = {
         "format": 1, "extractor": {"name": "classifier"}, "dataset": {"name": "shapes"}, "class_names": [],
-        "weights_sha256": weights_sha256,
+        "weights_sha256": weights_sha256, "side": 8, "classes": 10, "accuracy": 0.5,
         **dict.fromkeys(
-            ("distribution", "version", "data_dir", "data_sha256", "side", "classes", "images", "held_out", "accuracy",
-             "epochs", "batch_size", "lr", "flip", "seed", "precision", "seconds", "created", "environment")
+            ("distribution", "version", "data_dir", "data_sha256", "images", "held_out", "epochs", "batch_size", "lr",
+             "flip", "seed", "precision", "seconds", "created", "environment")
         ),
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

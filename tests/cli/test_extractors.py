@@ -95,6 +95,14 @@ def test_debug_says_what_was_set_for_speed(sngan: Any, monkeypatch: pytest.Monke
     assert "debug: glibc keeps freed memory\n" in sngan("extractors", "train", "mine", *TRAIN).err
 
 
+def _shapes(folder: Path) -> Path:
+    shapes = Shapes(images=20).open(None, folder)
+    folder.mkdir()
+    for k in range(20):
+        Image.fromarray(np.asarray(shapes.read(k, 8)[0])).save(folder / f"{k}.png")
+    return folder
+
+
 def test_one_that_has_learned_nothing_is_kept_with_a_warning(sngan: Any, tmp_path: Path) -> None:
     done = sngan("extractors", "train", "blind", *TRAIN, "--lr", 1e-8)
     assert done.code == 0
@@ -106,6 +114,15 @@ def test_one_that_has_learned_nothing_is_kept_with_a_warning(sngan: Any, tmp_pat
         "again with --replace and more --epochs, another --lr or more pictures"
     )
     assert said in done.err
+    luck = 0.1 + 2 * (0.1 * 0.9 / 10) ** 0.5
+    assert trained_extractors.read("blind").chance == pytest.approx(luck)
+    scored = sngan("evaluate", "--images", _shapes(tmp_path / "shapes"), "--size", 8, "--extractor", "blind",
+                   "--metric", "is", "--set", "metrics.is.splits=1", "--device", "cpu", "--json")  # fmt: skip
+    (evidence,) = (score["evidence"] for score in scored.json)
+    assert evidence["extractor_accuracy"] == accuracy
+    assert evidence["remark"].startswith(
+        f"the extractor names the class of {accuracy:.1%} of its held-out pictures, no more than by chance"
+    )
     for k in range(80):
         (tmp_path / "own" / "nb"[k % 2]).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (k, 250 * (k % 2), 90)).save(tmp_path / "own" / "nb"[k % 2] / f"{k}.png")
@@ -113,6 +130,11 @@ def test_one_that_has_learned_nothing_is_kept_with_a_warning(sngan: Any, tmp_pat
                     "--epochs", 6, "--held-out", 0.3, "--batch-size", 16, "--device", "cpu")  # fmt: skip
     assert (learned.code, trained_extractors.read("keen").accuracy > 0.9) == (0, True)
     assert "warning" not in learned.err
+    scored = sngan("evaluate", "--images", tmp_path / "own", "--size", 8, "--extractor", "keen", "--metric", "is",
+                   "--set", "metrics.is.splits=1", "--device", "cpu", "--json")  # fmt: skip
+    (evidence,) = (score["evidence"] for score in scored.json)
+    assert evidence["extractor_accuracy"] > 0.9
+    assert "by chance" not in evidence.get("remark", "")
 
 
 def test_its_name_scores_a_run_of_another_size_and_the_run_names_the_weights(
