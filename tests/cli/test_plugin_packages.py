@@ -136,7 +136,7 @@ def test_what_is_broken_ends_in_an_error(sngan: Any, tmp_path: Path, monkeypatch
     try:
         checked = sngan("plugins", "check", "wrong-way")
         assert checked.code == 1
-        assert "1 of 13 promises of 'wrong-way' are broken" in checked.err
+        assert "1 of 14 promises of 'wrong-way' are broken" in checked.err
         (line,) = [line for line in checked.out.splitlines() if "broken" in line]
         assert line.startswith("loss    wrong  D is moved")
         assert "D's loss does not pull them apart: real logits rise by -1 and generated ones by 1" in line
