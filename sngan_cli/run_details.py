@@ -154,7 +154,13 @@ def _best_and_last(run: Run, recorded: Recorded) -> str | None:
 def _checkpoints(run: Run, recorded: Recorded) -> list[tuple[str, str]]:
     on_disk = [c for c in recorded.checkpoints if c.deleted is None]
     deleted = [c.step for c in recorded.checkpoints if c.deleted is not None]
-    rows = [(f"step {c.step}", f"{c.path}  {c.size / 2**20:.1f} MiB  sha256 {c.sha256[:12]}") for c in on_disk]
+    rows = [
+        (
+            f"step {c.step}",
+            f"{c.path}  {f'{c.size / 2**20:.1f} MiB  sha256 {c.sha256[:12]}' if c.sha256 else 'unrecorded'}",
+        )
+        for c in on_disk
+    ]
     if deleted:
         rows.append(("deleted", f"{len(deleted)}, of {steps_in_words(deleted)}"))
     return rows

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from sngan_cli.bars import Bars
 from sngan_cli.errors import DivergedError, SnganError, is_divergence
+from sngan_cli.paths import runs_folder
 from sngan_cli.rate import Rate
+from sngan_cli.run_checkpoints import checkpoints_of
 from sngan_cli.run_table import score_in_words
 from sngan_cli.stopping import EXIT_CODES
 from sngan_cli.wording import finished, joined, losses_in_words
@@ -47,7 +49,7 @@ def look_at(store: Store, run_id: str) -> Sight:
     step = max(run.step, *(scalar.step for scalar in last), 0)
     losses = {scalar.name: scalar.value for scalar in last}
     scores = sorted(store.scores(run_id), key=lambda score: score.step)
-    is_saved = any(checkpoint.deleted is None for checkpoint in store.checkpoints(run_id))
+    is_saved = any(checkpoint.deleted is None for checkpoint in checkpoints_of(store, run, runs_folder()))
     return Sight(run, step, losses, scores, store.events(run_id), is_saved)
 
 

@@ -14,6 +14,7 @@ from sngan_cli.composition import compose
 from sngan_cli.config import ROLES, Layer, RunConfig
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
+from sngan_cli.run_checkpoints import checkpoints_of
 from sngan_cli.run_folder import files_of, manifest_sha256
 from sngan_registry import Checkpoint, Component, Run, Status, Store
 
@@ -163,13 +164,7 @@ def load_generator(
 
 def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:
     """Checkpoints of a run by step; raises `NotFoundError` where there is none, or its files are not here."""
-    known = store.checkpoints(run.id)
-    found = sorted(set(checkpoint.steps_in(runs / run.id / "checkpoints")) - {c.step for c in known})
-    # Whole checkpoints that the registry has never heard of: it could not be written before the process was killed.
-    unknown = [
-        Checkpoint(step=step, path=f"checkpoints/{checkpoint.name_of(step)}", size=0, sha256="") for step in found
-    ]
-    present = sorted([*(c for c in known if c.deleted is None), *unknown], key=lambda c: c.step)
+    present = [each for each in checkpoints_of(store, run, runs) if each.deleted is None]
     if not present:
         way_out = "" if run.status is Status.RUNNING else f" `sngan train --like {run.id}` begins it again."
         raise NotFoundError(f"Run {run.id} ({run.status}) has no checkpoint yet.{way_out}")

@@ -45,8 +45,9 @@ def doctor(
 def _history(store: Store, run: Run) -> History:
     from sngan_cli.comparison import best_step
     from sngan_cli.diagnosis import History
+    from sngan_cli.run_checkpoints import checkpoints_of
 
-    scores, checkpoints = store.scores(run.id), store.checkpoints(run.id)
+    scores, checkpoints = store.scores(run.id), checkpoints_of(store, run, paths.runs_folder())
     present = {checkpoint.step for checkpoint in checkpoints if checkpoint.deleted is None}
     best = best_step(run, scores, present)
     return History(run, store.scalars(run.id), scores, checkpoints, _blind(run.config.get("loss")), best)

@@ -99,6 +99,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show everything that is known of a run: settings, components, scores with their evidence, checkpoints, events."""
+    from sngan_cli.run_checkpoints import checkpoints_of
     from sngan_cli.run_details import Recorded, print_run
 
     with paths.open_store(create=False) as store:
@@ -106,7 +107,7 @@ def show(
         recorded = Recorded(
             components=store.components(run.id),
             scores=store.scores(run.id),
-            checkpoints=store.checkpoints(run.id),
+            checkpoints=checkpoints_of(store, run, paths.runs_folder()),
             artifacts=store.artifacts(run.id),
             events=store.events(run.id),
             scalars=store.scalars(run.id),

@@ -443,6 +443,22 @@ def test_show_says_of_a_lost_run_whose_process_is_gone(
     assert summary[1] == ["begin again", f"sngan train --like {run}"]
 
 
+def test_a_checkpoint_that_the_registry_never_heard_of_is_one_to_go_on_from(
+    sngan: Any, store: Store, home: Path
+) -> None:
+    """It could not be written, and then the process ended."""
+    config = {"loss": {"name": "hinge"}, "log_every": 10}
+    run = store.create_run(NewRun(config=config, components=(), environment=ENVIRONMENT, seed=0, steps=100)).id
+    store.claim(run, ENVIRONMENT)
+    store.close(run, Status.INTERRUPTED, step=5)
+    (home / "runs" / run / "checkpoints" / "step-00000006").mkdir(parents=True)
+    shown = sngan("runs", "show", run).out
+    assert ["go on", f"sngan train --resume {run}"] in section(shown, f"run {run}")
+    assert section(shown, "checkpoints") == [["step 6", "checkpoints/step-00000006", "unrecorded"]]
+    assert f"`sngan train --resume {run} " in sngan("runs", "doctor", run).out
+    assert f"sngan train --resume {run}" in sngan("runs", "watch", run).out
+
+
 def test_show_has_its_lines_fit_a_narrow_terminal(store: Store, on_terminal: Any) -> None:
     metrics = ("coverage", "density", "diversity", "fid", "intra-fid", "kid", "precision", "recall")
     run = add_run(store)
