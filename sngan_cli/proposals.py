@@ -19,7 +19,7 @@ from sngan_registry import Run
 
 _STANDARD = "standard"
 """The protocol of `sngan evaluate` where none is named."""
-_UNUSUAL = ("labels", "truncation", "precision")
+_UNUSUAL = ("labels", "truncation", "precision", "seed")
 """Parts of a protocol that are options of `sngan evaluate`, not of a metric."""
 
 Settings = Mapping[str, int | float | str]
@@ -142,18 +142,23 @@ def _other_data(block: Measured, each: Compared, compared: Iterable[Compared]) -
 
 def _other_drawing(block: Measured, run: Run) -> str | None:
     """Why images of a run cannot be drawn as those of a protocol were, as far as the registry knows."""
-    words, conditional = _words(block), bool(run.config.get("conditional"))
-    if "labels" in words and not conditional:
-        return f"it is unconditional, and classes were drawn by labels={words['labels']}"
-    if not conditional and block.scores[0].evidence.get("real_chosen") == "evenly":
-        return "it is unconditional, and real images were chosen evenly from classes that have not as many of each"
-    if words.get("classes") == "one" and conditional:
-        return "it is conditional, and all images were taken for one class"
-    if not conditional and any(score.evidence.get("classes") for score in block.scores):
-        return "it is unconditional, and each class was measured by itself"
-    if not run.config.get("ema") and all(entry.weights.startswith("averaged") for entry in block.entries):
-        return "it keeps no averaged weights (ema = 0)"
-    return None
+    words, conditional, first = _words(block), bool(run.config.get("conditional")), block.scores[0].evidence
+    labels, seed = words.get("labels"), words.get("seed")
+    amiss = {
+        f"it is unconditional, and classes were drawn by labels={labels}": labels and not conditional,
+        "it is unconditional, and real images were chosen evenly from classes that have not as many of each": (
+            first.get("real_chosen") == "evenly" and not conditional
+        ),
+        f"seed = {seed} is its own, and that of the others is another than theirs": seed == str(run.config.get("seed")),
+        "it is conditional, and all images were taken for one class": words.get("classes") == "one" and conditional,
+        "it is unconditional, and each class was measured by itself": (
+            not conditional and any(score.evidence.get("classes") for score in block.scores)
+        ),
+        "it keeps no averaged weights (ema = 0)": (
+            not run.config.get("ema") and all(entry.weights.startswith("averaged") for entry in block.entries)
+        ),
+    }
+    return next((why for why, is_so in amiss.items() if is_so), None)
 
 
 def _refusal(

@@ -87,7 +87,8 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     data_root(composition.dataset, composition.config.dataset.name, request.data_dir)  # also where none look at data
     ruler = Ruler.of(composition, request, place, audience, own=run.config["metrics"])
     ruler.try_metrics()
-    seed = request.seed if request.seed is not None else RunConfig.parse(run.config).seed
+    usual_seed = RunConfig.parse(run.config).seed
+    seed = request.seed if request.seed is not None else usual_seed
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
         raise UsageError(f"Run {run.id} is unconditional and draws no classes: leave --labels out.")
@@ -103,7 +104,14 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
             if not other_data and ruler.compares and trained.data_sha256 != ruler.data.data_sha256:
                 other_data = True
                 audience.warn(f"The data are not those that run {run.id} was trained on.")
-            drawing = Drawing(trained.weights, request.labels or "even", request.truncation, request.standing, seed)
+            drawing = Drawing(
+                trained.weights,
+                request.labels or "even",
+                request.truncation,
+                request.standing,
+                seed,
+                seed != usual_seed,
+            )
             how = _how_chosen(which, trained.step, standing)
             for scored in _scores_of(trained, drawing, how, ruler, outcome.unscored(f" of step {trained.step}")):
                 place.store.add_score(run.id, score_of(scored))

@@ -28,7 +28,7 @@ R = TypeVar("R")
 Failure = Exception | SystemExit
 """What a metric may raise: one that ends the program has failed, too."""
 
-_NOT_A_METRICS = {"n", "images", "real", "classes", "side", "precision", "labels", "truncation"}
+_NOT_A_METRICS = {"n", "images", "real", "classes", "side", "precision", "labels", "truncation", "seed"}
 """What a protocol says beside a metric's settings."""
 
 
@@ -62,7 +62,8 @@ class Drawing:
 
     `weights` are those of G that are given: raw or averaged. `labels` are spread over the classes evenly, or drawn at
     random as often as the data have them. `truncation` is the largest absolute value in a latent (Brock et al., 2019,
-    section 3.1). `standing`: batch norms have the statistics of `sampling.standing_statistics`.
+    section 3.1). `standing`: batch norms have the statistics of `sampling.standing_statistics`. `other_seed`: the seed
+    is not that of the run, which makes a protocol of its own, lest the best of many draws stand for the run.
     """
 
     weights: str = "raw"
@@ -70,6 +71,7 @@ class Drawing:
     truncation: float | None = None
     standing: bool = False
     seed: int = 0
+    other_seed: bool = False
 
     def settings(self, *, conditional: bool) -> dict[str, int | float | str]:
         """What makes scores incomparable with those of images that are drawn as usual."""
@@ -78,6 +80,8 @@ class Drawing:
             found["labels"] = self.labels
         if self.truncation is not None:
             found["truncation"] = self.truncation
+        if self.other_seed:
+            found["seed"] = self.seed
         return found
 
     def evidence(self, *, conditional: bool) -> dict[str, str | int | float]:
@@ -211,7 +215,8 @@ def score(
             known |= {"real": real.images, "data_images": real.data_images, "real_sha256": real.data_sha256}
             known["real_chosen"] = real.chosen
         compared = real.images if name in real.statistics else None
-        named = None if unusual else name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol)
+        is_usual = not unusual.keys() - {"seed"}
+        named = name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol) if is_usual else None
         value, std = _checked(name, accumulator.result())
         more: dict[str, str | Mapping[str, float]] = {}
         same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256

@@ -180,6 +180,7 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
         ("inception-v3@1 n=5000 real=5000 subset_size=500", "kid", {},
          "--metric kid --protocol quick --set metrics.kid.subset_size=500"),
         ("inception-v3@1 n=5000 real=5000 subset_size=1000 subsets=100", "kid", {}, "--metric kid --protocol quick"),
+        ("inception-v3@1 n=5000 seed=11 splits=10", "is", {}, "--metric is --protocol quick --seed 11"),
         ("inception-v3@1 labels=data n=5000 precision=bf16 splits=10 truncation=0.5", "is", {},
          "--metric is --protocol quick --labels data --truncation 0.5 --precision bf16"),
     ],
@@ -191,6 +192,15 @@ def test_the_command_measures_by_the_same_protocol(
     add_run(store, "one", score(5.0, protocol, metric=metric, **evidence), **settings)
     other = add_run(store, "other", **settings)
     assert f"  sngan evaluate {other} {command}\n" in sngan("runs", "compare", "one", "other").out
+
+
+def test_another_seed_than_their_own_is_not_to_be_had_of_a_run_whose_own_it_is(sngan: Any, store: Store) -> None:
+    add_run(store, "one", score(5.0, "inception-v3@1 n=5000 seed=11 splits=10"))
+    other = add_run(store, "other", seed=11)
+    said = (
+        f"{other} (other) cannot be measured so: seed = 11 is its own, and that of the others is another than theirs."
+    )
+    assert said in sngan("runs", "compare", "one", "other").out
 
 
 def test_a_setting_that_the_run_alone_has_is_spelled_out(sngan: Any, store: Store) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from PIL import Image
 from sngan_cli.config import protocols
 from sngan_cli.config.protocols import ScoringProtocol
 from sngan_plugins.datasets.shapes import Shapes
-from sngan_registry import PictureScore, Score, Store
+from sngan_registry import NewRun, PictureScore, Score, Store
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -230,18 +231,35 @@ def test_json_and_csv_are_not_printed_at_once(sngan: Any, registry: Store) -> No
         assert done.err == "error: --json and --csv cannot be printed at once: give one of them.\n"
 
 
-def test_scores_that_differ_by_their_seed_alone_are_told_apart(sngan: Any, trained: str) -> None:
-    before = sngan("scores", "list", "--metric", "is").out
-    assert before.splitlines()[1].split() == ["value", "std", "run", "name", "step", "weights"]
-    done = sngan("evaluate", trained, "--protocol", "quick", "--metric", "is", "--seed", 7, "--device", "cpu")
-    assert done.code == 0, done.err
-    _, columns, *lines = sngan("scores", "list", "--metric", "is").out.splitlines()
-    assert columns.split() == ["value", "std", "run", "name", "step", "weights", "seed"]
-    assert sorted(line.split()[2:] for line in lines) == [
-        [trained, "tiny", "2", "raw", "0"], [trained, "tiny", "4", "raw", "0"], [trained, "tiny", "4", "raw", "7"],
-    ]  # fmt: skip
-    rows = csv.DictReader(io.StringIO(sngan("scores", "list", "--metric", "is", "--csv").out))
-    assert sorted(row["seed"] for row in rows) == ["0", "0", "7"]
+def test_the_best_of_many_draws_does_not_stand_for_a_run(sngan: Any, trained: str) -> None:
+    before = sngan("runs", "list", "--json").json
+    command = ("evaluate", trained, "--protocol", "quick", "--metric", "is", "--device", "cpu", "--json", "--seed")
+    ((of_seven,), (of_own,)) = (sngan(*command, seed).json for seed in (7, 0))
+    assert of_seven["protocol"] == of_own["protocol"].replace(" splits", " seed=7 splits")
+    assert of_seven["evidence"]["protocol name"] == of_own["evidence"]["protocol name"] == "quick"
+    assert of_seven["value"] != of_own["value"]
+    own, seven = (
+        text.splitlines() for text in sngan("scores", "list", "--metric", "is").out.removesuffix("\n").split("\n\n")
+    )
+    assert "seed=7" in seven[0]
+    assert own[1].split() == seven[1].split() == ["value", "std", "run", "name", "step", "weights"]
+    assert [line.split()[2:] for line in seven[2:]] == [[trained, "tiny", "4", "raw"]]
+    assert sorted(line.split()[4] for line in own[2:]) == ["2", "4"]
+    after = sngan("runs", "list", "--json").json
+    kept = [score for score in after[0]["best"] if "seed=7" not in score["protocol"]]
+    assert [score["value"] for score in kept] == [score["value"] for score in before[0]["best"]]
+
+
+def test_runs_of_other_seeds_are_told_apart(sngan: Any, home: Path, trained: str) -> None:
+    with Store.open(home / "registry.db") as store:
+        run, (first, *_) = store.run(trained), store.scores(trained)
+        new = NewRun(config=run.config, components=(), environment=run.environment, seed=7, steps=4)
+        store.add_score(store.create_run(new).id, replace(first, evidence={**first.evidence, "seed": 7}))
+    _, columns, *lines = sngan("scores", "list", "--metric", first.metric).out.splitlines()
+    assert columns.split()[-1] == "seed"
+    assert sorted(line.split()[-1] for line in lines) == ["0", "0", "7"]
+    rows = csv.DictReader(io.StringIO(sngan("scores", "list", "--metric", first.metric, "--csv").out))
+    assert sorted(row["seed"] for row in rows if row["run"]) == ["0", "0", "7"]
 
 
 def test_a_metric_that_nothing_was_measured_by_is_refused(sngan: Any, registry: Store) -> None:
