@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -249,6 +250,9 @@ def _extractor(by: _By, run: Run) -> list[str]:
     if by.label is None or by.is_of(run):
         return []
     name, given = _parted(by.label)
+    if name not in _installed():
+        with suppress(ComponentError):  # `_other_weights` says so
+            name = trained_extractors.called_here(by.label, by.weights)
     of_run, its_options = _parted(str(_extractor_of(run)))
     other = [] if name == of_run and name in _installed() else ["--extractor", name]
     usual = {} if other else {key: _usual(name, key) for key in its_options}
@@ -257,21 +261,22 @@ def _extractor(by: _By, run: Run) -> list[str]:
 
 
 def _other_weights(by: _By, run: Run) -> str | None:
-    """Why `sngan evaluate` would not measure a run by this extractor: its weights are not here, or not by its name."""
+    """Why `sngan evaluate` would not measure a run by this extractor: its weights are not here."""
     if by.label is None or _parted(by.label)[0] in _installed():
         return None
-    if not by.is_of(run):
-        return _in_midst(trained_extractors.why_other(by.label, by.weights))
     try:
-        trained_extractors.check_there(trained_extractors.found_again(run.config.get("extractor", {})))
+        if by.is_of(run):
+            trained_extractors.check_there(trained_extractors.found_again(run.config.get("extractor", {})))
+        else:
+            trained_extractors.called_here(by.label, by.weights)
     except ComponentError as error:
         return _in_midst(str(error))
     return None
 
 
-def _in_midst(reason: str | None) -> str | None:
+def _in_midst(reason: str) -> str:
     """A sentence as it is said after a colon."""
-    return None if reason is None else f"{reason[:1].lower()}{reason[1:]}".rstrip(".")
+    return f"{reason[:1].lower()}{reason[1:]}".rstrip(".")
 
 
 def _installed() -> list[str]:

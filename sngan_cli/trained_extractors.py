@@ -30,7 +30,7 @@ from sngan_cli.wording import shortened
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 _TIME_IN_TRASH = "%Y%m%dT%H%M%S%f"
-_RESTORE, _RM = ("sngan", "extractors", "restore"), ("sngan", "extractors", "rm")
+_RESTORE = ("sngan", "extractors", "restore")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,8 @@ def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
         catalog.load("extractor", name, others=trained)  # says that there is none, and what is like it
     manifest = read(name)
     options = {key: value for key, value in manifest.extractor.items() if key != "name"}
-    weights = {"trained": name, "weights": str(folder_of(name) / WEIGHTS), "sha256": manifest.weights_sha256}
+    trained_as = _told(folder_of(name), "name") or name  # scores bear it, whatever the folder is called by now
+    weights = {"trained": trained_as, "weights": str(folder_of(name) / WEIGHTS), "sha256": manifest.weights_sha256}
     return str(manifest.extractor["name"]), {**options, **weights}
 
 
@@ -180,17 +181,20 @@ def check_there(options: Mapping[str, Any]) -> None:
     Whether the file is the one that it was, only its reader finds out.
     """
     if options.get("trained") is not None and _are_lost(options):
-        raise ComponentError(f"{_lost(options['trained'], options['sha256'], as_called=False)}.")
+        raise ComponentError(f"{_lost(options['trained'], options['sha256'])}.")
 
 
-def why_other(name: str, weights: str) -> str | None:
-    """Why what lies here under the name are not the weights whose SHA-256 begins so, and the way out; None if it is."""
-    if name not in names():
-        return _lost(name, weights, as_called=True)
-    try:
-        return None if read(name).weights_sha256.startswith(weights) else _lost(name, weights, as_called=True)
-    except ComponentError as error:
-        return str(error).rstrip(".")
+def called_here(trained_as: str, weights: str) -> str:
+    """What the extractor that was trained under a name is called here, by how its weights' SHA-256 begins.
+
+    Raises `ComponentError` where it does not lie here, and says the way back.
+    """
+    here = [name for name in names() if (_sha256_in(folder_of(name)) or "").startswith(weights)]
+    if here:
+        return trained_as if trained_as in here else here[0]
+    if trained_as in names():
+        read(trained_as)  # says so where its manifest is damaged
+    raise ComponentError(f"{_lost(trained_as, weights)}.")
 
 
 def check_not_removed(name: str) -> None:
@@ -208,43 +212,38 @@ def _are_lost(options: Mapping[str, Any]) -> bool:
     return not path.exists() or _sha256_in(path.parent) not in (None, options["sha256"])
 
 
-def _lost(name: str, weights: str, *, as_called: bool) -> str:
-    """What became of an extractor whose weights' SHA-256 begins so, and how to get it back, where need be `as_called`.
-
-    Otherwise any name will do, since what names the weights finds them.
-    """
+def _lost(name: str, weights: str) -> str:
+    """What became of an extractor whose weights' SHA-256 begins so, and how to get it back, under any name."""
     is_taken = folder_of(name).exists()
-    here = [each for each in names() if (_sha256_in(folder_of(each)) or "").startswith(weights)] if as_called else []
     known = sorted(discarded(), key=lambda each: (each.name == name, each.removed))
     found = next((each for each in reversed(known) if (each.weights_sha256 or "").startswith(weights)), None)
-    what = "was removed" if found and not here else "does not lie here"
-    said = f"The extractor {name!r} with the weights {weights[:8]} {'was replaced by another' if is_taken else what}"
-    room = f"`{shlex.join([*_RM, name])}` makes room, and then " if is_taken and as_called else ""
-    if here:
-        again = shlex.join([*_RESTORE, here[0], "--weights", weights[:8], "--as", name])
-        rename = f"`{shlex.join([*_RM, here[0]])}` and `{again}` give it that name again"
-        return f"{said}, and lies here as {here[0]!r}: {room}{rename}"
+    what = "was replaced by another" if is_taken else "was removed" if found else "does not lie here"
+    said = f"The extractor {name!r} with the weights {weights[:8]} {what}"
     if found is None:
-        under = "" if as_called else ", under any name,"
-        return f"{said}: {room}copy its folder{under} from where it is kept to {extractors_folder()}"
-    return f"{said} and lies in {found.path}: {room}`{way_back(found, name if as_called else None)}` gets it back"
+        return f"{said}: copy its folder, under any name, from where it is kept to {extractors_folder()}"
+    return f"{said} and lies in {found.path}: `{way_back(found)}` gets it back"
 
 
-def way_back(found: Discarded, called: str | None = None) -> str:
-    """The command that gets this one back from the trash, by the name `called`, or by its own or a like one.
+def way_back(found: Discarded) -> str:
+    """The command that gets this one back from the trash, by its own name or a like one.
 
     It names the weights, as another of that name may go to the trash until it is given.
     """
     weights = (found.weights_sha256 or "")[:8]
-    target = called or (f"{found.name}-{weights or 'before'}" if folder_of(found.name).exists() else found.name)
+    target = f"{found.name}-{weights or 'before'}" if folder_of(found.name).exists() else found.name
     which = ["--weights", weights] if weights else []
     return shlex.join([*_RESTORE, found.name, *which, *(["--as", target] if target != found.name else [])])
 
 
 def _sha256_in(folder: Path) -> str | None:
     """The weights' SHA-256 by the manifest in a folder, None where it cannot be read."""
+    return _told(folder, "weights_sha256")
+
+
+def _told(folder: Path, key: str) -> str | None:
+    """What the manifest in a folder says, None where it cannot be read."""
     try:
-        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["weights_sha256"])
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))[key])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

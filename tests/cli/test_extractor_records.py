@@ -231,6 +231,10 @@ def test_a_run_whose_extractor_was_replaced_or_removed_says_how_to_get_it_back(
     assert resumed.code == 0, resumed.err
     run = sngan("runs", "show", run_id, "--json").json
     assert {score["protocol"].split()[0] for score in run["scores"]} == {f"mine@{old[:8]}"}
+    by_name = sngan(*score, "--extractor", f"mine-{old[:8]}", "--json").json
+    assert {score["protocol"].split()[0] for score in by_name} == {f"mine@{old[:8]}"}, (
+        "the name that it was trained under"
+    )
     assert run["config"]["extractor"]["weights"] == str(mine.with_name(f"mine-{old[:8]}") / "weights.safetensors")
     for name in ("mine", f"mine-{old[:8]}"):
         assert sngan("extractors", "rm", name, "--yes").code == 0
