@@ -27,10 +27,11 @@ from sngan_cli.paths import Place
 from sngan_cli.preparation import Prepared, prepare
 from sngan_cli.recording import Recorder
 from sngan_cli.registry_rebuild import Taken, catch_up
+from sngan_cli.run_checkpoints import checkpoints_of
 from sngan_cli.run_folder import CONFIG, tells_more
 from sngan_cli.run_remains import on_disk
 from sngan_cli.stopping import StopAtOnceError, StopSignal
-from sngan_cli.trained import check_installed, steps_of, verified_checkpoint
+from sngan_cli.trained import check_installed, verified_checkpoint
 from sngan_cli.wording import counted, steps_in_words
 from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, RunBusyError, Status
 
@@ -192,8 +193,8 @@ def _dropped(run: Run, step: int, place: Place) -> str:
 
     What a killed run had not saved yet counts for nothing: training makes it again.
     """
-    later = [other for other in steps_of(place.store, run, place.runs) if other > step]
-    saved = {each.step for each in place.store.checkpoints(run.id) if each.step > step}.union(later)
+    saved = {each.step: each for each in checkpoints_of(place.store, run, place.runs) if each.step > step}
+    later = [each.step for each in saved.values() if each.deleted is None]
     scores = [score for score in place.store.scores(run.id) if score.step in saved]
     parts = [f"{counted(len(later), 'later checkpoint')} ({steps_in_words(later)})"] if later else []
     parts += [counted(len(scores), "later score")] if scores else []

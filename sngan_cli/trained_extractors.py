@@ -144,7 +144,7 @@ def resolve(name: str, catalog: Catalog) -> tuple[str, dict[str, Any]]:
         catalog.load("extractor", name, others=trained)  # says that there is none, and what is like it
     manifest = read(name)
     options = {key: value for key, value in manifest.extractor.items() if key != "name"}
-    trained_as = _told(folder_of(name), "name") or name  # scores bear it, whatever the folder is called by now
+    trained_as = _told(folder_of(name)).get("name", name)  # scores bear it, whatever the folder is called by now
     weights = {"trained": trained_as, "weights": str(folder_of(name) / WEIGHTS), "sha256": manifest.weights_sha256}
     return str(manifest.extractor["name"]), {**options, **weights}
 
@@ -156,9 +156,8 @@ def found_again(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not _are_lost(options):
         return dict(options)
-    here = [name for name in names() if _sha256_in(folder_of(name)) == options["sha256"]]
-    here.sort(key=lambda name: name != options.get("trained"))
-    return {**options, "weights": str(folder_of(here[0]) / WEIGHTS)} if here else dict(options)
+    here = _with_weights(options["sha256"], options.get("trained"))
+    return {**options, "weights": str(folder_of(here) / WEIGHTS)} if here else dict(options)
 
 
 def accuracy_of(options: Mapping[str, Any]) -> tuple[float, float | None] | None:
@@ -166,12 +165,14 @@ def accuracy_of(options: Mapping[str, Any]) -> tuple[float, float | None] | None
 
     None where there is no manifest of these weights.
     """
+    if options.get("weights") is None:
+        return None
+    told = _told(Path(options["weights"]).parent)
+    if told.get("weights_sha256") != options["sha256"]:
+        return None
     try:
-        manifest = json.loads((Path(options["weights"]).parent / MANIFEST).read_text(encoding="utf-8"))
-        chance = manifest.get("chance")
-        found = float(manifest["accuracy"]), None if chance is None else float(chance)
-        return found if manifest["weights_sha256"] == options["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return float(told["accuracy"]), None if told.get("chance") is None else float(told["chance"])
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -189,9 +190,8 @@ def called_here(trained_as: str, weights: str) -> str:
 
     Raises `ComponentError` where it does not lie here, and says the way back.
     """
-    here = [name for name in names() if (_sha256_in(folder_of(name)) or "").startswith(weights)]
-    if here:
-        return trained_as if trained_as in here else here[0]
+    if here := _with_weights(weights, trained_as):
+        return here
     if trained_as in names():
         read(trained_as)  # says so where its manifest is damaged
     raise ComponentError(f"{_lost(trained_as, weights)}.")
@@ -235,17 +235,25 @@ def way_back(found: Discarded) -> str:
     return shlex.join([*_RESTORE, found.name, *which, *(["--as", target] if target != found.name else [])])
 
 
+def _with_weights(sha256: str, first: str | None) -> str | None:
+    """An extractor here whose weights' SHA-256 begins so, the one called `first` where it is one of several."""
+    here = [name for name in names() if sha256 and (_sha256_in(folder_of(name)) or "").startswith(sha256)]
+    return min(here, key=lambda name: name != first, default=None)
+
+
 def _sha256_in(folder: Path) -> str | None:
     """The weights' SHA-256 by the manifest in a folder, None where it cannot be read."""
-    return _told(folder, "weights_sha256")
+    found = _told(folder).get("weights_sha256")
+    return None if found is None else str(found)
 
 
-def _told(folder: Path, key: str) -> str | None:
-    """What the manifest in a folder says, None where it cannot be read."""
+def _told(folder: Path) -> dict[str, Any]:
+    """What the manifest in a folder says, nothing where it cannot be read."""
     try:
-        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))[key])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def check_name(name: str, catalog: Catalog, *, replace: bool) -> None:

@@ -263,6 +263,7 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
     from sngan_cli.comparison import Compared
     from sngan_cli.errors import UsageError
     from sngan_cli.provenance import data_sha256
+    from sngan_cli.run_checkpoints import checkpoints_of
 
     if len(refs) < 2:
         raise UsageError(f"There is nothing to compare {refs[0]!r} with: give two runs at least.")
@@ -272,7 +273,7 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
                 run,
                 store.components(run.id),
                 store.scores(run.id),
-                sum(checkpoint.deleted is None for checkpoint in store.checkpoints(run.id)),
+                sum(each.deleted is None for each in checkpoints_of(store, run, paths.runs_folder())),
                 data_sha256(store.events(run.id)),
             )
             for run in _different(store, refs)

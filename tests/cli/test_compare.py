@@ -598,6 +598,23 @@ def test_weights_that_lie_here_by_another_name_are_called_by_it(sngan: Any, stor
     assert f"  sngan evaluate {other} --metric is --protocol quick --extractor older\n" in said
 
 
+def test_an_extractor_whose_weights_are_not_known_is_no_trained_one_that_lies_here(sngan: Any, store: Store) -> None:
+    lay_extractor("mine", OLD)
+    add_run(store, "one", extractor={"name": "gone"})
+    other = add_run(store, "other")
+    said = sngan("runs", "compare", "one", "other").out
+    assert f"{other} (other) cannot be measured so: the extractor 'gone' " in said
+    assert "--extractor mine" not in said
+
+
+def test_a_run_whose_checkpoint_is_not_recorded_can_be_measured(sngan: Any, store: Store, home: Path) -> None:
+    add_run(store, "one", score(5.0))
+    other = add_run(store, "other", checkpoints=0)
+    assert "sngan evaluate" not in sngan("runs", "compare", "one", "other").out
+    (home / "runs" / other / "checkpoints" / "step-00000006").mkdir(parents=True)
+    assert f"  sngan evaluate {other} --metric is" in sngan("runs", "compare", "one", "other").out
+
+
 def test_runs_of_other_data_are_not_to_be_measured_by_the_same_real_images(sngan: Any, store: Store) -> None:
     metrics = {"fid": {}}
     names = ("shapes", "cifar10", "shapes")

@@ -113,9 +113,11 @@ class ResidualClassifier(nn.Module):
 
         Mirror images are looked at in evaluation only: in training those are others' turns.
         """
+        means = self._means(x)
+        return (means + self._means(x.flip(3))) / 2 if self.mirror and not self.training else means
+
+    def _means(self, x: Tensor) -> Tensor:
         means: Tensor = self.stages(self.shrink(self.stem(x))).mean((2, 3))
-        if self.mirror and not self.training:
-            means = (means + self.stages(self.shrink(self.stem(x.flip(3)))).mean((2, 3))) / 2
         return means
 
     def forward(self, x: Tensor) -> Tensor:
