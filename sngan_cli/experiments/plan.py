@@ -16,6 +16,8 @@ from sngan_cli.config import Layer, RunConfig, flat, united
 from sngan_cli.errors import ComponentError, SnganError, UsageError, is_divergence
 from sngan_cli.experiments.experiment import Case, Experiment, place
 from sngan_cli.home import real_path
+from sngan_cli.paths import runs_folder
+from sngan_cli.run_checkpoints import checkpoints_of
 from sngan_cli.run_table import text_of
 from sngan_registry import Run, Status, Store
 
@@ -107,7 +109,7 @@ def look_up(store: Store, tags: Sequence[str], composition: Composition) -> tupl
 
 
 def _state(store: Store, run: Run) -> State:
-    there = [each.step for each in store.checkpoints(run.id) if each.deleted is None]
+    there = [each.step for each in checkpoints_of(store, run, runs_folder()) if each.deleted is None]
     if run.status is Status.FINISHED:
         return "unscored" if run.steps in there and not is_scored(run, store.scores(run.id), run.steps) else "finished"
     if run.status is Status.RUNNING:

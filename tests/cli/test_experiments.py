@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,9 @@ def test_an_interrupted_case_is_resumed_and_the_missing_ones_are_trained(
     assert "mine case c, seed 0: not trained" in stopped.err
     plan = sngan("experiments", "run", mine, "--dry-run")
     assert [line.split()[2] for line in plan.out.splitlines()[1:]] == ["keep", "resume", "train"]
+    with sqlite3.connect(home / "registry.db") as database:  # as where it could not be written at the end
+        database.execute("DELETE FROM checkpoints WHERE run_id = ?", (begun["mine/b"].id,))
+    assert sngan("experiments", "run", mine, "--dry-run").out == plan.out
     monkeypatch.setattr(StopSignal, "__call__", lambda _: False)
     done = sngan("experiments", "run", mine, "--set", "compile=off")
     assert done.code == 0
