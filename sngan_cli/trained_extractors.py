@@ -165,7 +165,7 @@ def accuracy_of(options: Mapping[str, Any]) -> tuple[float, float | None] | None
 
     None where there is no manifest of these weights.
     """
-    if options.get("weights") is None:
+    if options.get("weights") is None or options.get("sha256") is None:
         return None
     told = _told(Path(options["weights"]).parent)
     if told.get("weights_sha256") != options["sha256"]:
