@@ -12,16 +12,15 @@ from sngan_registry import Component, Run, Score, best_of, most_used_first
 
 @dataclass(frozen=True)
 class Compared:
-    """A run beside others: what it is made of, all its scores, how many checkpoints it has on disk, and its data.
+    """A run beside others: what it is made of, all its scores, and how many checkpoints it has on disk.
 
-    Nothing can be measured without a checkpoint. `data_sha256` is None where it is not known.
+    Nothing can be measured without a checkpoint.
     """
 
     run: Run
     components: Sequence[Component]
     scores: Sequence[Score]
     checkpoints: int
-    data_sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def differing_settings(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
 
 
 def differing_versions(compared: Iterable[Compared]) -> dict[str, dict[str, Any]]:
-    """Versions, packages of components and machines in which runs differ."""
+    """Versions, packages of components, machines and contents of the data in which runs differ."""
     return differences({each.run.id: _versions(each) for each in compared})
 
 
@@ -184,5 +183,6 @@ def _versions(each: Compared) -> dict[str, Any]:
         "sngan": environment.sngan, "torch": environment.torch, "python": environment.python, "CUDA": environment.cuda,
         "host": environment.host, "trained on": environment.device,
         "git": environment.git_commit and environment.git_commit[:12],
+        "data": each.run.data_sha256 and each.run.data_sha256[:12],
         **{component.distribution: component.version for component in each.components},
     }  # fmt: skip

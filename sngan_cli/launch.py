@@ -85,6 +85,7 @@ def train_new(
                 environment=made_on,
                 seed=config.seed,
                 steps=config.steps or 0,
+                data_sha256=prepared.data.data_sha256,
                 name=labels.name,
                 note=labels.note,
                 tags=labels.tags,
@@ -252,7 +253,7 @@ def _train(
         if resumed is not None:
             recorder(resumed)  # before anything can fail: the registry itself keeps the last command alone
         else:
-            recorder.tell("data", provenance.data_in_words(len(prepared.data.images), prepared.data.data_sha256))
+            recorder.tell("data", f"The data are {len(prepared.data.images)} pictures, SHA-256 {run.data_sha256}.")
             for remark in prepared.data.remarks:
                 recorder.tell("data", remark)
         for name, reason in prepared.data.skipped:

@@ -135,8 +135,8 @@ def _other_data(block: Measured, each: Compared, compared: Iterable[Compared]) -
     if wanted is None:
         return None
     seen = {score.evidence["real_sha256"] for score in each.scores if "real_sha256" in score.evidence}
-    if each.data_sha256:
-        seen.add(each.data_sha256)
+    if each.run.data_sha256:
+        seen.add(each.run.data_sha256)
     alike = any(_are_of_one_data(each, other) for other in compared if other.run.id in block.runs)
     return None if wanted in seen or (alike and not seen) else "it was trained on other data"
 
@@ -227,8 +227,8 @@ def _are_of_one_data(one: Compared, other: Compared) -> bool:
 
     One that was moved or packed is the same, and a folder may hold others by now.
     """
-    if one.data_sha256 and other.data_sha256:
-        return one.data_sha256 == other.data_sha256
+    if one.run.data_sha256 and other.run.data_sha256:
+        return one.run.data_sha256 == other.run.data_sha256
     return all(one.run.config.get(key) == other.run.config.get(key) for key in ("dataset", "data_dir", "size"))
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 from sngan_cli.catalog import Entry
 from sngan_cli.config import RunConfig
-from sngan_registry import Component, Environment, Event
+from sngan_registry import Component, Environment
 from sngan_registry.database import label, registry_url
 
 
@@ -63,18 +62,6 @@ def components(config: RunConfig, entries: Mapping[str, Entry]) -> tuple[Compone
         )
         for role, entry in entries.items()
     )
-
-
-def data_in_words(images: int, sha256: str) -> str:
-    """What a run says of its data before its first step, and `data_sha256` reads again."""
-    return f"The data are {images} pictures, SHA-256 {sha256}."
-
-
-def data_sha256(events: Iterable[Event]) -> str | None:
-    """SHA-256 of the data that a run was trained on, by what it said of them; None where it said nothing."""
-    told = r"The data are \d+ pictures, SHA-256 ([0-9a-f]{64})\."
-    found = (re.fullmatch(told, event.message) for event in events if event.kind == "data")
-    return next((match[1] for match in found if match), None)
 
 
 def _without_passwords(arguments: Sequence[str]) -> Iterator[str]:

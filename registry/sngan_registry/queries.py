@@ -54,6 +54,7 @@ def facts_of(summary: RunSummary) -> Facts:
         "id": run.id, "name": run.name, "status": run.status.value, "step": run.step, "steps": run.steps,
         "seed": run.seed, "created": _iso(run.created), "started": _iso(run.started), "ended": _iso(run.ended),
         "duration": duration_of(run), "parent": run.parent, "host": environment.host, "device": environment.device,
+        "data_sha256": run.data_sha256,
         "torch": environment.torch, "command": environment.command, "reason": run.reason, "note": run.note,
     }  # fmt: skip
     return facts | {key: [value] for key, value in own.items()} | {"tag": list(run.tags)}

@@ -54,13 +54,17 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """What is known of a run before its first step. `parent` is the id of the run that it started from."""
+    """What is known of a run before its first step.
+
+    `parent` is the id of the run that it started from, and `data_sha256` names the content of what it is trained on.
+    """
 
     config: Mapping[str, Any]
     components: tuple[Component, ...]
     environment: Environment
     seed: int
     steps: int
+    data_sha256: str | None = None
     name: str | None = None
     note: str | None = None
     tags: tuple[str, ...] = ()
@@ -72,7 +76,8 @@ class Run:
     """One training run. `step` is how far it came, `steps` how far it is to go (generator updates).
 
     `started` is when it was first trained, `ended` when training last stopped, `heartbeat` its last sign of life;
-    `environment` is the one that it was last trained in. `removed` says when it was moved to the trash.
+    `environment` is the one that it was last trained in. `data_sha256` names the content of the data; it is None where
+    that is not known. `removed` says when it was moved to the trash.
     """
 
     id: str
@@ -91,6 +96,7 @@ class Run:
     heartbeat: datetime | None
     note: str | None
     tags: tuple[str, ...]
+    data_sha256: str | None = None
     removed: datetime | None = None
 
 

@@ -19,7 +19,7 @@ from sngan_registry.tables import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration: the tables that this sngan reads and writes."""
 
 SCRIPTS = "sngan_registry:migrations"

@@ -103,6 +103,7 @@ class Store:
             "parent": new.parent,
             "config": new.config,
             "seed": new.seed,
+            "data_sha256": new.data_sha256,
             "step": 0,
             "steps": new.steps,
             "created": created,

@@ -118,6 +118,7 @@ runs = Table(
     Column("parent", String(16), ForeignKey("runs.id", ondelete="SET NULL"), index=True),
     Column("config", Document, nullable=False),
     Column("seed", BigInteger, nullable=False),
+    Column("data_sha256", String(64)),
     Column("step", Integer, nullable=False),
     Column("steps", Integer, nullable=False),
     Column("created", UtcDateTime, nullable=False, index=True),

@@ -262,7 +262,6 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
     """All that is compared of two runs or more."""
     from sngan_cli.comparison import Compared
     from sngan_cli.errors import UsageError
-    from sngan_cli.provenance import data_sha256
     from sngan_cli.run_checkpoints import checkpoints_of
 
     if len(refs) < 2:
@@ -274,7 +273,6 @@ def _compared(refs: Sequence[str]) -> list[Compared]:
                 store.components(run.id),
                 store.scores(run.id),
                 sum(each.deleted is None for each in checkpoints_of(store, run, paths.runs_folder())),
-                data_sha256(store.events(run.id)),
             )
             for run in _different(store, refs)
         ]

@@ -14,8 +14,7 @@ import pytest
 
 from sngan_cli import trained_extractors
 from sngan_cli.config import protocols as named
-from sngan_cli.provenance import data_in_words
-from sngan_registry import Checkpoint, Component, Environment, Event, NewRun, Run, Score, Status, Store
+from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, Score, Status, Store
 
 ENVIRONMENT = Environment(
     sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None,
@@ -47,11 +46,12 @@ def add_run(
     )
     environment = replace(ENVIRONMENT, **(versions or {}))
     run = store.create_run(
-        NewRun(config=CONFIG | settings, components=components, environment=environment, seed=0, steps=100, name=name)
-    )
+        NewRun(
+            config=CONFIG | settings, components=components, environment=environment, seed=0, steps=100, name=name,
+            data_sha256=data_sha256,
+        )
+    )  # fmt: skip
     store.claim(run.id, environment)
-    if data_sha256:
-        store.add_event(run.id, Event(kind="data", message=data_in_words(600, data_sha256)))
     for score in scores:
         store.add_score(run.id, score)
     for k in range(checkpoints):
@@ -653,6 +653,9 @@ def test_data_are_told_apart_by_their_hashes_where_these_are_known(sngan: Any, s
     refused = re.findall(r"(\S+) \(\w+\) cannot be measured so: it was trained on other data", said)
     assert refused == [changed, unknown]
     assert f"  sngan evaluate {packed}" in said
+    assert sngan("runs", "diff", packed, changed, "--json").json["versions"] == {
+        "data": {packed: OLD[:12], changed: NEW[:12]}
+    }
 
 
 def test_where_weights_lie_does_not_matter(sngan: Any, store: Store) -> None:

@@ -255,6 +255,10 @@ def test_a_run_knows_its_data(sngan: Any, trained: str, home: Path) -> None:
     state = home / "runs" / trained / "checkpoints" / "step-00000004" / "state.json"
     digest = json.loads(state.read_text())["data_sha256"]
     assert told == f"The data are 20 pictures, SHA-256 {digest}."
+    assert shown["data_sha256"] == digest
+    assert (
+        sngan("runs", "list", "--columns", "id", "--where", f"data_sha256={digest}", "--csv").out == f"id\n{trained}\n"
+    )
 
 
 def test_what_is_gone_back_behind_is_gone_and_told_at_once(

@@ -27,7 +27,7 @@ NEXT_MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0004", "0003"
+revision, down_revision = "0005", "0004"
 
 def upgrade():
     op.add_column("runs", sa.Column("colour", sa.Text))
@@ -56,7 +56,7 @@ def test_a_newer_registry_is_refused(url: str, execute: Any) -> None:
     execute("UPDATE alembic_version SET version_num = '9999'")
     for create in (True, False):
         with pytest.raises(
-            SchemaError, match=r"has schema '9999', and this sngan knows 0001, 0002, 0003: upgrade it with `pip install"
+            SchemaError, match=r"has schema '9999', and this sngan knows 0001, 0002, 0003, 0004: upgrade it with `pip"
         ):
             Store.open(url, create=create)
 
@@ -108,8 +108,8 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).with_name("migrations"), scripts)
     monkeypatch.setattr(schema, "SCRIPTS", str(scripts))
-    monkeypatch.setattr(schema, "REVISION", "0004")
-    return scripts / "versions" / "v0004_colour.py"
+    monkeypatch.setattr(schema, "REVISION", "0005")
+    return scripts / "versions" / "v0005_colour.py"
 
 
 @pytest.fixture
@@ -127,14 +127,14 @@ def test_an_older_registry_is_backed_up_and_migrated(old_registry: Path, next_re
     engine = create_engine(f"sqlite:///{old_registry}")
     assert "colour" in {column["name"] for column in inspect(engine).get_columns("runs")}
     engine.dispose()
-    backup = create_engine(f"sqlite:///{old_registry}.before-0004")
+    backup = create_engine(f"sqlite:///{old_registry}.before-0005")
     assert "colour" not in {column["name"] for column in inspect(backup).get_columns("runs")}
     with backup.connect() as connection:
         assert connection.scalar(text("SELECT name FROM runs")) == "old"
     backup.dispose()
     assert sorted(path.name for path in old_registry.parent.glob("registry*")) == [
         "registry.db",
-        "registry.db.before-0004",
+        "registry.db.before-0005",
     ]
 
 
@@ -147,7 +147,7 @@ def test_a_migration_that_fails_changes_nothing(old_registry: Path, next_release
         assert store.get("@last").name == "old"
 
 
-@pytest.mark.parametrize("release", ["0001", "0002"])
+@pytest.mark.parametrize("release", ["0001", "0002", "0003"])
 def test_a_registry_of_an_earlier_release_keeps_everything(tmp_path: Path, release: str) -> None:
     """`tests/data/registries` has the dump of a registry that the release with that schema wrote."""
     path = tmp_path / "registry.db"
@@ -158,6 +158,7 @@ def test_a_registry_of_an_earlier_release_keeps_everything(tmp_path: Path, relea
         run = store.get("old")
         assert (run.status, run.step, run.note, run.tags) == ("finished", 100, "a try", ("kept",))
         assert (store.get("@last").parent, run.removed, store.trash.runs()) == (run.id, None, ())
+        assert run.data_sha256 == (64 * "d" if release == "0003" else None)  # an event told it
         (score,) = store.run_scores()
         assert (score.run_id, score.name, score.value, score.evidence["images"]) == (run.id, "old", 3.25, 100)
         apart = [*(each.name for each in store.extractors.all()), *(s.pictures for s in store.picture_scores.all())]

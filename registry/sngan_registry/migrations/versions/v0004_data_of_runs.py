@@ -1,0 +1,30 @@
+"""Record which data each run was trained on."""
+
+import re
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+TOLD = re.compile(r"The data are \d+ pictures, SHA-256 ([0-9a-f]{64})\.")
+
+
+def upgrade() -> None:
+    """Add the SHA-256 of the data, which runs so far have told in an event, if at all."""
+    op.add_column("runs", sa.Column("data_sha256", sa.String(64)))
+    runs = sa.table("runs", sa.column("id"), sa.column("data_sha256"))
+    events = sa.table("events", *map(sa.column, ("run_id", "kind", "message")))
+    connection = op.get_bind()
+    told = connection.execute(sa.select(events.c.run_id, events.c.message).where(events.c.kind == "data")).all()
+    for run_id, message in told:
+        if found := TOLD.fullmatch(message):
+            connection.execute(runs.update().where(runs.c.id == run_id).values(data_sha256=found[1]))
+
+
+def downgrade() -> None:
+    """Refuse: the backup that was made before the upgrade is the way back."""
+    raise NotImplementedError("restore the backup that was made before the upgrade")
