@@ -39,8 +39,9 @@ class Planned:
 
     def settings(self, experiment: Experiment) -> dict[str, Any]:
         """What it is trained with, overrides included, of the settings that change from case to case."""
-        config = united(flat(self.composition.config.to_dict()))
-        return {key: config.get(key) for key in experiment.conditions()}
+        settings = flat(self.composition.config.to_dict())
+        by_any_name = settings | united(settings)
+        return {key: by_any_name.get(key) for key in experiment.conditions()}
 
     def conditions(self, experiment: Experiment) -> str:
         """The same in words."""

@@ -304,6 +304,13 @@ def test_shown_beside_what_was_published(sngan: Any, mine: Path) -> None:
     assert {e["name"]: e["cases"] for e in listed}["stl10-postact-standard"] == 10
 
 
+def test_a_plan_says_both_rates_where_they_are_equal(sngan: Any, mine: Path) -> None:
+    mine.write_text(MINE.format(top="", b="lr_g = 1e-4\nlr_d = 1e-4"), encoding="utf-8")
+    plan = sngan("experiments", "run", mine, "--dry-run", "--json").json
+    rates = [(row["settings"]["lr_g"], row["settings"]["lr_d"]) for row in plan]
+    assert rates == [(2e-4, 2e-4), (1e-4, 1e-4), (2e-4, 2e-4)]
+
+
 def test_on_a_narrow_terminal_a_table_comes_in_parts(on_terminal: Any) -> None:
     lines = [line.rstrip() for line in on_terminal(60, "experiments", "show", "n-dis-1").out.splitlines()]
     heads = [line.split() for line in lines if line.startswith("case ")]
