@@ -110,7 +110,7 @@ class Recorder:
                 told = "".join(
                     f"; {what}: {said}" for what, said in (("changed", changes), ("dropped", dropped)) if said
                 )
-                self.tell("resumed", f"Resumed from the checkpoint of step {step}{told}. {before}")
+                self.tell("resumed", f"Resumed from the checkpoint of step {step}{told}. {before}", step)
             case Compiling(step):
                 self.tell("compiling", "torch compiles the networks for the steps from here on.", step)
             case Scoring():

@@ -31,6 +31,8 @@ from sngan_cli.trained import TrainedGenerator, check_installed, load_generator,
 from sngan_cli.wording import first_of, printable
 from sngan_registry import Event, PictureScore, Run, Score
 
+_DROPPED = "The run was resumed meanwhile from a step before, and what was scored is dropped: score it again."
+
 
 @dataclass
 class Scores:
@@ -92,6 +94,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
         raise UsageError(f"Run {run.id} is unconditional and draws no classes: leave --labels out.")
+    resumed = _resumptions(place, run)
     scores_before, steps = place.store.scores(run.id), steps_of(place.store, run, place.runs)
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
@@ -113,7 +116,12 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                 seed != usual_seed,
             )
             how = _how_chosen(which, trained.step, standing)
-            for scored in _scores_of(trained, drawing, how, ruler, outcome.unscored(f" of step {trained.step}")):
+            unscored = outcome.unscored(f" of step {trained.step}")
+            for scored in _scores_of(trained, drawing, how, ruler, unscored):
+                since = [step for step in _resumptions(place, run)[len(resumed) :] if step < trained.step]
+                if since or place.store.run(run.id).step < trained.step:
+                    unscored(scored.metric, CheckpointError(_DROPPED))
+                    continue
                 place.store.add_score(run.id, score_of(scored))
                 outcome.found.append(scored)
     outcome.check_some()
@@ -124,6 +132,11 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     place.store.add_event(run.id, Event(kind="evaluated", message=_in_words(outcome.found), step=None))
     describe_folder(place.store, run.id, place.runs / run.id, audience.warn)
     return outcome
+
+
+def _resumptions(place: Place, run: Run) -> list[int]:
+    """From which steps a run was gone on with, in order: each time what came after it was dropped."""
+    return [event.step for event in place.store.events(run.id) if event.kind == "resumed" and event.step is not None]
 
 
 def _in_words(found: Sequence[Scored]) -> str:

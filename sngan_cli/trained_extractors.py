@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from sngan_cli.catalog import Catalog
-from sngan_cli.disk import flush, move
-from sngan_cli.errors import ComponentError, NotFoundError, UsageError, did_you_mean, no_such
+from sngan_cli.disk import flush, move, sweep
+from sngan_cli.errors import ComponentError, NotFoundError, SnganError, UsageError, did_you_mean, no_such
 from sngan_cli.home import extractors_folder, trash_folder
 from sngan_cli.stopping import StopSignal
 from sngan_cli.wording import shortened
@@ -109,15 +109,25 @@ def read(name: str) -> Manifest:
         if written != FORMAT:
             raise ComponentError(f"{path} has the format {written!r}, not {FORMAT}: install the sngan that wrote it.")
         manifest = Manifest(**{**values, "name": name, "class_names": tuple(values["class_names"])})
-        str(manifest.extractor["name"]), str(manifest.dataset["name"])
-        if not all(isinstance(value, int | float) for value in (manifest.accuracy, manifest.side, manifest.classes)):
-            raise TypeError
+        _check_types(manifest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ComponentError(
             f"The manifest {path} cannot be read: {_fault(error)}. Restore it from a copy, train the extractor again "
             f"with --replace, or remove it with `sngan extractors rm {shlex.quote(name)}`."
         ) from error
     return manifest
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Raise `TypeError`, `KeyError` or `ValueError` where a manifest has something else than what is worked with."""
+    datetime.fromisoformat(manifest.created)
+    texts = [manifest.extractor["name"], manifest.dataset["name"], manifest.distribution, manifest.version]
+    texts += [manifest.weights_sha256, manifest.data_sha256, *manifest.class_names]
+    numbers = (manifest.accuracy, manifest.side, manifest.classes, manifest.images, manifest.held_out, manifest.seconds)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(each, int | float) for each in numbers):
+        raise TypeError
+    if not isinstance(manifest.environment, Mapping):
+        raise TypeError
 
 
 def _fault(error: Exception) -> str:
@@ -244,7 +254,7 @@ def _with_weights(sha256: str, first: str | None) -> str | None:
 def _sha256_in(folder: Path) -> str | None:
     """The weights' SHA-256 by the manifest in a folder, None where it cannot be read."""
     found = _told(folder).get("weights_sha256")
-    return None if found is None else str(found)
+    return found if isinstance(found, str) else None
 
 
 def _told(folder: Path) -> dict[str, Any]:
@@ -282,6 +292,7 @@ def new_folder(name: str) -> Iterator[Path]:
     partial = extractors_folder() / f".{name}.{uuid.uuid4().hex}.partial"
     try:
         partial.mkdir(parents=True)
+        sweep(partial.parent)
     except OSError as error:
         raise UsageError(
             f"The folder of extractors {partial.parent} cannot be written: {error.strerror}. Set SNGAN_HOME to a "
@@ -306,7 +317,7 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> tuple[Manife
         flush(path)
     target = folder_of(manifest.name)
     with StopSignal():  # a signal between the two moves would leave neither extractor in its place
-        old = discard(manifest.name) if replace and target.exists() else None
+        old = _discarded_now(manifest.name) if replace else None
         try:
             name = _move_in(partial, manifest)
         except OSError as error:
@@ -315,6 +326,16 @@ def publish(partial: Path, manifest: Manifest, *, replace: bool) -> tuple[Manife
             raise UsageError(f"The extractor could not be moved to {target}: {error.strerror}.") from error
     flush(target.parent)
     return dataclasses.replace(manifest, name=name), old
+
+
+def _discarded_now(name: str) -> Discarded | None:
+    """Move an extractor to the trash, if it is there: another process may have done so a moment ago."""
+    try:
+        return discard(name)
+    except SnganError:
+        if folder_of(name).exists():
+            raise
+        return None
 
 
 def _move_in(partial: Path, manifest: Manifest) -> str:

@@ -17,26 +17,30 @@ from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
 
 _LARGE = 0.1
 """Balls that hold a larger part of the images are remarked on, and a larger part of balls that hold nothing."""
-_BLOCK = 500
-"""Rows compared with all others at a time, at most: 50 000 distances to each take 100 MB."""
+_BLOCK, _COLUMNS = 500, 5000
+"""Rows and columns of the distances that are computed at a time, at most: 50 000 images by 2 048 features have room."""
 
 
 def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
     """Distances of the rows of x (N, D) to all of y (M, D), a block (B, M) of rows at a time.
 
-    By |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, as torch.cdist does, but about a central one of y: far from zero the small
-    difference of large numbers would be lost in their rounding. A radius is such a distance, too, and rounding is not
-    to say which of two equal ones is less: of small whole numbers all of this is exact, and in this order the distance
-    of x to y is that of y to x to the last bit. A GPU rounds otherwise for matrices of other sizes, and in float32 may
-    do so coarsely (TensorFloat-32): it computes in float64, of which nothing is left in the result.
+    By |x - y|^2 = |x|^2 + |y|^2 - 2 x.y, as torch.cdist does, but in float64 and about a central one of y: neighbours
+    that are near beside what others are, or beside how far all are from zero, would be lost in float32's rounding. Nor
+    is float64's to say which of two equal distances is less, a radius among them: equal rows are at a distance of 0,
+    and nothing of it is left in the result, which is float32.
     """
-    exact = torch.float64 if y.is_cuda else torch.float32
-    origin = y[vector_norm(y - y.mean(0), dim=1).argmin(0, keepdim=True)].to(exact)
-    y = y.to(exact) - origin
-    y_squares = _squares(y)
-    for part in _parts(x):
-        part = part.to(exact) - origin  # noqa: PLW2901
-        yield (_squares(part)[:, None] + y_squares).addmm_(part, y.T, alpha=-2).clamp_(min=0).sqrt_().float()
+    origin = y[vector_norm(y - y.mean(0), dim=1).argmin(0, keepdim=True)].double()
+    y_squares = [((columns - origin) ** 2).sum(1) for columns in _parts(y, _COLUMNS)]
+    least = y.shape[1] * torch.finfo(torch.float64).eps  # relative rounding of a sum of so many products
+    for rows in _parts(x, _BLOCK):
+        part = rows - origin
+        squares, found = (part**2).sum(1, keepdim=True), x.new_empty(len(part), len(y), dtype=torch.float32)
+        parts = zip(_parts(y, _COLUMNS), y_squares, torch.tensor_split(found, len(y_squares), dim=1), strict=True)
+        for columns, column_squares, distances in parts:
+            sums = squares + column_squares
+            squared = sums.addmm(part, (columns - origin).T, alpha=-2)
+            distances.copy_(squared.masked_fill_(squared < least * sums, 0).sqrt_())
+        yield found
 
 
 def of_each(x: Tensor, y: Tensor, measured: Callable[[Tensor], Tensor]) -> Tensor:
@@ -46,7 +50,7 @@ def of_each(x: Tensor, y: Tensor, measured: Callable[[Tensor], Tensor]) -> Tenso
     room of these again.
     """
     found = x.new_empty(len(x))
-    for rows, distances in zip(_parts(found), blocks(x, y), strict=True):
+    for rows, distances in zip(_parts(found, _BLOCK), blocks(x, y), strict=True):
         rows.copy_(measured(distances))
     return found
 
@@ -62,17 +66,9 @@ def in_any_ball(x: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     return of_each(x, centres, lambda distances: (distances <= radius).any(1)).bool()
 
 
-def _parts(x: Tensor) -> Sequence[Tensor]:
+def _parts(x: Tensor, most: int) -> Sequence[Tensor]:
     """The rows of x (N, ...) in blocks of equal sizes: a last one of one row would be rounded by another routine."""
-    return torch.tensor_split(x, math.ceil(len(x) / _BLOCK))
-
-
-def _squares(x: Tensor) -> Tensor:
-    """|x|^2 (N,) of each row of x (N, D), rounded once."""
-    found = x.new_empty(len(x))
-    for rows, part in zip(_parts(found), _parts(x), strict=True):
-        rows.copy_(part.to(torch.float64, copy=True).square_().sum(1))
-    return found
+    return torch.tensor_split(x, math.ceil(len(x) / most))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,8 @@ _OF_A_RUN = (tables.components, tables.scores, tables.checkpoints, tables.artifa
 """Tables whose rows are records of the same name in a description."""
 _LABELS = frozenset({"name", "note", "parent"})
 """What training changes nothing of."""
+_DATA_TOLD = re.compile(r"The data are \d+ pictures, SHA-256 ([0-9a-f]{64})\.")
+"""What a run that was described before there was a place for it said of its data, in an event."""
 
 
 def restore(connection: Connection, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> str | None:
@@ -42,9 +45,10 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
         table: [_row(table, each, run_id=run_id, **_key_of(table, each)) for each in _list(described, table.name)]
         for table in _OF_A_RUN
     }
+    events = [_row(tables.events, each, run_id=run_id) for each in _list(described, "events")]
+    run["data_sha256"] = run["data_sha256"] or _data_told(events)
     rows[tables.tags] = [{"run_id": run_id, "tag": str(tag)} for tag in _list(described["run"], "tags")]
     rows[tables.scalars] = [{"run_id": run_id, **vars(scalar)} for scalar in scalars]
-    events = [_row(tables.events, each, run_id=run_id) for each in _list(described, "events")]
     if known is not None:
         trained = {name: value for name, value in run.items() if name not in _LABELS}
         connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(trained))
@@ -82,6 +86,11 @@ def _run(described: Mapping[str, Any]) -> dict[str, Any]:
     if row["status"] == Status.RUNNING and row["heartbeat"] is None:
         row["heartbeat"] = row["created"]
     return row
+
+
+def _data_told(events: Iterable[Mapping[str, Any]]) -> str | None:
+    told = (_DATA_TOLD.fullmatch(event["message"]) for event in events if event["kind"] == "data")
+    return next((found[1] for found in told if found), None)
 
 
 def _row(table: Table, values: object, **known: Any) -> dict[str, Any]:

@@ -25,8 +25,8 @@ class Extraction:
     In bf16 its convolutions and matrix products run in bfloat16, and the first batch is looked at in float32 as well:
     `difference` is how far the pooled features are from those, as a part of their norm. `resized` says from which side
     to which images are brought, where the extractor was trained for one side and was shown another. `maker` names what
-    else features depend on: the component's version, code and options. `accuracy` is that of a trained extractor on
-    pictures that were held out, and `chance` what luck may make of it, as far as they are known.
+    else features depend on: the component, its version, all code of its package, and its options. `accuracy` is that of
+    a trained extractor on pictures that were held out, and `chance` what luck may make of it, as far as they are known.
     """
 
     loaded: LoadedExtractor
@@ -51,8 +51,11 @@ class Extraction:
         name = made.label(composition.config.extractor.name)
         return cls(loaded, name, device, precision, maker=maker, accuracy=accuracy, chance=chance)
 
-    def __call__(self, images: Tensor) -> Features:
-        """Extract from uint8 images (N, 3, H, W), in float32: as much is kept of features of real images."""
+    def __call__(self, images: Tensor, *, compare: bool = True) -> Features:
+        """Extract from uint8 images (N, 3, H, W), in float32: as much is kept of features of real images.
+
+        Only where it is to `compare` may their features be those of which the `difference` is measured.
+        """
         if isinstance(self.loaded, OfOneSide) and images.shape[-1] != self.loaded.side:
             self.resized = f"{images.shape[-1]} px to {self.loaded.side} px"
         remedy = "end other programs that use it, or score by `sngan evaluate --device cpu`"
@@ -61,7 +64,7 @@ class Extraction:
                 found = features_of(self.loaded, images, self.name)
             found = Features(found.pooled.float(), found.logits.float())
             self._check_sizes((found.pooled.shape[1], found.logits.shape[1]))
-            if self.precision == "bf16" and self.difference is None:
+            if compare and self.precision == "bf16" and self.difference is None:
                 exact = self.loaded(images).pooled
                 least = torch.finfo(exact.dtype).tiny  # where all features are 0
                 self.difference = ((found.pooled - exact).norm() / exact.norm().clamp_min(least)).item()

@@ -65,7 +65,7 @@ def _extracted(
 ) -> Iterator[Features]:
     done = 0
     for index, batch in batches(images, chosen):
-        yield extraction(batch)
+        yield extraction(batch, compare=False)  # it is not done where they are kept already
         done += len(index)
         if not progress(done):
             raise ScoringStoppedError

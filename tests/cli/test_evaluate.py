@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -449,6 +449,27 @@ def test_a_checkpoint_that_goes_meanwhile_stops_none_of_the_others(
     done = sngan("evaluate", trained, "--protocol", "quick", "--checkpoint", "all", "--device", "cpu", "--json")
     assert [s["step"] for s in done.json] == [2, 4]
     assert "The checkpoint of step 3 is gone" in done.err
+
+
+def test_a_score_of_what_was_dropped_meanwhile_is_not_recorded(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, before = evaluation.score, sngan("runs", "show", trained, "--json").json["scores"]
+
+    def slow(*arguments: Any, step: int, **options: Any) -> Iterator[Any]:
+        if step == 4:
+            monkeypatch.setattr(evaluation, "score", score)
+            resumed = sngan("train", "--resume", trained, "--checkpoint", 2, "--steps", 6, "--yes")
+            assert resumed.code == 0, resumed.err
+        yield from score(*arguments, step=step, **options)
+
+    monkeypatch.setattr(evaluation, "score", slow)
+    done = sngan("evaluate", trained, "--checkpoint", "all", "--metric", "is", "--protocol", "quick")
+    assert done.code == 1
+    assert "Not scored: is of step 4. The run was resumed meanwhile from a step before, and what was" in done.err
+    found = {(s["step"], s["protocol"]) for s in sngan("runs", "show", trained, "--json").json["scores"]}
+    new = found - {(s["step"], s["protocol"]) for s in before}
+    assert {step for step, _ in new} == {2, 6}
 
 
 def test_a_damaged_checkpoint_costs_the_others_nothing(sngan: Any, trained: str, home: Path) -> None:

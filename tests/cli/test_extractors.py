@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -274,12 +275,45 @@ def test_a_damaged_manifest_is_explained_with_the_way_out(
     assert sngan("extractors", "register", "mine").err == f"error: {said}"
 
 
-def test_a_manifest_with_a_word_for_a_number_hides_no_other(sngan: Any, mine: Path) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"accuracy": "0.5"}, {"weights_sha256": 5}, {"environment": 3}, {"dataset": {"name": ["x"]}},
+        {"created": "then"}, {"class_names": [1]}, {"extractor": "classifier"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_manifest_of_wrong_types_hides_no_other(sngan: Any, mine: Path, wrong: dict[str, Any]) -> None:
     path = mine / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "accuracy": "0.5"}))
-    listed = sngan("extractors", "list")
-    assert "it lacks what a manifest says, or says something else" in listed.err
-    assert "shapes-cnn" in listed.out
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    for command in (["list"], ["show", "mine"], ["register", "mine"]):
+        done = sngan("extractors", *command)
+        assert "it lacks what a manifest says, or says something else" in done.err
+    assert "shapes-cnn" in sngan("extractors", "list").out
+
+
+def test_one_that_another_process_removes_as_it_is_replaced_costs_no_training(
+    sngan: Any, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discard = trained_extractors.discard
+
+    def twice(name: str) -> Any:
+        discard(name)
+        return discard(name)
+
+    monkeypatch.setattr(trained_extractors, "discard", twice)
+    done = sngan("extractors", "train", "mine", *TRAIN, "--replace")
+    assert done.code == 0, done.err
+    assert mine.is_dir()
+
+
+def test_what_a_killed_training_left_is_swept_in_time(sngan: Any, mine: Path) -> None:
+    old, new = (mine.with_name(f".{name}.0.partial") for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    assert sngan("extractors", "train", "other", *TRAIN).code == 0
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_an_installed_one_is_neither_removed_nor_registered(sngan: Any, mine: Path) -> None:

@@ -283,17 +283,30 @@ def test_neighbours_do_not_depend_on_the_blocks(both: tuple[Tensor, Tensor], mon
     assert [value(metric, *both) for metric in metrics] == pytest.approx(whole, abs=2e-3)
 
 
-def test_a_gpu_measures_distances_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two far groups of images the near ones within each are told apart."""
+def test_near_neighbours_are_told_apart_in_far_groups() -> None:
     random = torch.Generator().manual_seed(0)
     places = torch.randn(2, 32, generator=random).repeat(50, 1) * 1000
     x, y = (places + 0.01 * torch.randn(100, 32, generator=random) for _ in range(2))
     expected = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist").float()
-    assert not torch.allclose(torch.cat(list(neighbours.blocks(x, y))), expected, rtol=1e-4)
-    monkeypatch.setattr(Tensor, "is_cuda", property(lambda tensor: True))
-    there = torch.cat(list(neighbours.blocks(x, y)))
-    assert there.dtype == torch.float32
-    torch.testing.assert_close(there, expected, rtol=1e-4, atol=0)
+    found = torch.cat(list(neighbours.blocks(x, y)))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("spread", [1e-5, 1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_clusters_are_measured_as_finely_as_their_features_are(spread: float, scale: float) -> None:
+    random = torch.Generator().manual_seed(1)
+    centres = torch.randn(10, 64, generator=random).repeat(30, 1)
+    generated, real = ((centres + spread * torch.randn(300, 64, generator=random)) * scale for _ in range(2))
+    for metric, expected in exact(generated, real).items():
+        assert value(metric, generated, real) == pytest.approx(expected, abs=1e-9), metric
+
+
+def test_copies_lie_at_no_distance() -> None:
+    copies = torch.randn(60, 300, generator=torch.Generator().manual_seed(2)).mul(1e3).repeat(6, 1)
+    assert neighbours.radii(copies, 5).tolist() == [0.0] * 360
+    assert (neighbours.radii(copies, 6) > 0).all()
 
 
 ALL = (

@@ -198,6 +198,20 @@ def test_identity_of_a_folder_follows_its_content(tmp_path: Path) -> None:
     assert opened(tmp_path / "g").identity == first
 
 
+@pytest.mark.parametrize("left", ["", "0" * 63, "\0" * 64, "\xff"])
+def test_a_note_of_its_content_that_a_crash_has_spoilt_is_made_again(tmp_path: Path, left: str) -> None:
+    first, other = (
+        opened(write(tmp_path / name, {"a.png": plain(color)})) for name, color in zip("fg", (RED, GREEN), strict=True)
+    )
+    notes = list((tmp_path / "unused").rglob("fingerprints/*"))
+    assert len(notes) == 2
+    for note in notes:
+        note.write_bytes(left.encode("latin-1"))
+    found = [opened(tmp_path / name).identity for name in "fg"]
+    assert found == [first.identity, other.identity]
+    assert len({*found}) == 2
+
+
 def test_folders_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     """Names, sizes and times are equal, as in archives that were packed to be reproducible."""
     identities = set()

@@ -34,7 +34,7 @@ def described(store: Store, run_id: str) -> dict[str, Any]:
 @pytest.fixture
 def run_id(tmp_path: Path, new_run: Any) -> str:
     with source(tmp_path) as store:
-        run_id: str = store.create_run(new_run(name="it", tags=("b", "a"), note="so")).id
+        run_id: str = store.create_run(new_run(name="it", tags=("b", "a"), note="so", data_sha256="c" * 64)).id
     return run_id
 
 
@@ -130,6 +130,18 @@ def test_a_run_that_was_being_trained_is_lost_and_can_be_claimed(
     assert run.status is Status.LOST
     assert [found.run.id for found in store.summaries(status=Status.LOST)] == [run_id]
     assert store.claim(run_id, environment).status is Status.RUNNING
+
+
+@pytest.mark.parametrize(("told", "known"), [("The data are 5 pictures, SHA-256 {}.", True), ("They are {}.", False)])
+def test_data_that_only_an_event_tells_of_are_known(
+    store: Store, run_id: str, values: dict[str, Any], told: str, known: bool
+) -> None:
+    """As in what was described before there was a place for it."""
+    del values["run"]["data_sha256"]
+    values["events"].append({**values["events"][0], "kind": "data", "message": told.format("e" * 64)})
+    run = store.restore(values, ())
+    assert run is not None
+    assert run.data_sha256 == ("e" * 64 if known else None)
 
 
 def test_a_parent_that_is_not_there_is_left_out(store: Store, values: dict[str, Any], new_run: Any) -> None:

@@ -174,6 +174,20 @@ def test_a_registry_of_an_earlier_release_keeps_everything(tmp_path: Path, relea
         assert contents(backup) == before
 
 
+@pytest.mark.parametrize(
+    "message", ["X'54686520646174612061726520'", "CAST(X'80ff' AS TEXT)", "7", "'The data are 5.'"]
+)
+def test_odd_words_of_data_do_not_keep_a_registry_from_being_upgraded(tmp_path: Path, message: str) -> None:
+    path = tmp_path / "registry.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((DATA / "registries" / "0003.sql").read_text(encoding="utf-8"))
+        created = "'2026-10-01 12:00:00.000000'"
+        old.execute(f"INSERT INTO events VALUES (99, '1m892crxnaa', 'data', {message}, NULL, {created})")
+        old.commit()
+    with Store.open(path) as store:
+        assert store.get("old").data_sha256 == 64 * "d"
+
+
 def contents(
     database: sqlite3.Connection, only: Mapping[str, list[str]] | None = None
 ) -> dict[str, tuple[list[str], list[Any]]]:

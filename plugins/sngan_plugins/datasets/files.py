@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tarfile
 import tempfile
@@ -188,8 +189,10 @@ class _InFolder(Files):
                 continue
             seen.update(os.fsencode(f"{name}\0{_state(status)}\0"))
         note = self._notes / seen.hexdigest()
-        with suppress(OSError):
-            return note.read_text(encoding="ascii")
+        with suppress(OSError, ValueError):
+            noted = note.read_text(encoding="ascii")
+            if re.fullmatch("[0-9a-f]{64}", noted):  # what a crash has left of a note may be anything
+                return noted
         digest = hashlib.sha256()
         for name in names:
             digest.update(os.fsencode(f"{name}\0"))
