@@ -14,7 +14,7 @@ import numpy as np
 from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import Composition, compares, make_metrics
 from sngan_cli.config.protocols import ScoringProtocol
-from sngan_cli.contracts import Features, Metric
+from sngan_cli.contracts import Classwise, Features, Metric
 from sngan_cli.engine import evaluation, features
 from sngan_cli.engine.cache import DecodedPictures, prepare
 from sngan_cli.engine.device import Listener, make_ready, resolve_device
@@ -23,6 +23,7 @@ from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.trial import check_classes, try_extractor, try_metrics
 from sngan_cli.errors import UsageError
 from sngan_cli.paths import Place
+from sngan_cli.wording import first_of
 
 
 class Audience(Listener, Protocol):
@@ -165,7 +166,8 @@ class Ruler:
                     evenly=self.request.labels != "data",
                 )
                 found = self.references[key]
-                self.tell_of_fewer("real images", found.images, group.real, found.statistics)
+                if found.statistics:
+                    self.tell_of_fewer("real images", found.images, group.real, found.statistics)
         return self.references[key]
 
     def _features(self, chosen: np.ndarray) -> Iterator[Features]:
@@ -189,6 +191,24 @@ class Ruler:
         """Raise `UsageError` where metrics need classes and there are none, because of `why`, or others."""
         metrics = {name: metric for group in self.groups for name, metric in group.metrics.items()}
         check_classes(self.extraction.loaded, metrics, self.shown, class_names, why)
+
+    def check_data(self, class_names: Sequence[str] | None, run_id: str) -> None:
+        """Raise `UsageError` where metrics would compare classes of a run with others of the data."""
+        if class_names is None or not self.compares or self.data.class_names == tuple(class_names):
+            return
+        by_class = [
+            name
+            for group in self.groups
+            for name in group.comparing
+            if isinstance(group.metrics[name].accumulator(group.images), Classwise)
+        ]
+        if by_class:
+            others = "none" if self.data.class_names is None else first_of(self.data.class_names)
+            raise UsageError(
+                f"{', '.join(by_class)} cannot be had: classes are compared one by one, those of run {run_id} are "
+                f"{first_of(class_names)}, and those of the data {others}. Leave them out of --metric, or give with "
+                "--data-dir the data that it was trained on."
+            )
 
     def tell_of_fewer(self, what: str, count: int, wanted: int, metrics: Iterable[str]) -> None:
         """Tell the audience where there are fewer of them than the protocol has for these metrics."""

@@ -107,6 +107,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
             if not other_data and ruler.compares and trained.data_sha256 != ruler.data.data_sha256:
                 other_data = True
                 audience.warn(f"The data are not those that run {run.id} was trained on.")
+                ruler.check_data(trained.class_names, run.id)
             drawing = Drawing(
                 trained.weights,
                 request.labels or "even",

@@ -154,8 +154,12 @@ def generated(
 def pictures(
     images: np.ndarray, labels: np.ndarray | None, count: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Take `count` of images (N, side, side, 3) uint8 and their labels (N,), evenly from all classes, in batches."""
-    chosen = _evenly(np.zeros(len(images), dtype=np.int64) if labels is None else labels, count)
+    """Take `count` of images (N, side, side, 3) uint8 and their labels (N,), at random, in batches.
+
+    Which these are, and their order, by which splits are made, does not depend on labels: a metric that does not look
+    at classes says the same whether they are known or not.
+    """
+    chosen = np.random.default_rng(0).permutation(len(images))[:count]
     for index, batch in features.batches(images, chosen):
         yield batch, None if labels is None else torch.from_numpy(labels[index])
 
@@ -335,10 +339,7 @@ def _by_class(name: str, class_names: Sequence[str], values: Sequence[object]) -
 
 
 def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
-    """Choose `count` indices at random, as many of each class as there are, in rounds of one a class.
-
-    Their order is that of the rounds: any part of them, such as a split of the Inception Score, has all classes.
-    """
+    """Choose `count` indices at random, as many of each class as there are, in rounds of one a class."""
     order = np.random.default_rng(0).permutation(len(labels))
     rounds = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):

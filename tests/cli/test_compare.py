@@ -511,10 +511,9 @@ def lay_extractor(name: str, weights_sha256: str) -> None:
     manifest = {
         "format": 1, "extractor": {"name": "classifier"}, "dataset": {"name": "shapes"}, "class_names": [],
         "weights_sha256": weights_sha256, "side": 8, "classes": 10, "accuracy": 0.5,
-        **dict.fromkeys(
-            ("distribution", "version", "data_dir", "data_sha256", "images", "held_out", "epochs", "batch_size", "lr",
-             "flip", "seed", "precision", "seconds", "created", "environment")
-        ),
+        "created": "2026-10-01T12:00:00+00:00", "environment": {}, "data_dir": None, "flip": True,
+        **dict.fromkeys(("distribution", "version", "data_sha256", "precision"), "x"),
+        **dict.fromkeys(("images", "held_out", "epochs", "batch_size", "lr", "seed", "seconds"), 1),
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 

@@ -173,6 +173,28 @@ def test_data_that_the_run_was_not_trained_on_are_warned_of_once(sngan: Any, tin
     assert done.err.count("The data are not those that run") == 1
 
 
+@pytest.mark.parametrize(("labelled", "said"), [(True, "white"), (False, "none")])
+def test_classes_are_not_compared_with_those_of_other_data(
+    sngan: Any, tmp_path: Path, labelled: bool, said: str
+) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder, second in ((mine, "cat"), (other, "white" if labelled else None)):
+        for k, name in enumerate(("ape", second)):
+            if name is not None:
+                drawn(folder / name if labelled or folder is mine else folder, 20 + k, labelled=False)
+    common = ("--size", 8, "--set", "arch.width=0.05", "--steps", 1, "--eval-samples", 20, *FEW)
+    command = ("--arch", "standard", "--extractor", "shapes-cnn", "--conditional", "--data-dir", mine, *common)
+    done = sngan("train", "--dataset", "folder", *command)
+    assert done.code == 0, done.err
+    run_id = done.out.strip()
+    how = ("--protocol", "quick", "--device", "cpu", "--data-dir", other)
+    refused = sngan("evaluate", run_id, "--metric", "fid,intra-fid,diversity", *how)
+    assert refused.code == 2, refused.err
+    assert "intra-fid, diversity cannot be had: classes are compared one by one, those of run" in refused.err
+    assert f"are ape, cat, and those of the data {'ape, white' if labelled else said}. Leave them out" in refused.err
+    assert sngan("evaluate", run_id, "--metric", "fid", *how).code == 0
+
+
 def test_data_that_are_not_there_are_refused_where_no_metric_looks_at_them_too(
     sngan: Any, tiny: list[str], tmp_path: Path
 ) -> None:

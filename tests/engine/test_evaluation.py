@@ -88,6 +88,24 @@ def test_real_images_are_taken_evenly_from_the_classes() -> None:
     assert sorted(labels[chosen[:3]].tolist()) == [0, 1, 2]
 
 
+def test_which_pictures_are_taken_and_when_does_not_depend_on_their_labels() -> None:
+    """Nor are those of the largest class left for the last split of an Inception Score."""
+    labels = np.array([0] * 600 + [1] * 200 + [2] * 200)
+    images = np.arange(1000, dtype=np.uint16).view(np.uint8).reshape(1000, 1, 1, 2).repeat(2, axis=2)[..., :3]
+
+    def taken(given: np.ndarray | None) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        return list(evaluation.pictures(images, given, 900))
+
+    known, unknown = taken(labels), taken(None)
+    pixels = torch.cat([batch for batch, _ in known])
+    assert torch.equal(pixels, torch.cat([batch for batch, _ in unknown]))
+    assert len({tuple(picture.flatten().tolist()) for picture in pixels}) == 900
+    assert {y for _, y in unknown} == {None}
+    own = torch.cat([y for _, y in known if y is not None])
+    for part in own.split(90):
+        assert 0.4 < (part == 0).double().mean() < 0.8
+
+
 def test_labels_are_drawn_evenly_or_as_often_as_in_the_data() -> None:
     frequencies = [0.7, 0.0, 0.3]
     assert np.bincount(labels_of(Drawing(), frequencies)).tolist() == [667, 667, 666]
