@@ -41,15 +41,23 @@ def gives_any_batches_the_same_value(metric: Metric, bench: Bench) -> None:
 
 
 def leaves_features_alone(metric: Metric, bench: Bench) -> None:
-    """Raise where a metric changes the features that it is shown, which are shown to other metrics as well."""
+    """Raise where a metric changes the features that it is shown, which are shown to other metrics as well.
+
+    These may keep them, so that it may change them neither at once nor as it comes to its result.
+    """
     accumulator, reference = _begun(metric)
-    shown: list[Accumulator | Reference] = [accumulator] if reference is None else [accumulator, reference]
-    for to in shown:
-        for features, before in zip(_images(0, 20), _images(0, 20), strict=True):
-            to.add(features)
-            for part in ("pooled", "logits", "labels"):
-                same = torch.equal(getattr(features, part), getattr(before, part))
-                expect(same, f"it changes the {part} that it is shown: it must copy them first")
+    shown = [*_images(0, 20)]
+    for features in shown:
+        accumulator.add(features)
+        if reference is not None:
+            reference.add(features)
+    if reference is not None:
+        cast("Comparison", accumulator).against(reference.result())
+    accumulator.result()
+    for features, before in zip(shown, _images(0, 20), strict=True):
+        for part in ("pooled", "logits", "labels"):
+            same = torch.equal(getattr(features, part), getattr(before, part))
+            expect(same, f"it changes the {part} that it is shown: it must copy them first")
 
 
 def refuses_too_few(metric: Metric, bench: Bench) -> None:

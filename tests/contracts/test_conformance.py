@@ -260,6 +260,20 @@ class Spoiling(Constant, contract=1):
         return Normalising() if images else super().accumulator(images)
 
 
+class SpoilingLate(Constant, contract=1):
+    """Keeps what it is shown, and changes it in the end."""
+
+    def accumulator(self, images: int) -> Any:
+        class Normalising(Counted):
+            def add(self, features: Features) -> None:
+                self.kept = features.logits
+
+            def result(self) -> tuple[float, float | None]:
+                return self.kept.sub_(self.kept.mean()).abs().max().item(), None
+
+        return Normalising() if images else super().accumulator(images)
+
+
 class OfNoImages(Constant, contract=1):
     """Scores no images."""
 
@@ -762,6 +776,7 @@ BROKEN: list[tuple[Component, str]] = [
     (OfBatches(), "in any batches"),
     (Nothing(), "in any batches"),
     (Spoiling(), "it is shown stay as they are"),
+    (SpoilingLate(), "it is shown stay as they are"),
     (OfNoImages(), "no images is refused"),
     (Unwritten(), "numbers and texts"),
     (Unidentified(), "weights are identified"),
