@@ -17,7 +17,7 @@ from sngan_plugins.collected import CollectedBesideReal, CollectedReal, Shared
 
 _LARGE = 0.1
 """Balls that hold a larger part of the images are remarked on, and a larger part of balls that hold nothing."""
-_BLOCK, _COLUMNS = 500, 5000
+_BLOCK, _COLUMNS = 1000, 5000
 """Rows and columns of the distances that are computed at a time, at most: 50 000 images by 2 048 features have room."""
 
 
