@@ -94,7 +94,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     conditional = bool(run.config["conditional"])
     if request.labels is not None and not conditional:
         raise UsageError(f"Run {run.id} is unconditional and draws no classes: leave --labels out.")
-    resumed = _resumptions(place, run)
+    resumed = len(_resumptions(run, place))
     scores_before, steps = place.store.scores(run.id), steps_of(place.store, run, place.runs)
     before = {_measured(score) for score in scores_before}
     standing = {"best": best_step(run, scores_before, steps), "last": steps[-1]}
@@ -119,8 +119,7 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
             how = _how_chosen(which, trained.step, standing)
             unscored = outcome.unscored(f" of step {trained.step}")
             for scored in _scores_of(trained, drawing, how, ruler, unscored):
-                since = [step for step in _resumptions(place, run)[len(resumed) :] if step < trained.step]
-                if since or place.store.run(run.id).step < trained.step:
+                if _is_dropped(trained.step, run, resumed, place):
                     unscored(scored.metric, CheckpointError(_DROPPED))
                     continue
                 place.store.add_score(run.id, score_of(scored))
@@ -135,7 +134,15 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
     return outcome
 
 
-def _resumptions(place: Place, run: Run) -> list[int]:
+def _is_dropped(step: int, run: Run, resumed: int, place: Place) -> bool:
+    """Whether a run, as it was when it had been resumed so often, has since been resumed from before a step."""
+    since = _resumptions(run, place)[resumed:]
+    if (now := place.store.run(run.id).step) < run.step:  # it goes back a moment before it says so
+        since.append(now)
+    return any(earlier < step for earlier in since)
+
+
+def _resumptions(run: Run, place: Place) -> list[int]:
     """From which steps a run was gone on with, in order: each time what came after it was dropped."""
     return [event.step for event in place.store.events(run.id) if event.kind == "resumed" and event.step is not None]
 
