@@ -196,6 +196,17 @@ class FeatureNorm(nn.Module):
         return h if self.affine is None else self.affine(h, y)
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group norm (Wu & He, 2018), also of groups of a single value: these become 0, in any batch.
+
+    torch's own module refuses them in a batch of one image, and takes them in larger ones.
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Normalise each group of channels of each image of h (N, C, H, W)."""
+        return torch.group_norm(h, self.num_groups, self.weight, self.bias, self.eps)
+
+
 def drop_idle_bias(norm: nn.Module, *layers: nn.Module) -> None:
     """Take the biases off convolutions whose results reach nothing but a norm that takes biases away again."""
     if isinstance(norm, FeatureNorm) and norm.centres:

@@ -90,6 +90,16 @@ def test_fid_of_gaussians_by_hand() -> None:
     assert frechet_distance(torch.tensor([3.0, 4.0]).double(), 0 * eye, zero, eye) == pytest.approx(27)
 
 
+def test_features_may_be_of_one_dimension() -> None:
+    """Both are of N(m, s^2): the FID is the difference of means squared and that of deviations squared."""
+    generated, real = torch.tensor([[0.0], [2.0], [4.0], [6.0]]), torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    expected = (3 - 2.5) ** 2 + ((20 / 3) ** 0.5 - (5 / 3) ** 0.5) ** 2
+    assert value(FrechetInceptionDistance(), generated, real) == pytest.approx(expected, rel=1e-6)
+    labels = torch.zeros(4, dtype=torch.long)
+    of_class, _ = compared(IntraFid(), generated, real, (labels, labels)).result()
+    assert of_class == pytest.approx(expected, rel=1e-6)
+
+
 def test_fid_is_exact_far_from_zero(both: tuple[Tensor, Tensor]) -> None:
     near = value(FrechetInceptionDistance(), *(x.double() for x in both))
     far = value(FrechetInceptionDistance(), *(x.double() + 1e6 for x in both))

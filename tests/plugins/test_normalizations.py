@@ -40,6 +40,17 @@ def test_starts_as_plain_standardisation(norm: Normalization, dims: tuple[int, .
     torch.testing.assert_close(features(norm, 7)(h, torch.tensor([0, 6, 3, 3])), standardised(h, dims))
 
 
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_single_value_becomes_beta_in_any_batch(images: int) -> None:
+    """As where the maps of small images have one pixel, whether one image is drawn or several."""
+    for norm, channels in ((Instance(), 3), (Layer(), 1)):
+        module = norm.features(channels, None)
+        assert module is not None
+        module.load_state_dict({"statistics.bias": torch.arange(1.0, channels + 1)}, strict=False)
+        found = module(torch.randn(images, channels, 1, 1), None).flatten(1)
+        torch.testing.assert_close(found, torch.arange(1.0, channels + 1).expand(images, channels), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(("norm", "dims"), OVER)
 def test_gamma_and_beta_are_looked_up_by_class(norm: Normalization, dims: tuple[int, ...]) -> None:
     h, y = pictures(), torch.tensor([1, 0, 1, 1])

@@ -115,4 +115,6 @@ def frechet_distance(mean_1: Tensor, covariance_1: Tensor, mean_2: Tensor, covar
 
 def moments_of(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (D,) and unbiased covariance (D, D) of features (N, D), in float64."""
-    return features.double().mean(0), torch.cov(features.double().T)
+    width = features.shape[1]
+    covariance = torch.cov(features.double().T).view(width, width)  # torch makes a number of a single one
+    return features.double().mean(0), covariance

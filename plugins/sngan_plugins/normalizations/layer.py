@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch.nn import GroupNorm
-
 from sngan_cli.contracts import Normalization
-from sngan_plugins.layers import FeatureNorm
+from sngan_plugins.layers import FeatureNorm, GroupNorm
 
 if TYPE_CHECKING:
     from torch import nn
