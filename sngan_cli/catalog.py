@@ -168,12 +168,16 @@ class Catalog:
         be imported, is no component of this kind, or was written for another contract version.
         """
         entry = self._find(kind, name, others)
+        which = f"The {kind} {name!r} of {entry.distribution} {entry.version}"
+        if EntryPoint.pattern.match(entry.value) is None:
+            raise ComponentError(f"{which} is registered as {entry.value!r}, no module:Class. Tell its author.")
         try:
             component = EntryPoint(name, entry.value, GROUPS[kind]).load()
         except (Exception, SystemExit) as error:  # a plugin may fail in any way; it is reported, whatever it is
+            why = next(iter(str(error).splitlines()), "")
             raise ComponentError(
-                f"The {kind} {name!r} of {entry.distribution} {entry.version} cannot be imported from {entry.value}: "
-                f"{type(error).__name__}: {error}. Reinstall or remove that package."
+                f"{which} cannot be imported from {entry.value}: {type(error).__name__}: {why.rstrip('.')}. Reinstall "
+                "or remove that package, or tell its author."
             ) from error
         self._check(entry, component)
         return Loaded(entry, component)

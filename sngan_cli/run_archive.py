@@ -84,7 +84,9 @@ def _files(store: Store, run: Run, steps: Sequence[int]) -> dict[str, Path | str
         try:
             verify(checkpoint, digests.get(step))
         except CheckpointError as error:
-            raise CheckpointError(f"{error} To leave it out, name another with --checkpoint.") from error
+            others = {*steps_in(folder / "checkpoints")} - {step}
+            way_out = "To leave it out, name another with --checkpoint." if others else "Put it back from a copy."
+            raise CheckpointError(f"{error} {way_out}") from error
     left_out = {folder_of(folder / "checkpoints", step) for step in steps_in(folder / "checkpoints")} - {*wanted}
     found: dict[str, Path | str] = {}
     for path in sorted(folder.rglob("*")):

@@ -106,7 +106,9 @@ def _other(present: Sequence[Checkpoint], damaged: Checkpoint, run: Run, runs: P
     others = [each for each in present if each.step != damaged.step]
     nearest = sorted(others, key=lambda each: (each.step > damaged.step, -each.step))
     sound = next((each.step for each in nearest if _is_sound(each, run, runs)), None)
-    return "There is no other." if sound is None else f"Use another: --checkpoint {sound}."
+    if sound is None:
+        return f"There is no other: put it back from a copy, or begin again with `sngan train --like {run.id}`."
+    return f"Use another: --checkpoint {sound}."
 
 
 def _is_sound(checkpoint_: Checkpoint, run: Run, runs: Path) -> bool:

@@ -32,12 +32,17 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+_ORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Bidirectional classes of characters that reorder what follows them."""
+
+
 def printable(text: str, but: str = "") -> str:
-    """A text with escapes for what is no Unicode and for control characters, which terminals obey, `but` these."""
-    return "".join(
-        ascii(letter)[1:-1] if letter not in but and unicodedata.category(letter) in ("Cc", "Cs") else letter
-        for letter in text
-    )
+    """A text with escapes for what is no Unicode and for what terminals obey, `but` these: controls, also of order."""
+
+    def is_obeyed(letter: str) -> bool:
+        return unicodedata.category(letter) in ("Cc", "Cs") or unicodedata.bidirectional(letter) in _ORDERING
+
+    return "".join(ascii(letter)[1:-1] if letter not in but and is_obeyed(letter) else letter for letter in text)
 
 
 def first_of(names: Sequence[str]) -> str:

@@ -108,6 +108,18 @@ def test_a_broken_plugin_is_named_and_breaks_nothing_else(module: str) -> None:
     assert catalog.make("loss", "good", {}).model_dump() == {"margin": 1.0}
 
 
+def test_of_a_long_error_the_first_line_is_shown(tmp_path: Path, module: str) -> None:
+    (tmp_path / "catalog_test_long.py").write_text("raise TypeError('No such type.\\n\\nSee elsewhere.')\n")
+    with pytest.raises(ComponentError, match=r": TypeError: No such type\. Reinstall or remove that package, or tell"):
+        Catalog([entry("it", "catalog_test_long:Loss")]).load("loss", "it")
+
+
+def test_an_entry_point_that_names_no_class_is_said_to(module: str) -> None:
+    for value in ("", "a b", ":Loss"):
+        with pytest.raises(ComponentError, match=rf"'it' of third-party 1\.2 is registered as {value!r}, no module:Cl"):
+            Catalog([entry("it", value)]).load("loss", "it")
+
+
 def test_a_plugin_that_ends_the_program_is_broken_like_others(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sngan_cli.wording import counted, joined, shortened, sized, steps_in_words
+from sngan_cli.wording import counted, joined, printable, shortened, sized, steps_in_words
 
 
 def test_one_is_singular_and_all_else_plural() -> None:
@@ -30,3 +30,9 @@ def test_a_line_of_progress_leaves_out_what_is_not_known() -> None:
 def test_a_long_text_is_cut_after_sixty_letters() -> None:
     assert shortened("x" * 60) == "x" * 60
     assert shortened("x" * 61) == "x" * 60 + "…"
+
+
+def test_what_terminals_obey_is_spelt_out() -> None:
+    assert printable("a\x1b[31m\u202eb\u2066c\n") == "a\\x1b[31m\\u202eb\\u2066c\\n"
+    assert printable("a\nb", but="\n") == "a\nb"
+    assert printable("日本 👩\u200d🎨 עברית") == "日本 👩\u200d🎨 עברית"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sngan_cli import console, paths
-from sngan_cli.commands.options import RunId, RunIds, Yes
+from sngan_cli.commands.options import RunId, RunIds, Yes, number_option
 from sngan_cli.run_table import called
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def restore(
 
 def gc(
     older_than: Annotated[
-        float, typer.Option(min=0, max=36_500, metavar="DAYS", help="Only what has been there for so many days.")
+        float,
+        number_option(least=0, most=36_500, metavar="DAYS", help="Only what has been there for so many days"),
     ] = 0,
     cache: Annotated[
         bool,

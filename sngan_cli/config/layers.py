@@ -124,7 +124,7 @@ def parse_set(assignments: Iterable[str]) -> Layer:
     values = parse_assignments(assignments)
     layer = Layer("--set", values)
     for key, value in values.items():
-        if isinstance(value, dict) and key not in _COMPONENT_TABLES:
+        if isinstance(value, dict) and value and key not in _COMPONENT_TABLES:
             raise UsageError(f"--set {key}.{next(iter(value))}: {key!r} is a plain setting, not a component.")
     return layer
 

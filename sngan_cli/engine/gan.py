@@ -57,7 +57,11 @@ class Gan:
         torch.manual_seed(derived_seed(config.seed, "initialisation"))
         generator = placed(_generator(composition, classes), device)
         discriminator = placed(_discriminator(composition, classes), device)
-        for network in (generator, discriminator):
+        for what, name, network in (
+            ("generator", config.arch_g.name, generator), ("discriminator", config.arch_d.name, discriminator),
+        ):  # fmt: skip
+            if next(network.parameters(), None) is None:
+                raise ComponentError(f"The {what} {name!r} has no weights to train: tell its author.")
             world.spread(network)  # third parties may draw first weights from anywhere
         averaged = copy.deepcopy(generator).eval().requires_grad_(False) if config.ema else None
         if world.size > 1 and config.sync_batch_norm:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from sngan_cli.config import Layer, flat, merge_scalars
 from sngan_cli.config import recipe as read_recipe
@@ -40,7 +40,7 @@ class _Case(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
     case: int | str
     note: str = ""
-    published: dict[str, float | int] = {}
+    published: dict[str, FiniteFloat | int] = {}
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,10 @@ def test_what_cannot_be_exported_is_named(sngan: Any, home: Path, trained: str, 
     shutil.rmtree(damaged.parent)
     code, said = export()
     assert (code, f"{damaged.parent} is damaged: the folder is missing" in said) == (1, True)
+    only = damaged.parent.with_name("step-00000004")
+    only.rename(only.with_name("away"))
+    assert export()[1].endswith("the folder is missing. Put it back from a copy.\n")
+    only.with_name("away").rename(only)
     with Store.open(home / "registry.db") as store:
         environment = store.run(trained).environment
         store.claim(trained, environment)

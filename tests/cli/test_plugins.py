@@ -102,9 +102,13 @@ class Sum:
 
 
 class Flat(Architecture, contract=1):
+    weightless: bool = False
     discriminator_sides = (8,)
 
     def discriminator(self, shape, norm):
+        if self.weightless:
+            return torch.nn.Flatten()
+
         class Network(torch.nn.Linear):
             def forward(self, x, y):
                 return super().forward(x.flatten(1))
@@ -221,6 +225,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
          "error: What 'constant' gives for a loss of G does not depend on the logits: it has no gradient. Tell its"),
         (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05"],
          "'flat' gives a tensor of shape (2, 1) for logits, not one of shape (2,): tell its author"),
+        (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05", "--set", "arch_d.weightless=true"],
+         "error: The discriminator 'flat' has no weights to train: tell its author."),
         (["--extractor", "bare"], "'bare' gives NoneType, not Features: tell its author"),
         (["--dataset", "stumbling", "--set", "dataset={}"],
          "The dataset 'stumbling' of misbehaving 1.0 failed: KeyError: 'labels'. Tell its author"),

@@ -554,6 +554,7 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
         (["--arch", "resnet"], 3, r"There is no architecture 'resnet'\. Did you mean 'resnet-preact' or"),
         (["--set", "arch.widht=1"], 2, r"no option 'widht' .*Did you mean 'width'\?"),
         (["--set", "arch.width=wide"], 2, r"width = 'wide' cannot be used: input should be a valid number"),
+        (["--set", "lr={}"], 2, r"lr_g = \{\} cannot be used: input should be a valid number"),
         (["--set", "sed=1"], 2, r"there is no setting 'sed'\. Did you mean 'seed'"),
         (["--size", "12"], 2, r"cannot be built for 12 pixels\. Nearest sizes: 8, 16, 24"),
         (["--device", "tpu"], 2, r"no device 'tpu'|device 'tpu' is not supported"),

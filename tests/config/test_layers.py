@@ -40,6 +40,10 @@ def test_set_refuses_what_it_cannot_mean(assignment: str, message: str) -> None:
         parse_set([assignment])
 
 
+def test_an_empty_table_in_place_of_a_value_is_left_to_the_configuration_to_refuse() -> None:
+    assert parse_set(["steps={}"]).values == {"steps": {}}
+
+
 def test_set_refuses_a_value_and_an_option_of_one_key() -> None:
     with pytest.raises(UsageError, match=r"sets an option of 'arch'"):
         parse_set(["arch=standard", "arch.width=2"])

@@ -136,6 +136,7 @@ loss = "cross-entropy"
         ('case = "b"', f'case = "{"b" * 61}"', r"line 11: case 'b+' must be named by"),
         ('case = "b"', "case = 3.5", r"line 11: case = 3\.5: "),
         ('"cross-entropy"', '"cross-entropy"\npublished.is = "good"', r"line 13: published.is.* = 'good'"),
+        ('"cross-entropy"', '"cross-entropy"\npublished.is = nan', r"line 13: published.is.* = nan"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, before: str, after: str, message: str) -> None:
