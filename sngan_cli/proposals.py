@@ -134,10 +134,9 @@ def _other_data(block: Measured, each: Compared, compared: Iterable[Compared]) -
     wanted = block.scores[0].evidence.get("real_sha256")
     if wanted is None:
         return None
-    if own := each.run.data_sha256:
-        seen = {own}
-    else:
-        seen = {score.evidence["real_sha256"] for score in each.scores if "real_sha256" in score.evidence}
+    own = each.run.data_sha256
+    scored = {score.evidence["real_sha256"] for score in each.scores if "real_sha256" in score.evidence}
+    seen = {own} if own else scored
     alike = any(_are_of_one_data(each, other) for other in compared if other.run.id in block.runs)
     return None if wanted in seen or (alike and not seen) else "it was trained on other data"
 

@@ -38,6 +38,7 @@ def blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:
         parts = zip(_parts(y, _COLUMNS), y_squares, torch.tensor_split(found, len(y_squares), dim=1), strict=True)
         for columns, column_squares, distances in parts:
             sums = squares + column_squares
+            # They are centred again for each block of rows: all of y in float64 would take twice its own room.
             squared = sums.addmm(part, (columns - origin).T, alpha=-2)
             distances.copy_(squared.masked_fill_(squared < least * sums, 0).sqrt_())
         yield found

@@ -119,7 +119,7 @@ def references(
         return References(failed=failed)
     balanced = len(set(np.unique(labels, return_counts=True)[1])) == 1
     by_class = balanced or (conditional and evenly)
-    chosen = _evenly(labels if by_class else np.zeros_like(labels), count)
+    chosen = _evenly(labels, count) if by_class else _shuffled(len(labels))[:count]
     seen = 0
     for found in features_of(chosen):
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
@@ -159,7 +159,7 @@ def pictures(
     Which these are, and their order, by which splits are made, does not depend on labels: a metric that does not look
     at classes says the same whether they are known or not.
     """
-    chosen = np.random.default_rng(0).permutation(len(images))[:count]
+    chosen = _shuffled(len(images))[:count]
     for index, batch in features.batches(images, chosen):
         yield batch, None if labels is None else torch.from_numpy(labels[index])
 
@@ -338,9 +338,14 @@ def _by_class(name: str, class_names: Sequence[str], values: Sequence[object]) -
     return found
 
 
+def _shuffled(count: int) -> np.ndarray:
+    """So many indices in an order that is the same every time."""
+    return np.random.default_rng(0).permutation(count)
+
+
 def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
     """Choose `count` indices at random, as many of each class as there are, in rounds of one a class."""
-    order = np.random.default_rng(0).permutation(len(labels))
+    order = _shuffled(len(labels))
     rounds = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         of_class = order[labels[order] == label]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ def source_sha256(kind: type) -> str:
     digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
     for path in sorted(_files(kind)):
         with suppress(OSError):  # a link to nowhere is no code
-            digest.update(b"\0" + str(path.name).encode(errors="surrogateescape") + b"\0" + path.read_bytes())
+            digest.update(b"\0" + os.fsencode(path.name) + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
