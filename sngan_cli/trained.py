@@ -6,12 +6,12 @@ import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.comparison import best_step
-from sngan_cli.composition import compose
-from sngan_cli.config import ROLES, Layer, RunConfig
+from sngan_cli.config import ROLES, RunConfig
+from sngan_cli.contracts import NetworkShape
 from sngan_cli.engine import checkpoint, gan
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
 from sngan_cli.run_checkpoints import checkpoints_of
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from torch import nn
+
+    from sngan_cli.contracts import Architecture, Normalization
+
+_OF_GENERATOR = ("arch_g", "norm_g")
+"""Roles of the components that a generator is built from: it draws where the others are not installed, too."""
 
 
 @dataclass(frozen=True)
@@ -151,16 +156,20 @@ def load_generator(
 
     `weights` is `raw`, `averaged`, or None for the one that the run itself is scored with.
     """
-    check_installed(run, store.components(run.id), Catalog.installed())
+    catalog = Catalog.installed()
+    check_installed(run, [part for part in store.components(run.id) if part.role in _OF_GENERATOR], catalog)
     chosen = verified_checkpoint(store, run, runs, which, words=words)
     progress = checkpoint.read_progress(chosen.folder)
-    composition = compose([Layer(f"run {run.id}", run.config)], Catalog.installed())
-    config = composition.config
+    config = RunConfig.parse(run.config)
     weights = weights or config.weights
     if weights == "averaged" and not config.ema:
         raise UsageError(f"Run {run.id} kept no averaged weights (its ema is 0): use --weights raw.")
-    with blaming(composition.entries["arch_g"]):
-        network = gan.load_generator(composition, progress.classes, chosen.folder, weights, device)
+    arch = cast("Architecture", catalog.make("architecture", config.arch_g.name, config.arch_g.options, "arch_g"))
+    norm = cast("Normalization", catalog.make("normalization", config.norm_g.name, config.norm_g.options, "norm_g"))
+    assert config.size is not None  # resolved before training began
+    with blaming(catalog.load("architecture", config.arch_g.name).entry):
+        untrained = arch.generator(NetworkShape(config.size, progress.classes), norm)
+        network = gan.load_generator(untrained, progress.classes, chosen.folder, weights, device)
     return TrainedGenerator(network, config, chosen.step, progress.class_names, weights, progress.data_sha256)
 
 

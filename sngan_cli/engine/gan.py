@@ -193,14 +193,13 @@ def try_checkpoint(composition: Composition, classes: int | None, folder: Path) 
 
 
 def load_generator(
-    composition: Composition, classes: int | None, checkpoint_folder: Path, weights: str, device: str
+    network: nn.Module, classes: int | None, checkpoint_folder: Path, weights: str, device: str
 ) -> nn.Module:
-    """Build a run's generator with the `raw` or `averaged` weights of a verified checkpoint, in evaluation mode.
+    """Give a run's generator the `raw` or `averaged` weights of a verified checkpoint, in evaluation mode.
 
     An image is drawn, so that what fails of it fails here. Raises `CheckpointError` where the checkpoint is that of
     another network.
     """
-    network = _generator(composition, classes)
     name = "averaged" if weights == "averaged" else "generator"
     _load(network, checkpoint.read_tensors(checkpoint_folder, name))
     at = resolve_device(device)

@@ -53,8 +53,7 @@ def test_a_run_of_a_plugin_that_is_gone_names_it(sngan: Any, trained: str, home:
             "UPDATE components SET name = 'wasserstein', distribution = 'third-party' WHERE role = 'loss'"
         )
         connection.exec_driver_sql("UPDATE runs SET config = json_replace(config, '$.loss.name', 'wasserstein')")
-    sample, resume = ["sample", trained, "-o", tmp_path / "x.png"], ["train", "--resume", trained, "--steps", 9]
-    for arguments in (sample, resume, ["evaluate", trained]):
+    for arguments in (["train", "--resume", trained, "--steps", 9], ["evaluate", trained]):
         done = sngan(*arguments)
         assert done.code == 3
         assert "the loss 'wasserstein' of third-party 0.1.0, which is not installed: pip install" in done.err
@@ -62,6 +61,20 @@ def test_a_run_of_a_plugin_that_is_gone_names_it(sngan: Any, trained: str, home:
     assert like.code == 3
     assert like.err.endswith("pip install 'third-party==0.1.0', or choose another with --loss.\n"), like.err
     assert sngan("train", "--like", trained, "--loss", "hinge", "--dry-run").code == 0
+    done = sngan("sample", trained, "-o", tmp_path / "x.png")  # the generator needs no loss
+    assert done.code == 0, done.err
+
+
+def test_a_run_whose_generators_plugin_is_gone_draws_nothing(
+    sngan: Any, trained: str, home: Path, tmp_path: Path
+) -> None:
+    with Store.open(home / "registry.db") as store, store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE components SET name = 'u-net', distribution = 'third-party' WHERE role = 'arch_g'"
+        )
+    done = sngan("interpolate", trained, "-o", tmp_path / "x.png")
+    assert done.code == 3
+    assert "the architecture 'u-net' of third-party 0.1.0, which is not installed: pip install" in done.err
 
 
 def test_a_run_scored_by_a_plugin_that_is_gone_may_be_begun_again_with_other_metrics(
