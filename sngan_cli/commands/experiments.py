@@ -137,8 +137,7 @@ def run(
     if as_json and not dry_run:
         raise UsageError("--json prints what --dry-run says: give both, or leave it out.")
     experiment = load(name)
-    overrides = _overrides(steps, dataset, data_dir, set_)
-    experiment.check(overrides)
+    overrides = _overrides(experiment, steps, dataset, data_dir, set_)
     from sngan_cli.experiments.runner import check_some, train_missing
 
     with paths.open_store(create=False) as store:
@@ -196,9 +195,10 @@ def report(
     from sngan_cli.experiments.results import collect, other_series
 
     experiment = load(name)
+    overrides = _overrides(experiment, steps, dataset, data_dir, set_)
     folder = output or Path(f"{experiment.name}-report")
     with paths.open_store(create=False) as store, progress("drawing figures") as report_figures:
-        results = collect(experiment, _overrides(steps, dataset, data_dir, set_), store)
+        results = collect(experiment, overrides, store)
         written = write(experiment, results, store, paths.runs_folder(), folder, progress=report_figures)
         others = other_series(experiment, results, store)
     for command in others:
@@ -210,7 +210,7 @@ def report(
 
 
 def _overrides(
-    steps: int | None, dataset: str | None, data_dir: Path | None, set_: Sequence[str] | None
+    experiment: Experiment, steps: int | None, dataset: str | None, data_dir: Path | None, set_: Sequence[str] | None
 ) -> list[Layer]:
     from sngan_cli.config import Layer, parse_set
     from sngan_cli.errors import UsageError
@@ -222,6 +222,7 @@ def _overrides(
     ]
     if "seed" in layers[0].values:
         raise UsageError(f"--set seed={layers[0].values['seed']} would train all seeds alike: give --seed instead.")
+    experiment.check(layers)
     return layers
 
 

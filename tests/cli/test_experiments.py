@@ -399,8 +399,8 @@ def test_overrides_of_what_changes_are_shown_and_warned_of(sngan: Any, mine: Pat
 )
 def test_what_cases_are_told_apart_by_is_not_overridden(sngan: Any, mine: Path, override: str, said: str) -> None:
     mine.write_text(MINE.format(top="", b=DIVERGES), encoding="utf-8")
-    for more in ((), ("--case", "a"), ("--dry-run",)):
-        refused = sngan("experiments", "run", mine, "--set", override, *more)
+    for command, *more in (["run"], ["run", "--case", "a"], ["run", "--dry-run"], ["report"]):
+        refused = sngan("experiments", command, mine, "--set", override, *more)
         assert (refused.code, refused.out) == (2, "")
         assert refused.err == f"error: --set: {said}, in which the cases of mine differ: leave it out.\n"
 
