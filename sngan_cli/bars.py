@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -26,7 +27,8 @@ class Bars:
     """One bar for each thing that is under way, and warnings above them; sparse lines where there is no terminal.
 
     Beside its bar stand how much is done, what is said of it, how much is done in a second, and the time left. `unit`
-    is that of what is counted, where it is to be said.
+    is that of what is counted, where it is to be said. What plugins print meanwhile goes to stderr, too: whoever reads
+    stdout gets results alone.
     """
 
     def __init__(self, unit: str = "") -> None:
@@ -49,13 +51,19 @@ class Bars:
         self._under_way: dict[str, TaskID] = {}
         self._begun: dict[str, float] = {}
         self._said = 0.0
+        self._results = sys.stdout
 
     def __enter__(self) -> Self:
+        self._printed = redirect_stdout(sys.stderr)
+        self._printed.__enter__()
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
+        self._printed.__exit__(kind, error, trace)
 
     def show(self, what: str, done: float, total: float | None) -> None:
         """Show that `done` of `total` are done, None while that is not known; the bar goes when all are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -83,7 +82,7 @@ class Display(Bars):
             f"run {run_id}: {config.dataset.name} {config.size} px, {counted(self._total, 'step')}{since}, in {folder}"
         )
         self._bars.stop()  # a live bar would share its line with the id
-        out = console.Messages(sys.stdout)  # a run does not end because nobody reads its id
+        out = console.Messages(self._results)  # a run does not end because nobody reads its id
         out.write(f"{run_id}\n")
         out.flush()
         self._bars.start()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from sngan_cli import preparation
 from sngan_cli.catalog import Catalog
@@ -26,6 +27,7 @@ from sngan_cli.errors import LostProcessError, WeightsUnavailableError
 from sngan_cli.stopping import StopSignal
 from sngan_plugins.architectures import standard
 from sngan_plugins.extractors.shapes_cnn import ShapesCnn
+from sngan_plugins.losses.hinge import Hinge
 from sngan_registry import Status, Store
 
 
@@ -97,6 +99,17 @@ def test_only_the_id_is_printed_on_stdout(sngan: Any, tiny: list[str]) -> None:
     assert re.fullmatch(r"[0-9a-z]{8,14}\n", done.out)
     assert "px, 1 step, in" in done.err
     assert re.search(r"finished 1 step, is = \d\.\d+\.", done.err)
+
+
+def test_what_a_plugin_prints_goes_to_stderr(sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def chatty(self: Hinge, fake_logits: Tensor) -> Tensor:
+        print("a loss says something")
+        return -fake_logits.mean()
+
+    monkeypatch.setattr(Hinge, "generator", chatty)
+    done = sngan("train", *tiny, "--steps", 1)
+    assert re.fullmatch(r"[0-9a-z]{8,14}\n", done.out)
+    assert "a loss says something\n" in done.err
 
 
 @pytest.mark.parametrize("units", ["bf16", "fp32"])
