@@ -124,12 +124,14 @@ def best_step(run: Run, scores: Iterable[Score], steps: Container[int]) -> int |
     """The one of `steps` that `--checkpoint best` means: the best by the run's first metric; None if none is scored.
 
     Only scores of one protocol are compared: the one by which most of these steps were measured, of several the first.
+    They are those of the generator's weights that the run is drawn with, and of others where there are none of these.
     """
     first = next(iter(run.config.get("metrics", {})), None)
+    found = [score for score in scores if score.metric == first and score.step in steps]
+    own = [score for score in found if score.generator_weights in ("", run.config.get("weights"))]
     by_protocol: dict[str, list[Score]] = {}
-    for score in sorted(scores, key=lambda score: score.created.timestamp() if score.created else 0):
-        if score.metric == first and score.step in steps:
-            by_protocol.setdefault(score.protocol, []).append(score)
+    for score in sorted(own or found, key=lambda score: score.created.timestamp() if score.created else 0):
+        by_protocol.setdefault(score.protocol, []).append(score)
     most = max(by_protocol.values(), key=lambda own: len({score.step for score in own}), default=())
     return best_of(most).step if most else None
 

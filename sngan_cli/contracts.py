@@ -16,11 +16,13 @@ the run is unconditional; logits are (N,).
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -306,8 +308,15 @@ class Extractor(Component, ABC):
 
         That is the `name` that it is registered under, and its `unusual_options`.
         """
-        given = [f"{key}={value}" for key, value in self.unusual_options().items()]
-        return f"{name}[{','.join(given)}]".replace(" ", "") if given else name
+        given = [f"{key}={_in_label(value)}" for key, value in self.unusual_options().items()]
+        return f"{name}[{','.join(given)}]" if given else name
+
+
+def _in_label(value: object) -> str:
+    """An option's value as one word: what separates words and options is written in percent where a text has it."""
+    if isinstance(value, str):
+        return re.sub(r"[\s,=\[\]%]", lambda found: quote(found[0]), value)
+    return str(value).replace(" ", "")
 
 
 class TrainableExtractor(Extractor, ABC):

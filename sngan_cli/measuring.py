@@ -149,26 +149,30 @@ class Ruler:
         """Whether some metric compares with real images."""
         return any(group.comparing for group in self.groups)
 
-    def real(self, group: Group, *, conditional: bool) -> References:
-        """Statistics of real images for a group of metrics; their features are kept from one time to the next."""
+    def real(self, group: Group, *, conditional: bool, evenly: bool) -> References:
+        """Statistics of real images for a group of metrics; their features are kept from one time to the next.
+
+        `evenly`: as many are looked at of each class, as with images that are drawn so.
+        """
+        if not group.comparing:
+            return References()
         key = (group.images, group.real, conditional)
-        if key not in self.references:
-            if not group.comparing:
-                self.references[key] = References()
-            else:
-                self.references[key] = evaluation.references(
-                    group.metrics,
-                    self._features,
-                    self.data.labels,
-                    self.data.data_sha256,
-                    conditional=conditional,
-                    count=group.real or len(self.data.images),
-                    evenly=self.request.labels != "data",
-                )
-                found = self.references[key]
-                if found.statistics:
-                    self.tell_of_fewer("real images", found.images, group.real, found.statistics)
-        return self.references[key]
+        if key in self.references:
+            return self.references[key]
+        found = evaluation.references(
+            group.metrics,
+            self._features,
+            self.data.labels,
+            self.data.data_sha256,
+            conditional=conditional,
+            count=group.real or len(self.data.images),
+            evenly=evenly,
+        )
+        if found.statistics:
+            self.tell_of_fewer("real images", found.images, group.real, found.statistics)
+        if not found.failed:  # what has failed once may succeed the next time
+            self.references[key] = found
+        return found
 
     def _features(self, chosen: np.ndarray) -> Iterator[Features]:
         watch, cache = self.watch("measuring real images", len(chosen)), self.place.cache / "features"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition, check_networks, data_root
+from sngan_cli.config import RunConfig
 from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
 from sngan_cli.engine.cache import prepare as decode
@@ -62,6 +63,7 @@ def prepare(composition: Composition, place: Place, audience: Audience, world: W
         _check_extractor(extractor, resolved, pictures.class_names if config.conditional else None, audience)
     with blaming(composition.entries["dataset"]):
         data = decode(pictures, size, place.cache / "pictures", progress=audience.decoding)
+    resolved = resolved.with_config(resolved.config.changed(**_length(config, len(data.images))))
     for metric in composition.metrics.values():
         metric.reference(min(config.eval_samples, len(data.images)))  # says so where these are too few
     data.tell(audience.warn)
@@ -112,14 +114,19 @@ def _fitted(composition: Composition, place: Place, device: torch.device) -> tup
             f"The data set {config.dataset.name!r} has no labels, and --conditional needs some: leave it out, or sort "
             "the pictures into two folders or more, one a class, and use --dataset folder."
         )
-    steps = config.steps
-    if config.epochs is not None:
-        steps = max(1, config.epochs * len(pictures) // (config.batch_size * config.n_dis))
     resolved = composition.with_config(
-        config.changed(size=size, steps=steps, epochs=None, data_dir=None if root is None else str(root))
+        config.changed(size=size, **_length(config, len(pictures)), data_dir=None if root is None else str(root))
     )
     try_networks(resolved, len(pictures.class_names) if config.conditional and pictures.class_names else None, device)
     return resolved, pictures
+
+
+def _length(config: RunConfig, images: int) -> dict[str, int | None]:
+    """How long to train on so many images: in steps, also where it is asked for in epochs."""
+    steps = config.steps
+    if config.epochs is not None:
+        steps = max(1, config.epochs * images // (config.batch_size * config.n_dis))
+    return {"steps": steps, "epochs": None}
 
 
 def _extractor(composition: Composition, device: str, place: Place) -> tuple[LoadedExtractor, None] | tuple[None, str]:

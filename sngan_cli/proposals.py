@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from sngan_cli import trained_extractors
 from sngan_cli.catalog import Catalog
@@ -286,7 +288,8 @@ def _installed() -> list[str]:
 def _parted(label: str) -> tuple[str, dict[str, str]]:
     """Name and options of an extractor as scores call it: NAME, or NAME[KEY=VALUE,...]."""
     name, _, options = label.removesuffix("]").partition("[")
-    return name, dict(each.split("=", 1) for each in options.split(",") if "=" in each)
+    given = (each.split("=", 1) for each in re.split(r",(?=\w+=)", options) if "=" in each)
+    return name, {key: unquote(value) for key, value in given}
 
 
 def _usual(name: str, option: str) -> str:
@@ -308,7 +311,7 @@ def _extractor_of(run: Run) -> str | None:
 
 def _words(block: Measured) -> dict[str, str]:
     """What a protocol's text says after the extractor, one KEY=VALUE for each setting."""
-    return dict(word.split("=", 1) for word in _parts(block)[1:])
+    return dict(word.split("=", 1) for word in _parts(block)[1:] if "=" in word)
 
 
 def _parts(block: Measured) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -160,7 +161,7 @@ def _equals(value: Any, text: str) -> bool:
     if isinstance(value, bool):
         return text.lower() in (_TRUE if value else _FALSE)
     if isinstance(value, int | float):
-        return _is_number(text) and value == float(text)
+        return value == _number(text)
     return str(value) == text
 
 
@@ -172,16 +173,16 @@ def _check_type(key: str, text: str, values: Iterable[Any]) -> None:
     if all(isinstance(value, bool) for value in known):
         if text.lower() not in (*_TRUE, *_FALSE):
             raise QueryError(f"{key} = {text!r} cannot be asked for: {key} is yes or no.")
-    elif all(isinstance(value, int | float) for value in known) and not _is_number(text):
+    elif all(isinstance(value, int | float) for value in known) and _number(text) is None:
         raise QueryError(f"{key} = {text!r} cannot be asked for: {key} is a number, such as {known[0]}.")
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _number(text: str) -> int | float | None:
+    """The number that a text is, an integer exactly; None where it is none."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return None
 
 
 def _badness(score: Measurement, reverse: bool) -> tuple[bool, float]:

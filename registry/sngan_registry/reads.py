@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import fields
@@ -66,7 +67,8 @@ _PLAIN = [field.name for field in fields(Run) if field.name not in {"status", "e
 _SCORE = [field.name for field in fields(Score)]
 
 _BADNESS = case((tables.scores.c.higher_is_better, -tables.scores.c.value), else_=tables.scores.c.value)
-_BEST_FIRST = (tables.scores.c.value.is_(None), _BADNESS, tables.scores.c.step)
+_IS_FINITE = func.abs(tables.scores.c.value) <= sys.float_info.max
+_BEST_FIRST = (case((_IS_FINITE, 0), else_=1), _BADNESS, tables.scores.c.step)
 _LAST_FIRST = (tables.scores.c.step.desc(), tables.scores.c.created.desc())
 
 

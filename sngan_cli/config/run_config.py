@@ -124,7 +124,7 @@ class RunConfig(BaseModel):
     checkpoint_every: CountOrNone
     """Write a checkpoint every so many steps (and with each score); 0 writes with scores and at the end only."""
     keep_every: CountOrNone = 0
-    """Keep checkpoints of every so many steps for good, besides the last and the best; 1 keeps all, 0 only these."""
+    """Keep a checkpoint of every so many steps, besides the last and the best; 1 keeps all there are, 0 only these."""
     log_every: Count = 10
     """Record the losses every so many steps."""
     dataset: Choice

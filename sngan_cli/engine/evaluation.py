@@ -354,5 +354,9 @@ def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _protocol(extractor: str, images: int, settings: Mapping[str, object]) -> str:
-    """Identity of a way of measuring: values under different ones are not to be compared."""
-    return " ".join([extractor, f"n={images}", *(f"{k}={v}" for k, v in sorted(settings.items()))])
+    """Identity of a way of measuring: values under different ones are not to be compared.
+
+    It is a line of words, so that a text with spaces becomes one.
+    """
+    words = (f"{key}={'_'.join(str(value).split())}" for key, value in sorted(settings.items()))
+    return " ".join([extractor, f"n={images}", *words])

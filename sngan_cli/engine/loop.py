@@ -256,7 +256,7 @@ class Training:
                     extraction, self.data, chosen, cache=self._cache, progress=lambda done: report(done, count)
                 )
 
-            self._real = evaluation.references(
+            found = evaluation.references(
                 self.composition.metrics,
                 features_of,
                 self.data.labels,
@@ -264,6 +264,9 @@ class Training:
                 conditional=bool(self.gan.classes),
                 count=self.config.eval_samples,
             )
+            if found.failed:  # what has failed once may succeed the next time
+                return found
+            self._real = found
         return self._real
 
     def _remember_best(self, scored: Scored) -> None:

@@ -23,11 +23,16 @@ def averaging_at(config: RunConfig, step: int) -> float:
 
 def is_scheduled(config: RunConfig, step: int) -> bool:
     """Whether a checkpoint is written after `step`, be the run asked to stop or not."""
-    return step == config.steps or due(step, config.checkpoint_every) or due(step, config.eval_every)
+    return (
+        step == config.steps
+        or due(step, config.checkpoint_every)
+        or due(step, config.eval_every)
+        or (config.keep_every > 1 and due(step, config.keep_every))
+    )
 
 
 def is_kept_for_good(config: RunConfig, step: int) -> bool:
-    """Whether the checkpoint of `step` is a scheduled one and falls on a multiple of keep_every."""
+    """Whether the checkpoint of `step` is a scheduled one, not one of a stop, and falls on a multiple of keep_every."""
     return is_scheduled(config, step) and due(step, config.keep_every)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from sngan_cli import trained_extractors
 from sngan_cli.config import protocols as named
+from sngan_cli.contracts import Extractor, LoadedExtractor
 from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, Score, Status, Store
 
 ENVIRONMENT = Environment(
@@ -501,6 +502,28 @@ def test_an_extractors_options_are_proposed_as_evaluate_takes_them(
 
     run = cast("Run", SimpleNamespace(config={"extractor": own}))
     assert proposals._extractor(proposals._By(wanted, ""), run) == given
+
+
+def test_an_extractors_options_are_read_back_from_what_scores_call_it() -> None:
+    from sngan_cli import proposals
+
+    class Layered(Extractor, contract=1):
+        layer: str = "last"
+        layers: tuple[int, ...] = ()
+        names: dict[str, int] = {}  # noqa: RUF012  # pydantic copies it
+
+        def load(self, device: str, cache: Path) -> LoadedExtractor:
+            raise NotImplementedError
+
+    one = Layered(layer="block 1, [a=b] 50%", layers=(1, 2), names={"a": 1, "b": 2})
+    label = one.label("x")
+    assert " " not in label
+    assert proposals._parted(label) == (
+        "x", {"layer": "block 1, [a=b] 50%", "layers": "(1,2)", "names": "{'a':1,'b':2}"}
+    )  # fmt: skip
+    assert Layered(layer="block1").label("x") != Layered(layer="block 1").label("x")
+    assert Layered(layer="fc").label("x") == "x[layer=fc]"
+    assert Layered().label("x") == "x"
 
 
 def lay_extractor(name: str, weights_sha256: str) -> None:

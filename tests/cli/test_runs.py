@@ -482,6 +482,19 @@ def test_the_best_checkpoint_is_the_one_that_best_means(store: Store) -> None:
         assert best_step(run, scores, steps) == best
 
 
+def test_the_best_checkpoint_is_that_of_the_weights_that_the_run_is_drawn_with(store: Store) -> None:
+    from sngan_cli.comparison import best_step
+
+    run = store.run(add_run(store, metrics={"is": {}}, weights="raw"))
+    add_series(store, run.id, "is", [1.1, 1.2, 1.0])
+    add_series(store, run.id, "is", [1.5, 1.4, 1.3], generator_weights="averaged")
+    add_series(store, run.id, "is", [1.6, 1.4, 1.3], generator_weights="raw, standing statistics")
+    scores = store.scores(run.id)
+    assert best_step(run, scores, (10, 20, 30)) == 20
+    others = [score for score in scores if score.generator_weights == "averaged"]
+    assert best_step(run, others, (10, 20, 30)) == 10
+
+
 @pytest.mark.parametrize(
     ("extractor", "evidence", "is_its_own"),
     [

@@ -84,6 +84,29 @@ def test_pictures_are_called_by_their_path_and_known_by_their_content(
     assert sorted(score["pictures"] for score in of_pictures(sngan)) == [str(tmp_path / "others")] * 2 + ["one"] * 2
 
 
+def test_pictures_are_held_against_the_data_as_they_are_whether_they_lie_in_folders_of_classes_or_not(
+    sngan: Any, tmp_path: Path
+) -> None:
+    def greys(folder: Path, dark: int, light: int, *, sort: bool = True) -> Path:
+        for name, count, least in (("dark", dark, 0), ("light", light, 200)):
+            place = folder / name if sort else folder
+            place.mkdir(parents=True, exist_ok=True)
+            for k in range(count):
+                Image.new("RGB", (8, 8), (least + k, least + k, least + k)).save(place / f"{name}{k}.png")
+        return folder
+
+    data, sorted_ = greys(tmp_path / "data", 30, 6), greys(tmp_path / "sorted", 15, 3)
+    loose = greys(tmp_path / "loose", 15, 3, sort=False)
+    found = [
+        sngan("evaluate", "--images", images, "--against", "folder", "--data-dir", data, "--metric", "fid",
+              "--protocol", "quick", "--extractor", "shapes-cnn", "--device", "cpu", "--json").json[0]
+        for images in (sorted_, loose)
+    ]  # fmt: skip
+    assert [score["evidence"]["real_chosen"] for score in found] == ["as in the data"] * 2
+    assert found[0]["value"] == pytest.approx(found[1]["value"])
+    assert found[0]["protocol"] == found[1]["protocol"]
+
+
 def test_other_pictures_never_get_the_same_name_without_a_word(
     sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -560,6 +560,15 @@ def test_epochs_are_passes_of_d_over_the_data(sngan: Any, tiny: list[str]) -> No
     assert run["config"]["steps"] == 10
 
 
+def test_epochs_count_the_pictures_that_can_be_read(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
+    place = pictures(tmp_path / "own", "ant", "bee")
+    for name in ("0.png", "1.png", "2.png", "3.png"):
+        (place / "ant" / name).write_bytes(b"no picture")
+    done = sngan(*folder_run(tiny, place)[:-2], "--epochs", 2, "--batch-size", 2, "--g-batch-size", 2)
+    assert done.code == 0, done.err
+    assert sngan("runs", "show", "@last", "--json").json["steps"] == 2 * 8 // 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -19,7 +19,7 @@ from sngan_cli.composition import compose
 from sngan_cli.config import Layer, recipe
 from sngan_cli.contracts import Extractor, Features, Metric
 from sngan_cli.engine import evaluation
-from sngan_cli.engine.evaluation import Drawing, References, _evenly
+from sngan_cli.engine.evaluation import Drawing, References, _evenly, _protocol
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.engine.trial import try_metrics
 from sngan_cli.errors import ComponentError
@@ -201,6 +201,11 @@ def test_features_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
     assert usual.identity == elsewhere.identity != other.identity
     assert (usual.label, other.label) == ("shapes-cnn@cdcdcdcd", "shapes-cnn[gain=2.5]@cdcdcdcd")
     assert elsewhere.label == usual.label
+
+
+def test_a_protocol_is_a_line_of_words() -> None:
+    made = _protocol("linear@abababab", 20, {"kernel": "rbf of\nwidth 2", "alpha": 0.5})
+    assert made == "linear@abababab n=20 alpha=0.5 kernel=rbf_of_width_2"
 
 
 def test_what_is_unusual_makes_a_protocol_of_its_own() -> None:

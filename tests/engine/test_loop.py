@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import warnings
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
+from sngan_cli.contracts import Reference
 from sngan_cli.engine import checkpoint, quickest, watch
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.engine.schedule import rate_at
-from sngan_cli.errors import ComponentError, DivergedError, SnganError, UncompiledError
+from sngan_cli.errors import ComponentError, DivergedError, SnganError, UncompiledError, UnscoredError
 from sngan_cli.events import (
     CheckpointRemoved,
     CheckpointWritten,
@@ -33,6 +35,7 @@ from sngan_cli.events import (
     Stepped,
 )
 from sngan_plugins.losses.hinge import Hinge
+from sngan_plugins.metrics.diversity import Diversity
 
 
 def test_the_last_the_best_and_every_kth_checkpoint_are_kept(
@@ -60,6 +63,8 @@ def test_checkpoints_of_every_so_many_steps_are_kept(tiny: Any, data: Any, tmp_p
     assert checkpoint.steps_in(tmp_path / "a" / "checkpoints") == [4, 8]
     Training(tiny(steps=8, checkpoint_every=3, keep_every=1), data, tmp_path / "b", listener).run()
     assert checkpoint.steps_in(tmp_path / "b" / "checkpoints") == [3, 6, 8]
+    Training(tiny(steps=8, checkpoint_every=3, keep_every=2), data, tmp_path / "c", listener).run()
+    assert checkpoint.steps_in(tmp_path / "c" / "checkpoints") == [2, 4, 6, 8]
 
 
 def test_a_score_carries_its_evidence(tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any) -> None:
@@ -309,6 +314,24 @@ def test_metrics_that_compare_are_given_the_data(
     assert all(value > 0 for value in classes.values())
     # Real images are looked at once: twenty generated ones of each score, and ten of the data.
     assert [(event.done, event.total) for event in listener.of(Scoring)] == [(10, 10), (20, 20), (20, 20)]
+
+
+def test_a_metric_that_has_failed_of_the_data_is_tried_again(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = iter([True])
+
+    def hindered(metric: Diversity, images: int) -> Reference | None:
+        if next(refuse, False):
+            raise MemoryError("no room")
+        return reference(metric, images)
+
+    reference = Diversity.reference
+    monkeypatch.setattr(Diversity, "reference", hindered)
+    composition = tiny(steps=3, eval_every=1, conditional=True, metrics={"is": {}, "diversity": {}})
+    with suppress(UnscoredError):
+        Training(composition, data, tmp_path, listener, extractor=extractor).run()
+    assert [event.step for event in listener.of(Scored) if event.metric == "diversity"] == [2, 3]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch by itself, on Python 3.13

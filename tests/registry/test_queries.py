@@ -85,6 +85,15 @@ def ids(summaries: Any) -> str:
     return " ".join(each.run.id for each in summaries)
 
 
+@pytest.mark.parametrize("seed", [2**53, 2**53 + 1, 2**62 + 1])
+def test_integers_that_no_float_tells_apart_are(environment: Environment, seed: int) -> None:
+    numbers = {"a": seed, "b": seed + 1, "c": 1}
+    runs = [summary(environment, name, config={**CONFIG, "n": n}) for name, n in numbers.items()]
+    assert ids(filter_summaries(runs, {"n": str(seed)})) == "a"
+    assert ids(filter_summaries(runs, {"n": str(seed + 1)})) == "b"
+    assert ids(filter_summaries(runs, {"n": "1.0"})) == "c"
+
+
 @pytest.mark.parametrize(
     ("where", "found"),
     [

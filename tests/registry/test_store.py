@@ -354,6 +354,14 @@ def test_summaries_are_newest_first_and_complete(store: Store, new_run: Any) -> 
     assert [summary.run for summary in store.summaries(limit=1)] == [second]
 
 
+def test_an_infinite_score_is_no_runs_best(store: Store, new_run: Any) -> None:
+    run_id = store.create_run(new_run()).id
+    for step, value in ((10, math.inf), (20, 5.0), (30, 6.0)):
+        store.add_score(run_id, score(step, value))
+    (summary,) = store.summaries()
+    assert summary.best == (score(30, 6.0),)
+
+
 def test_best_and_last_score_of_each_metric_and_protocol(store: Store, new_run: Any) -> None:
     run_id = store.create_run(new_run()).id
     fid = {"metric": "fid", "higher_is_better": False, "protocol": "fid n=50000"}
