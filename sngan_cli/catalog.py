@@ -103,6 +103,12 @@ def reason_of(error: BaseException, entries: Iterable[Entry]) -> str:
     return f"{type(error).__name__}: {first_line(error).rstrip('.')}. `sngan --debug` shows where."
 
 
+def third_party(kind: str, name: str) -> str:
+    """Name and version of the package that a component comes from, where it is not sngan's own."""
+    found = (entry for entry in Catalog.installed().entries(kind) if entry.name == name)
+    return ", ".join(f"{entry.distribution} {entry.version}" for entry in found if entry.distribution != "sngan")
+
+
 def _is_explained(error: BaseException) -> bool:
     """Whether an error explains itself: one of ours, or of the system."""
     return isinstance(error, SnganError | MemoryError) or (isinstance(error, OSError) and bool(error.strerror))

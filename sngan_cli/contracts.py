@@ -105,8 +105,8 @@ class Pictures(ABC):
         """Whether the pictures have changed since `identity` was made, as files have that were edited meanwhile."""
         return False
 
-    def side(self, index: int) -> int | None:
-        """Shorter side of one picture as it is stored, in pixels; None where nobody knows."""
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of one picture as it is stored, in pixels; None where nobody knows."""
         return None
 
     @abstractmethod

@@ -150,7 +150,6 @@ def train_on(
         progress = checkpoint.read_progress(chosen.folder)
         progress.check(prepared.data.data_sha256, world.size)
         try_checkpoint(prepared.composition, progress.classes, chosen.folder)  # before anything of the run is changed
-        _warn_of_other_versions(place.store.components(run.id), composition, audience)
         _warn_of_other_rates(recorded, config, chosen.step, audience)
         made_on = _environment(world)
         claimed = place.store.claim(run.id, made_on, seen=run)
@@ -164,9 +163,13 @@ def train_on(
             note=labels.note,
             add_tags=labels.tags,
         )
+        changes = [
+            *_changes(recorded, prepared.composition.config),
+            *_other_versions(place.store.components(run.id), composition),
+        ]
         resumed = Resumed(
             chosen.step,
-            _changes(recorded, prepared.composition.config),
+            ", ".join(changes),
             dropped,
             provenance.before(run.environment, made_on),
         )
@@ -202,14 +205,22 @@ def _dropped(run: Run, step: int, place: Place) -> str:
     return f"{' and '.join(parts)}, with losses and sheets since" if parts else ""
 
 
-def _changes(recorded: RunConfig, config: RunConfig) -> str:
+def _changes(recorded: RunConfig, config: RunConfig) -> list[str]:
     """Say which settings differ, of those that may."""
     before, after = recorded.to_dict(), config.to_dict()
-    return ", ".join(
+    return [
         f"{key} from {before.get(key, 'none')} to {after.get(key, 'none')}"
         for key in RunConfig.model_fields
         if key in MAY_CHANGE_ON_RESUME and before.get(key) != after.get(key)
-    )
+    ]
+
+
+def _other_versions(recorded: Iterable[Component], composition: Composition) -> list[str]:
+    """Say which packages supply components in another version than the run began with."""
+    now = {part.role: part for part in provenance.components(composition.config, composition.entries)}
+    both = [(then, now.get(then.role, then)) for then in recorded]
+    said = [tuple(f"{part.distribution} {part.version}" for part in pair) for pair in both]
+    return [f"{old} to {new}" for old, new in dict.fromkeys(said) if old != new]
 
 
 def _record_unrecorded(run_id: str, until: int, place: Place) -> None:
@@ -317,18 +328,6 @@ def _warn_of_other_rates(recorded: RunConfig, config: RunConfig, step: int, audi
             f"The learning rates fall linearly over all {config.steps} steps: they go on at {now:.0%} of their first "
             f"value, where those of {recorded.steps} steps had come to {before:.0%}."
         )
-
-
-def _warn_of_other_versions(recorded: Iterable[Component], composition: Composition, audience: Audience) -> None:
-    """Say which components come from another version than the run began with: what follows may differ a little."""
-    now = {part.role: part for part in provenance.components(composition.config, composition.entries)}
-    for then in recorded:
-        part = now.get(then.role, then)
-        if (part.distribution, part.version) != (then.distribution, then.version):
-            audience.warn(
-                f"{then.role} {then.name!r} is now of {part.distribution} {part.version}; the run began with "
-                f"{then.distribution} {then.version}."
-            )
 
 
 def _environment(world: World) -> Environment:

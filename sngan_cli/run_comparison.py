@@ -111,9 +111,17 @@ def _print_scores(block: Measured, compared: Sequence[Compared], proposals: Sequ
     console.print_table(columns, rows, right=numbers, whole={*numbers, "run", "weights"}, cut={"name"})
     for remark in dict.fromkeys(str(s.evidence["remark"]) for s in block.scores if s.evidence.get("remark")):
         console.say(remark, "dim")
+    if len(packages := dict.fromkeys(map(_packages, block.scores))) > 1:
+        console.say(f"Measured by different packages, whose values may differ: {'; '.join(packages)}.")
     _print_classes(block)
     if block.missing:
         _print_missing(block, compared, proposals)
+
+
+def _packages(score: Score) -> str:
+    """Third parties' packages that a score was measured by."""
+    found = dict.fromkeys(score.evidence.get(key) for key in ("metric_package", "extractor_package"))
+    return ", ".join(str(package) for package in found if package) or "sngan's own"
 
 
 def _print_missing(block: Measured, compared: Sequence[Compared], proposals: Sequence[Proposal]) -> None:

@@ -214,22 +214,21 @@ def evaluate_images(
         raise UsageError(f"{', '.join(comparing)} can only be had against real images: give --against DATASET.")
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
     ruler.try_metrics(len(pictures))
-    sides = _sides(pictures)
-    side = _one_side(sides, size, path) if dataset is None else ruler.data.images.shape[1]
+    side = _one_side(_sides(pictures), size, path) if dataset is None else ruler.data.images.shape[1]
     made = prepare(pictures, side, place.cache / "pictures", progress=audience.decoding)
     made.tell(audience.warn)
     data = made if dataset is None else ruler.data
-    labels = _as_in(data, made)
+    sides = {made.stored.smallest, made.stored.largest} - {0}
+    if dataset is None:
+        _one_side(sides, size, path)  # only some of many were looked at before
+    own = made.class_names or _only_folder(pictures, data)
+    labels = _as_in(data, own, made.labels)
     names = None if labels is None else data.class_names
-    evidence: dict[str, str] = {"pictures": path, "pictures_sha256": made.data_sha256}
-    if sides - {side}:
-        evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
-        if max(sides) > side:  # of those that are enlarged it has been told
-            audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
+    evidence = {"pictures": path, "pictures_sha256": made.data_sha256, **_fitted(made, sides, side, audience)}
     earlier = place.store.picture_scores.of(made.data_sha256)
     others = {score.pictures for score in place.store.picture_scores.all() if score.pictures_sha256 != made.data_sha256}
     called = name or _usual_name(earlier, others, folder)
-    ruler.check_classes(names, _why_unlabelled(data, made, path))
+    ruler.check_classes(names, _why_unlabelled(data, own, path))
     outcome = Scores()
     with outcome.until_stopped():
         for whole in ruler.groups:
@@ -326,7 +325,20 @@ def _generators(
 def _sides(pictures: Pictures) -> set[int]:
     """Sides of up to a thousand of the pictures, spread over all."""
     spread = np.linspace(0, len(pictures) - 1, min(len(pictures), 1000)).astype(int)
-    return {side for side in map(pictures.side, spread) if side is not None}
+    return {min(size) for size in map(pictures.size, spread) if size is not None}
+
+
+def _fitted(made: DecodedPictures, sides: set[int], side: int, audience: Audience) -> dict[str, str]:
+    """What was done to pictures of these `sides`, as evidence, of which the audience is told."""
+    evidence = {}
+    if sides - {side}:
+        evidence["pictures resized"] = f"{_span(sides)} px to {side} px"
+        if max(sides) > side:  # of those that are enlarged it has been told
+            audience.warn(f"The pictures are resized, {evidence['pictures resized']}.")
+    if made.stored.cut:
+        evidence["pictures cut"] = f"{made.stored.cut} of {len(made.images)}, to the square in their middle"
+        audience.warn(f"Pictures are cut to the square in their middle: {made.stored.cut} of {len(made.images)}.")
+    return evidence
 
 
 def _one_side(sides: set[int], size: int | None, folder: str) -> int:
@@ -348,22 +360,28 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(map(repr, sorted(names)))
 
 
-def _as_in(data: DecodedPictures, made: DecodedPictures) -> np.ndarray | None:
+def _only_folder(pictures: Pictures, data: DecodedPictures) -> tuple[str, ...]:
+    """The folder that all pictures lie in, where it is called as one of the data set's classes: they are of that."""
+    folders = pictures.name(0).split("/")[:-1]
+    return tuple(name for name in folders[-1:] if name in (data.class_names or ()))
+
+
+def _as_in(data: DecodedPictures, names: Sequence[str], labels: np.ndarray) -> np.ndarray | None:
     """Labels of pictures by the data set's numbers of their classes; None where these are not all the data set's."""
     known = {name: k for k, name in enumerate(data.class_names or ())}
-    if not made.class_names or not known.keys() >= set(made.class_names):
+    if not names or not known.keys() >= set(names):
         return None
-    numbers = np.array([known[name] for name in made.class_names], dtype=np.int64)
-    return np.take(numbers, made.labels)
+    numbers = np.array([known[name] for name in names], dtype=np.int64)
+    return np.take(numbers, labels)
 
 
-def _why_unlabelled(data: DecodedPictures, made: DecodedPictures, folder: str) -> str:
+def _why_unlabelled(data: DecodedPictures, names: Sequence[str], folder: str) -> str:
     """Why pictures have no labels by the data set's classes, as the end of a sentence."""
-    if not made.class_names:
-        return f"the pictures in {folder} lie in no folders of classes"
+    if not names:
+        return f"the pictures in {folder} lie in no folders of the data's classes"
     if not data.class_names:
         return "the data of --against are unlabelled"
-    others = [name for name in made.class_names if name not in data.class_names]
+    others = [name for name in names if name not in data.class_names]
     return f"the folders {first_of(others)} in {folder} are none of the data's classes, {first_of(data.class_names)}"
 
 

@@ -9,25 +9,56 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from sngan_cli.contracts import DataError, Pictures
+from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
 from sngan_cli.disk import mark_used, sweep
 from sngan_cli.engine.decoding import decode_all
 from sngan_cli.engine.source import source_sha256
 from sngan_cli.wording import counted
 
-FORMAT = 3
+FORMAT = 4
 """Version of the files below and of the way pictures are read and resized: another one makes another cache."""
 _CHECKED = 2**30
 """Bytes of a file that is compared with what was written whenever it is opened; of a larger one, its size has to do."""
 _PART = 2**26
 """Bytes of a file that are compared between two reports."""
+
+
+@dataclass
+class Stored:
+    """How large pictures were before they were brought to one side, as far as that is known.
+
+    `smallest` (called `name`) and `largest` are shorter sides; `enlarged` is how many were smaller than the side that
+    they have now, `cut` how many were not square.
+    """
+
+    smallest: int = 0
+    name: str = ""
+    largest: int = 0
+    enlarged: int = 0
+    cut: int = 0
+
+    def add(self, sizes: Sequence[tuple[int, int, str]], side: int) -> None:
+        """Take in shorter sides, longer sides and names of pictures that are brought to a side."""
+        for shorter, longer, name in sizes:
+            if not self.smallest or (shorter, name) < (self.smallest, self.name):
+                self.smallest, self.name = shorter, name
+            self.largest = max(self.largest, shorter)
+            self.enlarged += shorter < side
+            self.cut += shorter < longer
+
+    def remark(self, total: int, side: int) -> str | None:
+        """What is remarked on where some of `total` pictures were smaller than what they were brought to."""
+        if not self.enlarged:
+            return None
+        of, most = f"{self.enlarged} of {counted(total, 'picture')}", f"{self.name} the most, from {self.smallest} px"
+        return f"Enlarged {of} to {side} px, {most}: a smaller --size would enlarge fewer."
 
 
 @dataclass(frozen=True)
@@ -36,8 +67,8 @@ class DecodedPictures:
 
     `images` (N, side, side, 3) uint8 is a memory map, writable in memory only (copy-on-write), `labels` (N,) is int64;
     `data_sha256` identifies pixels, labels and class names; `skipped` says which pictures could not be read, and why;
-    `remarks` say what else whoever trains or scores should know. A class keeps its name and number even where none of
-    its pictures could be read.
+    `stored` is how large they were; `remarks` say what else whoever trains or scores should know. A class keeps its
+    name and number even where none of its pictures could be read.
     """
 
     images: np.ndarray
@@ -46,6 +77,7 @@ class DecodedPictures:
     skipped: tuple[tuple[str, str], ...]
     data_sha256: str
     path: Path
+    stored: Stored
     remarks: tuple[str, ...] = ()
 
     def tell(self, warn: Callable[[str], None]) -> None:
@@ -73,16 +105,20 @@ def prepare(
 ) -> DecodedPictures:
     """Decode every picture to `side` pixels, or find it done: the cache is keyed by content.
 
-    The code of a data set is content, too, unless its identity covers it. Broken pictures are left out. What was
-    damaged on the disk is decoded anew, which is remarked on; files beyond 1 GiB are looked at to their end only where
-    `comparing` is given, which is told how many MiB of how many are done. `progress` is told of decoding; `workers`
-    threads decode, one a core by default. Raises `DataError` where more pictures are broken than the data set allows,
-    where none is left, where they are changed meanwhile, and where the cache cannot be written.
+    The code of a data set is content, too, unless its identity covers it. Broken pictures are left out, until they can
+    be read: a zip archive tells by names and checksums what ought to be in it. What was damaged on the disk is decoded
+    anew, which is remarked on; files beyond 1 GiB are looked at to their end only where `comparing` is given, which is
+    told how many MiB of how many are done. `progress` is told of decoding; `workers` threads decode, one a core by
+    default. Raises `DataError` where more pictures are broken than the data set allows, where none is left, where they
+    are changed meanwhile, and where the cache cannot be written.
     """
     key = _key(pictures, side)
     folder = cache / key
     mark_used(folder)
     was_there, found, remarks = folder.exists(), _read(folder, comparing), [*pictures.remarks]
+    if found is not None and _some_can_be_read(pictures, side, found.skipped):
+        shutil.rmtree(folder, ignore_errors=True)
+        was_there, found = False, None
     if found is None:
         if was_there:
             remarks.append(
@@ -118,6 +154,17 @@ def _key(pictures: Pictures, side: int) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
+def _some_can_be_read(pictures: Pictures, side: int, skipped: Sequence[tuple[str, str]]) -> bool:
+    """Whether one of the pictures that were skipped is a sound one by now."""
+    names = {name for name, _ in skipped}
+    for index in range(len(pictures)) if names else ():
+        if pictures.name(index) in names:
+            with suppress(UnreadablePictureError, OSError):
+                pictures.read(index, side)
+                return True
+    return False
+
+
 def _write(
     pictures: Pictures, side: int, folder: Path, progress: Callable[[int, int], None] | None, workers: int
 ) -> None:
@@ -128,14 +175,14 @@ def _write(
     total, done = len(pictures), 0
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
-    enlarged, smallest = 0, (side, "")
+    stored = Stored()
     with (folder / "images.npy").open("wb") as file, closing(decode_all(pictures, side, workers)) as chunks:
         _write_header(file, (total, side, side, 3))
         for chunk in chunks:
             file.write(chunk.images.data)
             labels += chunk.labels
             skipped += chunk.skipped
-            enlarged, smallest = enlarged + len(chunk.enlarged), min([smallest, *chunk.enlarged])
+            stored.add(chunk.sizes, side)
             _check_skipped(pictures, skipped)
             done += len(chunk)
             if progress is not None:
@@ -149,7 +196,7 @@ def _write(
         "side": side,
         "class_names": names,
         "skipped": skipped,
-        "enlarged": [enlarged, *smallest],
+        "stored": asdict(stored),
         "files": {name: _state(folder / name) for name in ("images.npy", "labels.npy")},
         "data_sha256": _digest(folder, names),
     }
@@ -194,14 +241,6 @@ def _crc32(path: Path, report: Callable[[int, int], None] = lambda done, total: 
     return found
 
 
-def _of_enlarged(count: int, smallest: int, name: str, *, total: int, side: int) -> tuple[str, ...]:
-    """What is remarked on where pictures are smaller than what they are brought to."""
-    if not count:
-        return ()
-    of = f"{count} of {counted(total, 'picture')}"
-    return (f"Enlarged {of} to {side} px, {name} the most, from {smallest} px: a smaller --size would enlarge fewer.",)
-
-
 def _check_skipped(pictures: Pictures, skipped: Sequence[tuple[str, str]]) -> None:
     """Raise `DataError` where too many pictures are broken, or all."""
     total, allowed = len(pictures), pictures.max_unreadable
@@ -237,6 +276,8 @@ def _read(folder: Path, comparing: Callable[[int, int], None] | None = None) -> 
         if not all(_is_whole(folder / name, size, crc32, comparing) for name, (size, crc32) in meta["files"].items()):
             return None
         images, labels = np.load(folder / "images.npy", mmap_mode="c"), np.load(folder / "labels.npy")
+        stored = Stored(**meta["stored"])
+        remark = stored.remark(len(images), meta["side"])
         return DecodedPictures(
             images=images,
             labels=labels,
@@ -244,7 +285,8 @@ def _read(folder: Path, comparing: Callable[[int, int], None] | None = None) -> 
             skipped=tuple((name, reason) for name, reason in meta["skipped"]),
             data_sha256=meta["data_sha256"],
             path=folder,
-            remarks=_of_enlarged(*meta["enlarged"], total=len(images), side=meta["side"]),
+            stored=stored,
+            remarks=() if remark is None else (remark,),
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -24,13 +24,13 @@ _TRIED = 8
 class Chunk:
     """Some pictures in a row: those that could be read, (N, side, side, 3), and the others' names with the reasons.
 
-    `enlarged` are the sides, as they are stored, and names of those that are smaller than `side`.
+    `sizes` are the shorter and longer sides, as they are stored, and names of those of which they are known.
     """
 
     images: np.ndarray
     labels: Sequence[int]
     skipped: Sequence[tuple[str, str]]
-    enlarged: Sequence[tuple[int, str]]
+    sizes: Sequence[tuple[int, int, str]]
 
     def __len__(self) -> int:
         return len(self.images) + len(self.skipped)
@@ -73,7 +73,7 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> Chunk:
     images = np.empty((min(_CHUNK, len(pictures) - start), side, side, 3), np.uint8)
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
-    enlarged: list[tuple[int, str]] = []
+    sizes: list[tuple[int, int, str]] = []
     for index in range(start, start + len(images)):
         try:
             pixels, label = pictures.read(index, side)
@@ -86,10 +86,10 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> Chunk:
         _check_read(pictures, index, pixels, label, side)
         images[len(labels)] = pixels
         labels.append(label)
-        stored = pictures.side(index)
-        if stored is not None and stored < side:
-            enlarged.append((int(stored), pictures.name(index)))
-    return Chunk(images[: len(labels)], labels, skipped, enlarged)
+        if (size := pictures.size(index)) is not None:
+            shorter, longer = sorted(map(int, size))
+            sizes.append((shorter, longer, pictures.name(index)))
+    return Chunk(images[: len(labels)], labels, skipped, sizes)
 
 
 def _check_read(pictures: Pictures, index: int, pixels: object, label: object, side: int) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sngan_cli.catalog import third_party
 from sngan_cli.config.protocols import name_of
 from sngan_cli.contracts import Accumulator, Classwise, Comparison, Features, Metric, Reference, Remarking
 from sngan_cli.engine import features, sampling
@@ -211,8 +212,6 @@ def score(
         of_metric = _settings_of(name, metric)
         own = {**of_metric, **unusual}
         known: dict[str, int | float | str] = {"images": samples, **of_metric}
-        if class_names is None and isinstance(accumulator, Classwise):
-            own["classes"] = "one"
         if name in real.statistics:
             cast("Comparison", accumulator).against(real.statistics[name])
             own["real"] = f"{real.images}@{real.data_sha256[:8]}" + ("/evenly" if real.chosen == "evenly" else "")
@@ -223,6 +222,13 @@ def score(
         named = name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol) if is_usual else None
         value, std = _checked(name, accumulator.result())
         more: dict[str, str | Mapping[str, float]] = {}
+        if isinstance(accumulator, Classwise):
+            if class_names is None:
+                own["classes"] = "one"
+            else:
+                more["classes"] = by_class = _by_class(name, class_names, accumulator.per_class())
+                if len(by_class) < len(class_names):
+                    own["classes"] = f"{len(by_class)}of{len(class_names)}"
         same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256
         remarks = (
             "these are the very pictures that they are compared with" if same else None,
@@ -231,8 +237,8 @@ def score(
         )
         if said := "; ".join(filter(None, remarks)):
             more["remark"] = printable(said)
-        if class_names is not None and isinstance(accumulator, Classwise):
-            more["classes"] = _by_class(name, class_names, accumulator.per_class())
+        if supplier := third_party("metric", name):
+            more["metric_package"] = supplier
         return Scored(
             step=step,
             metric=name,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sngan_cli import trained_extractors
+from sngan_cli.catalog import third_party
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
 from sngan_cli.engine.device import enough_memory
@@ -27,6 +28,7 @@ class Extraction:
     to which images are brought, where the extractor was trained for one side and was shown another. `maker` names what
     else features depend on: the component, its version, all code of its package, and its options. `accuracy` is that of
     a trained extractor on pictures that were held out, and `chance` what luck may make of it, as far as they are known.
+    `package` is the third party's that it comes from, if it does.
     """
 
     loaded: LoadedExtractor
@@ -38,6 +40,7 @@ class Extraction:
     maker: str = ""
     accuracy: float | None = None
     chance: float | None = None
+    package: str = ""
     _sizes: tuple[int, int] | None = None
 
     @classmethod
@@ -49,7 +52,8 @@ class Extraction:
         maker = f"{entry.distribution} {entry.version} {source_sha256(type(made))} {made.unusual_options()}"
         accuracy, chance = trained_extractors.accuracy_of(dict(made)) or (None, None)
         name = made.label(composition.config.extractor.name)
-        return cls(loaded, name, device, precision, maker=maker, accuracy=accuracy, chance=chance)
+        package = third_party("extractor", entry.name)
+        return cls(loaded, name, device, precision, maker=maker, accuracy=accuracy, chance=chance, package=package)
 
     def __call__(self, images: Tensor, *, compare: bool = True) -> Features:
         """Extract from uint8 images (N, 3, H, W), in float32: as much is kept of features of real images.
@@ -101,6 +105,8 @@ class Extraction:
         }
         if self.accuracy is not None:
             found["extractor_accuracy"] = self.accuracy
+        if self.package:
+            found["extractor_package"] = self.package
         if self.difference is not None:
             found["difference of features from fp32"] = self.difference
         if self.resized is not None:

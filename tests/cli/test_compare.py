@@ -86,6 +86,16 @@ def block(text: str, heading: str) -> str:
     return found
 
 
+def test_scores_that_other_versions_of_a_package_measured_are_told_apart(sngan: Any, store: Store) -> None:
+    add_run(store, "old", score(1.0, metric_package="zoo 1.0", extractor_package="zoo 1.0"))
+    add_run(store, "new", score(2.0, metric_package="zoo 2.0", extractor_package="zoo 1.0"))
+    add_run(store, "own", score(3.0))
+    said = "Measured by different packages, whose values may differ: zoo 1.0; zoo 2.0, zoo 1.0.\n"
+    assert said in sngan("runs", "compare", "old", "new").out
+    assert "zoo 1.0; sngan's own.\n" in sngan("runs", "compare", "old", "own").out
+    assert "different packages" not in sngan("runs", "compare", "own", "own").out
+
+
 def test_only_what_differs_is_shown(sngan: Any, store: Store) -> None:
     add_run(store, "one", packages={"sngan": "0.1.0"})
     add_run(

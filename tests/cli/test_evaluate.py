@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sngan_cli import scoring
 from sngan_cli.config.protocols import protocols
 from sngan_cli.engine import device, evaluation
 from sngan_cli.events import Scored
@@ -140,7 +141,9 @@ def test_pictures_of_ones_own_are_scored(sngan: Any, tmp_path: Path) -> None:
     against = ("--against", "shapes", "--size", 8)
     real = sngan("evaluate", "--images", drawn(tmp_path / "real", 60), *against, *metrics)
     assert real.code == 0, real.err
-    flat = sngan("evaluate", "--images", drawn(tmp_path / "flat", 60, constant=True), *against, *metrics)
+    flat = sngan(
+        "evaluate", "--images", drawn(tmp_path / "flat", 60, labelled=False, constant=True), *against, *metrics
+    )
     values = [{s["metric"]: s["value"] for s in done.json} for done in (real, flat)]
     assert values[0]["fid"] < values[1]["fid"]
     assert values[0]["diversity"] > 0.5
@@ -337,7 +340,7 @@ def test_metrics_of_classes_are_refused_where_there_are_none(sngan: Any, tiny: l
     refused = sngan("evaluate", "--images", pictures, "--against", "shapes", "--size", 8, "--protocol", "quick",
                     "--metric", "accuracy", "--device", "cpu")  # fmt: skip
     assert refused.code == 2
-    assert f"and the pictures in {pictures} lie in no folders of classes: leave it out." in refused.err
+    assert f"and the pictures in {pictures} lie in no folders of the data's classes: leave it out." in refused.err
     labelled = drawn(tmp_path / "labelled", 60)
     refused = sngan("evaluate", "--images", labelled, "--against", "folder", "--data-dir", pictures, "--protocol",
                     "quick", "--metric", "accuracy,fid,intra-fid", "--extractor", "shapes-cnn", "--device",
@@ -594,6 +597,38 @@ def test_pictures_are_resized_to_the_side_of_the_data_and_it_is_said(sngan: Any,
     enlarged = sngan(*score, *against, "--size", 16)
     assert enlarged.json[0]["evidence"]["pictures resized"] == "12 px to 16 px"
     assert ("Enlarged 40 of 40 pictures to 16 px" in enlarged.err, "are resized" in enlarged.err) == (True, False)
+
+
+def test_pictures_are_cut_and_it_is_said_and_noted(sngan: Any, tmp_path: Path) -> None:
+    for k in range(40):
+        Image.new("RGB", (20 if k else 8, 8), (6 * k, 0, 0)).save(tmp_path / f"{k}.png")
+    done = sngan("evaluate", "--images", tmp_path, "--extractor", "shapes-cnn", "--protocol", "quick", "--json", *FEW)
+    assert done.json[0]["evidence"]["pictures cut"] == "39 of 40, to the square in their middle"
+    assert "warning: Pictures are cut to the square in their middle: 39 of 40.\n" in done.err
+
+
+def test_a_size_is_asked_for_where_one_of_many_pictures_has_another_side(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = drawn(tmp_path / "p", 40, labelled=False)
+    Image.new("RGB", (9, 9)).save(folder / "9.png")
+    monkeypatch.setattr(scoring, "_sides", lambda pictures: {8})  # of many only some are looked at
+    refused = sngan("evaluate", "--images", folder, "--extractor", "shapes-cnn", "--protocol", "quick", *FEW)
+    assert (refused.code, "have sides of 8 to 9 px: say with --size" in refused.err) == (2, True)
+
+
+def test_the_only_folder_is_a_class_where_it_is_called_so(sngan: Any, tmp_path: Path) -> None:
+    for name in ("star", "others"):
+        drawn(tmp_path / name / name, 40, labelled=False)
+    score = ("evaluate", "--against", "shapes", "--size", 8, "--metric", "accuracy,is", "--protocol", "quick", "--json")
+    done = sngan(*score, "--images", tmp_path / "star", *FEW)
+    assert done.code == 0, done.err
+    (accuracy,) = [found for found in done.json if found["metric"] == "accuracy"]
+    assert list(accuracy["evidence"]["classes"]) == ["star"]
+    assert "classes=1of10" in accuracy["protocol"].split()
+    assert accuracy["evidence"]["remark"] == "9 of 10 classes are left out: there are no images of them"
+    refused = sngan(*score, "--images", tmp_path / "others", *FEW)
+    assert (refused.code, "lie in no folders of the data's classes" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("better", ["quick", "other extractor", "nan"])

@@ -112,6 +112,16 @@ def test_what_a_plugin_prints_goes_to_stderr(sngan: Any, tiny: list[str], monkey
     assert "a loss says something\n" in done.err
 
 
+def test_a_package_of_another_version_is_told_of_and_recorded_on_resuming(sngan: Any, trained: str, home: Path) -> None:
+    with Store.open(home / "registry.db") as store, store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE components SET version = '0.0.9' WHERE role IN ('loss', 'norm')")
+    done = sngan("train", "--resume", trained, "--steps", 5)
+    changes = "steps from 4 to 5, sngan 0.0.9 to sngan 0.1.0"
+    assert f"\nchanged from step 4 on: {changes}\n" in done.err
+    events = sngan("runs", "show", trained, "--json").json["events"]
+    assert any(f"changed: {changes}. Before" in event["message"] for event in events)
+
+
 @pytest.mark.parametrize("units", ["bf16", "fp32"])
 def test_the_precision_is_the_device_s_quickest_and_recorded(
     sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, units: str

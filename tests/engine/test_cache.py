@@ -23,7 +23,7 @@ from PIL import UnidentifiedImageError
 
 from sngan_cli.contracts import DataError, Pictures, UnreadablePictureError
 from sngan_cli.engine import cache as module
-from sngan_cli.engine.cache import DecodedPictures, prepare
+from sngan_cli.engine.cache import DecodedPictures, Stored, prepare
 
 
 class Numbered(Pictures):
@@ -127,7 +127,7 @@ def test_a_second_time_nothing_is_decoded(tmp_path: Path) -> None:
     first = prepare(Numbered(broken=[7], allowed=1, names="abc"), 4, tmp_path)
     again = Numbered(broken=[7], allowed=1, names="abc")
     second = prepare(again, 4, tmp_path, lambda *_: pytest.fail("nothing is decoded"))
-    assert again.reads == 0
+    assert again.reads == 1  # the broken one is tried again
     assert numbers(second) == numbers(first)
     np.testing.assert_array_equal(second.labels, first.labels)
     assert (second.class_names, second.skipped, second.data_sha256, second.path) == (
@@ -207,8 +207,8 @@ def test_a_flipped_byte_of_a_large_file_is_noticed_where_it_is_asked_for(
 class Sized(Numbered):
     """Picture i has i + 1 pixels, or nobody knows how many."""
 
-    def side(self, index: int) -> int | None:
-        return np.int32(index + 1) if index % 2 else None  # type: ignore[return-value]
+    def size(self, index: int) -> tuple[int, int] | None:
+        return (np.int32(index + 1), 60 - index) if index % 2 else None  # type: ignore[return-value]
 
 
 def test_enlarged_pictures_are_told_of_whenever_they_are_opened(tmp_path: Path) -> None:
@@ -216,6 +216,14 @@ def test_enlarged_pictures_are_told_of_whenever_they_are_opened(tmp_path: Path) 
     for _ in range(2):
         assert prepare(Sized(broken=[1], allowed=1), 10, tmp_path).remarks == (said,)
     assert prepare(Sized(), 2, tmp_path).remarks == ()
+
+
+def test_how_large_pictures_were_is_known_whenever_they_are_opened(tmp_path: Path) -> None:
+    for _ in range(2):
+        stored = prepare(Sized(), 10, tmp_path).stored
+        assert (stored.smallest, stored.largest) == (2, 30)  # of the last, 50 by 11, the shorter side is the height
+        assert (stored.enlarged, stored.cut) == (4, 25)
+    assert prepare(Numbered(), 4, tmp_path).stored == Stored()
 
 
 def test_what_a_data_set_remarks_is_told(tmp_path: Path) -> None:
@@ -250,6 +258,17 @@ def test_a_picture_that_the_system_cannot_read_is_a_broken_one(tmp_path: Path, e
     assert numbers(decoded) == [0, 1, 2, 3, 4, 5, 6, 8, 9]
     with pytest.raises(DataError, match=rf"^None of 1 picture can be read, such as 0\.png: {reason}\.$"):
         prepare(Numbered(1, broken=[0], error=error), 4, tmp_path)
+
+
+def test_pictures_that_can_be_read_by_now_are_no_longer_left_out(tmp_path: Path) -> None:
+    pictures = Numbered(broken=[7, 20], allowed=2)
+    first = prepare(pictures, 4, tmp_path)
+    assert prepare(pictures, 4, tmp_path).data_sha256 == first.data_sha256
+    pictures._broken = [20]
+    decoded = prepare(pictures, 4, tmp_path)
+    assert [name for name, _ in decoded.skipped] == ["20.png"]
+    assert len(decoded.images) == 49
+    assert decoded.remarks == ()
 
 
 def test_broken_pictures_are_told_of_with_the_way_out(tmp_path: Path) -> None:

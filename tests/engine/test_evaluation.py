@@ -118,6 +118,15 @@ def test_labels_are_drawn_evenly_or_as_often_as_in_the_data() -> None:
     assert sorted(drawn) != drawn
 
 
+def test_splits_of_images_that_are_drawn_evenly_are_no_more_alike_than_those_of_shuffled_pictures() -> None:
+    drawn = torch.tensor(labels_of(Drawing(), [0.1] * 10))
+    assert torch.bincount(drawn).tolist() == [200] * 10
+    in_splits = torch.stack([torch.bincount(part, minlength=10) for part in drawn.split(200)]).double()
+    assert in_splits.var().item() == pytest.approx(200 * 0.1 * 0.9 * (1 - 200 / 2000), rel=0.5)  # hypergeometric
+    assert drawn.tolist() == labels_of(Drawing(), [0.1] * 10)
+    assert drawn.tolist() != labels_of(Drawing(seed=1), [0.1] * 10)
+
+
 def test_drawing_leaves_random_states_and_other_devices_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Noisy(Plain):
         def forward(self, z: Tensor, y: Tensor | None) -> Tensor:

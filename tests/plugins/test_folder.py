@@ -113,13 +113,13 @@ def test_parts_of_a_data_set_that_are_taken_for_classes_are_told_of(tmp_path: Pa
     assert opened(write(tmp_path / "g", parts | {"cat/1.png": plain()})).remarks == []
 
 
-def test_the_side_is_known_before_and_after_reading(tmp_path: Path) -> None:
+def test_the_size_is_known_before_and_after_reading(tmp_path: Path) -> None:
     files = {"a.png": encoded(Image.fromarray(noise(5, 9))), "b.png": b"torn"}
     for read_first in (False, True):
         pictures = opened(write(tmp_path / "f", files))
         if read_first:
             pictures.read(0, 4)
-        assert (pictures.side(0), pictures.side(1)) == (5, None)
+        assert (pictures.size(0), pictures.size(1)) == ((9, 5), None)
 
 
 def test_pictures_without_sub_folders_are_unlabelled(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", "
 """Endings of the files that are taken for pictures, in lower case."""
 
 
-def decode(content: bytes, side: int) -> tuple[np.ndarray, int]:
-    """Decode a picture (the first one of an animation) to uint8 (side, side, 3); says its own shorter side, too.
+def decode(content: bytes, side: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decode a picture (the first one of an animation) to uint8 (side, side, 3); says its own size, too.
 
     It is turned upright, laid on white where it is transparent, cut to the square in its middle, and resized
     bicubically with antialiasing; one that has the right side already keeps its pixels.
@@ -24,7 +24,7 @@ def decode(content: bytes, side: int) -> tuple[np.ndarray, int]:
     try:
         with Image.open(io.BytesIO(content)) as picture:
             _check_pixels(picture)
-            return np.asarray(fit(to_rgb(ImageOps.exif_transpose(picture)), side)), min(picture.size)
+            return np.asarray(fit(to_rgb(ImageOps.exif_transpose(picture)), side)), picture.size
     except UnreadablePictureError:
         raise
     except Exception as error:  # decoders of broken files raise whatever they stumble over

@@ -73,7 +73,7 @@ class FilePictures(Pictures):
         """Take the paths of the pictures and, for each, its label; `dataset` names what makes them a data set."""
         self._files, self._paths, self._labels = files, paths, labels
         self.class_names, self.max_unreadable, self.remarks = class_names, max_unreadable, remarks
-        self._sides = np.zeros(len(paths), np.int32)  # those that are known by now
+        self._sizes = np.zeros((len(paths), 2), np.int32)  # those that are known by now
         self._fingerprint = files.fingerprint(paths)
         self.identity = f"{dataset} {self._fingerprint}"
 
@@ -86,19 +86,20 @@ class FilePictures(Pictures):
 
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Decode one picture."""
-        pixels, self._sides[index] = decode(self._files.content(self._paths[index]), side)
+        pixels, self._sizes[index] = decode(self._files.content(self._paths[index]), side)
         return pixels, self._labels[index]
 
     def is_changed(self) -> bool:
         """Whether a file, or the archive, is another by now."""
         return self._files.is_changed(self._paths, self._fingerprint)
 
-    def side(self, index: int) -> int | None:
-        """Shorter side of one picture, from its header; None where that cannot be read."""
-        if not self._sides[index]:
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of one picture, from its header; None where that cannot be read."""
+        if not self._sizes[index].all():
             with suppress(UnreadablePictureError):
-                self._sides[index] = min(size_of(self._files.content(self._paths[index])))
-        return int(self._sides[index]) or None
+                self._sizes[index] = size_of(self._files.content(self._paths[index]))
+        width, height = self._sizes[index].tolist()
+        return (width, height) if width else None
 
     def first_side(self) -> int:
         """Shorter side of the first picture whose header can be read; raises `DataError` where none can."""

@@ -115,9 +115,10 @@ class ArrayPictures(Pictures):
         """Number of the picture."""
         return f"picture {index}"
 
-    def side(self, index: int) -> int:
-        """Shorter side of one picture."""
-        return int(min(self._pixels(index).shape[:2]))
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height of one picture."""
+        height, width = self._pixels(index).shape[:2]
+        return width, height
 
     def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
         """Resize one picture."""

@@ -39,6 +39,7 @@ class Agreement:
     def __init__(self) -> None:
         self._right: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self._classes = 0
 
     def add(self, features: Features) -> None:
         """Take in logits (N, K) and labels (N,)."""
@@ -46,6 +47,7 @@ class Agreement:
         logits, labels = class_logits(features, "An accuracy"), features.labels.cpu()
         self._right.append(logits.argmax(1).cpu() == labels)
         self._labels.append(labels)
+        self._classes = logits.shape[1]
 
     def result(self) -> tuple[float, float | None]:
         """The fraction."""
@@ -55,3 +57,8 @@ class Agreement:
         """The fraction within each class."""
         right, labels = torch.cat(self._right).double(), torch.cat(self._labels)
         return [right[labels == k].mean().item() for k in range(int(labels.max()) + 1)]
+
+    def remark(self) -> str | None:
+        """Say where there are no images of some classes."""
+        missing = int((torch.cat(self._labels).bincount(minlength=self._classes) == 0).sum())
+        return f"{missing} of {self._classes} classes are left out: there are no images of them" if missing else None
