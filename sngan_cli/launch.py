@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from sngan_cli import preparation, provenance, trained_extractors
+from sngan_cli import preparation, provenance
 from sngan_cli.catalog import Catalog, finding_fault
 from sngan_cli.comparison import is_scored
 from sngan_cli.composition import Composition, compose
@@ -127,9 +127,11 @@ def train_on(
             f"resume it with {asking_for(recorded.devices)}, or start a new run from it with "
             f"`sngan train --like {run.id}{other}`."
         )
-    composition = compose([Layer(f"run {run.id}", run.config), *overrides], Catalog.installed())
+    as_it_was = Layer(f"run {run.id}", run.config)
+    composition = compose([as_it_was, *overrides], Catalog.installed())
     config = composition.config
-    _check_changes(run.id, recorded, config)
+    # As it would be composed today: a plugin may have got an option since, and a record in TOML lacks what is None.
+    _check_changes(run.id, compose([as_it_was], Catalog.installed()).config, config)
     chosen = verified_checkpoint(place.store, run, place.runs, which)
     total = config.steps or 0
     scored = is_scored(run, place.store.scores(run.id), chosen.step)
@@ -181,7 +183,6 @@ def train_on(
 def _check_changes(run_id: str, recorded: RunConfig, config: RunConfig) -> None:
     """Raise `UsageError` where a setting differs that may not change when a run is resumed."""
     before, after = recorded.to_dict(), config.to_dict()
-    before["extractor"] = trained_extractors.found_again(before["extractor"])
     changed = sorted(key for key in {*before, *after} - MAY_CHANGE_ON_RESUME if before.get(key) != after.get(key))
     if "epochs" in changed:
         raise UsageError(f"Run {run_id} counts steps, {recorded.steps} so far: give --steps in place of --epochs.")

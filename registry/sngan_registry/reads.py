@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,7 +78,9 @@ def status_of(row: RowMapping, now: datetime) -> Status:
     if status is not Status.RUNNING:
         return status
     dead = row["host"] == socket.gethostname() and not _is_alive(row["pid"])
-    return Status.LOST if dead or now - row["heartbeat"] > LOST_AFTER else status
+    # Clocks of machines differ, and one that was days ahead is no reason to wait for that time.
+    silent = now - row["heartbeat"] > LOST_AFTER or row["heartbeat"] - now > timedelta(days=1)
+    return Status.LOST if dead or silent else status
 
 
 def runs(connection: Connection, chosen: Select[Any]) -> tuple[Run, ...]:

@@ -122,6 +122,18 @@ def test_a_package_of_another_version_is_told_of_and_recorded_on_resuming(sngan:
     assert any(f"changed: {changes}. Before" in event["message"] for event in events)
 
 
+def test_a_run_whose_record_lacks_an_option_that_there_is_by_now_is_resumed(
+    sngan: Any, trained: str, home: Path
+) -> None:
+    with Store.open(home / "registry.db") as store, store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE runs SET config = json_remove(config, '$.arch_g.linear_norm')")
+    done = sngan("train", "--resume", trained, "--steps", 5)
+    assert done.code == 0, done.err
+    assert sngan("runs", "show", trained, "--json").json["config"]["arch_g"]["linear_norm"] is False
+    other = sngan("train", "--resume", trained, "--steps", 6, "--set", "arch_g.linear_norm=true")
+    assert (other.code, "cannot be resumed with another arch_g" in other.err) == (2, True)
+
+
 @pytest.mark.parametrize("units", ["bf16", "fp32"])
 def test_the_precision_is_the_device_s_quickest_and_recorded(
     sngan: Any, tiny: list[str], monkeypatch: pytest.MonkeyPatch, units: str

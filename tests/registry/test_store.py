@@ -142,6 +142,16 @@ def test_a_process_that_stood_still_finds_its_run_taken(
     assert store.scalars(run_id) == ()
 
 
+@pytest.mark.parametrize(("ahead", "status"), [({"minutes": 90}, Status.RUNNING), ({"days": 800}, Status.LOST)])
+def test_a_clock_that_was_far_ahead_keeps_no_run_from_being_resumed(
+    store: Store, new_run: Any, environment: Environment, execute: Any, ahead: dict[str, int], status: Status
+) -> None:
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, replace(environment, host="elsewhere", pid=1))
+    execute("UPDATE runs SET heartbeat = :then", then=(datetime.now(UTC) + timedelta(**ahead)).isoformat(" "))
+    assert store.run(run_id).status is status
+
+
 def test_a_run_that_was_trained_meanwhile_is_not_claimed(store: Store, new_run: Any, environment: Environment) -> None:
     run_id = store.create_run(new_run()).id
     store.close(run_id, Status.INTERRUPTED, step=5)
