@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Literal, NoReturn, TypeVar, cast
+from weakref import ref
 
 import numpy as np
 import torch
@@ -121,17 +122,25 @@ def references(
     balanced = len(set(np.unique(labels, return_counts=True)[1])) == 1
     by_class = balanced or (conditional and evenly)
     chosen = _evenly(labels, count) if by_class else _shuffled(len(labels))[:count]
-    seen = 0
+    seen, shown = 0, Shown()
     for found in features_of(chosen):
         y = torch.from_numpy(labels[chosen[seen : seen + len(found.pooled)]]) if conditional else None
         seen += len(found.pooled)
-        _each(started, partial(show, replace(found, labels=y)), failed)
+        given = replace(found, labels=y)
+        shown.watch(given)
+        _each(started, partial(show, given), failed)
     how: Literal["all", "evenly", "as in the data"] = "as in the data"
     if count == len(labels):
         how = "all"
     elif by_class and not balanced:
         how = "evenly"
-    statistics = _each(started, lambda _, reference: reference.result(), failed)
+
+    def finished(name: str, reference: Reference) -> Mapping[str, torch.Tensor]:
+        statistics = reference.result()
+        shown.check(name)
+        return statistics
+
+    statistics = _each(started, finished, failed)
     return References(count, len(labels), data_sha256, how, statistics, failed)
 
 
@@ -195,11 +204,13 @@ def score(
     """
     failed = dict(real.failed)
     accumulators: dict[str, Accumulator] = _each(metrics, lambda _, metric: metric.accumulator(samples), failed)
-    done = 0
+    done, shown = 0, Shown()
     for images, y in batches:
         if not accumulators.keys() - failed.keys():
             break
-        _each(accumulators, partial(show, replace(extraction(images), labels=y)), failed)
+        found = replace(extraction(images), labels=y)
+        shown.watch(found)
+        _each(accumulators, partial(show, found), failed)
         done += len(images)
         if not progress(done):
             raise features.ScoringStoppedError
@@ -239,6 +250,7 @@ def score(
             more["remark"] = printable(said)
         if supplier := third_party("metric", name):
             more["metric_package"] = supplier
+        shown.check(name)
         return Scored(
             step=step,
             metric=name,
@@ -279,19 +291,30 @@ def _each(what: Mapping[str, T], do: Callable[[str, T], R], failed: dict[str, Fa
 
 def show(given: Features, metric: str, to: Accumulator | Reference) -> None:
     """Show features to a metric; raises `SpoiltFeaturesError` where it changes them."""
-    shown = [part for part in (given.pooled, given.logits, given.labels) if part is not None]
-    before = _changes(shown)
+    shown = Shown()
+    shown.watch(given)
     to.add(given)
-    if _changes(shown) != before:
-        raise SpoiltFeaturesError(
-            f"The metric {metric!r} changes the features that it is shown, by which other metrics would be wrong: it "
-            "must copy them first. Leave it out, and tell its author."
-        )
+    shown.check(metric)
 
 
-def _changes(tensors: Sequence[torch.Tensor]) -> list[int]:
-    """How often tensors were changed in place; those that were made in inference mode torch keeps from it."""
-    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+class Shown:
+    """Features that metrics are shown. Some keep them: those that anybody has still must be as they were."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[ref[torch.Tensor], int]] = []
+
+    def watch(self, given: Features) -> None:
+        """Take note of features before they are shown; those made in inference mode torch keeps from being changed."""
+        parts = [part for part in (given.pooled, given.logits, given.labels) if part is not None]
+        self._seen += [(ref(part), part._version) for part in parts if not part.is_inference()]
+
+    def check(self, metric: str) -> None:
+        """Raise `SpoiltFeaturesError` where some were changed in place, by this metric."""
+        if any((part := seen()) is not None and part._version != before for seen, before in self._seen):
+            raise SpoiltFeaturesError(
+                f"The metric {metric!r} changes the features that it is shown, by which other metrics would be wrong: "
+                "it must copy them first. Leave it out, and tell its author."
+            )
 
 
 def _checked(name: str, result: object) -> tuple[float, float | None]:

@@ -356,12 +356,15 @@ class Odd(Metric, contract=1):
 
         class Doing:
             def add(self, features: Features) -> None:
+                self.kept = features.pooled
                 if what in ("pooled", "logits"):
                     getattr(features, what).mul_(2)
                 if what == "fail":
                     raise ArithmeticError("no such thing")
 
             def result(self) -> tuple[float, None]:
+                if what == "kept":
+                    self.kept.mul_(2)
                 return 1.0, None
 
             def per_class(self) -> Any:
@@ -397,15 +400,16 @@ def by_odd(what: str) -> tuple[dict[str, Any], dict[str, BaseException]]:
     return {score.metric: score for score in found}, failed
 
 
-@pytest.mark.parametrize("what", ["pooled", "logits"])
+@pytest.mark.parametrize("what", ["pooled", "logits", "kept"])
 def test_a_metric_that_changes_what_others_see_ends_the_scoring(what: str) -> None:
     with pytest.raises(
         ComponentError, match=r"^The metric 'odd' changes the features that it is shown, by which other"
     ):
         by_odd(what)
-    shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))
-    with pytest.raises(ComponentError, match=r"^The metric 'odd' changes the features"):
-        try_metrics({"odd": Odd(what=what)}, shown, 10)
+    if what != "kept":
+        shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))
+        with pytest.raises(ComponentError, match=r"^The metric 'odd' changes the features"):
+            try_metrics({"odd": Odd(what=what)}, shown, 10)
 
 
 def test_features_made_in_inference_mode_are_shown_too() -> None:
