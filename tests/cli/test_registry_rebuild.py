@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sngan_cli import recording
+from sngan_cli import garbage, recording
 from sngan_cli.commands.taken import tell_taken
 from sngan_cli.events import Event, Scored
 from sngan_cli.recording import Recorder
@@ -349,6 +349,21 @@ def test_checkpoints_are_those_on_the_disk(sngan: Any, home: Path, registry: Pat
         assert [(c.step, c.deleted is None) for c in store.checkpoints(trained)] == [(2, False), (4, True), (5, True)]
         assert store.run(trained).step == 5
     assert sngan("registry", "check", "--hashes").code == 0
+
+
+def test_a_checkpoint_that_is_put_back_after_a_rebuild_is_there_again(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "LEFT_ALONE", timedelta(0))
+    checkpoint = home / "runs" / trained / "checkpoints" / "step-00000004"
+    checkpoint.rename(home / "away")
+    assert taken(sngan) == [(trained, "run.json")]
+    (home / "away").rename(checkpoint)
+    assert sngan("registry", "check", "--json").json["findings"] == []
+    assert sngan("runs", "gc", "--yes", "--json").json["waste"] == []
+    assert sngan("train", "--resume", trained, "--checkpoint", 4, "--steps", 5).code == 0
+    with Store.open(registry) as store:
+        assert [(c.step, c.deleted is None) for c in store.checkpoints(trained)] == [(2, True), (4, True), (5, True)]
 
 
 @pytest.mark.parametrize(
