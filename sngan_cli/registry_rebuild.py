@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,7 @@ from sngan_cli.extractor_records import State
 from sngan_cli.labels import check_name
 from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read, tells_more
 from sngan_registry import RegistryError, Run, Status, Store
+from sngan_registry.backup import unused
 
 _DAMAGE = (ValueError, OverflowError)
 """What a damaged record raises: values of another kind, and numbers that no column holds."""
@@ -81,9 +83,19 @@ def take_in(store: Store, folder: Path) -> Taken | Refused:
         try:
             return _restore(store, folder, _described(folder), RECORD)
         except ValueError as error:
-            return _restore(store, folder, run_remains.remains(folder, str(error)), f"{CONFIG} and checkpoints")
+            remains = run_remains.remains(folder, str(error))
+            return _restore(store, folder, _without_record(remains, folder), f"{CONFIG} and checkpoints")
     except (SnganError, RegistryError, OSError, ValueError) as error:
         return Refused(folder, str(error))
+
+
+def _without_record(remains: Description, folder: Path) -> Description:
+    """The same, with the damaged record under another name: the next one takes its place, and tells less."""
+    record = folder / RECORD
+    if not record.exists():
+        return remains
+    kept = record.rename(unused(record, f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"))
+    return replace(remains, remarks=(*remains.remarks, f"what is left of its {RECORD} is kept in {kept.name}"))
 
 
 def catch_up(store: Store, folder: Path) -> Taken | Refused:

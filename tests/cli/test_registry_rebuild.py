@@ -281,10 +281,15 @@ def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoin
             path.write_text(json.dumps(values), encoding="utf-8")
         case _:
             path.write_text(record, encoding="utf-8")
+    damaged = path.read_text(encoding="utf-8") if path.exists() else None
     done = sngan("registry", "rebuild")
     assert done.code == 0
     what = {None: "is missing", "[]": "describes no run"}.get(record, "is damaged (")
     assert f"warning: {trained}: run.json {what}" in done.err
+    kept = list(path.parent.glob("run.json.damaged-*"))
+    assert [each.read_text(encoding="utf-8") for each in kept] == ([] if damaged is None else [damaged])
+    assert not path.exists()
+    assert all(f"what is left of its run.json is kept in {each.name}." in done.err for each in kept)
     old, new = rows(lost), rows(registry)
     assert new["scalars"] == old["scalars"]
     with Store.open(lost) as before, Store.open(registry) as after:
