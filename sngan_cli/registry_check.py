@@ -86,7 +86,7 @@ def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]
     """What is wrong with files, and what was looked at."""
     findings = [*map(_of_unknown, unknown_folders(store, paths.runs_folder()))]
     findings += [
-        Finding("folder of a lost run tells more than its record", str(folder), "take it in: `sngan registry rebuild`")
+        Finding("folder of a run tells more than its record", str(folder), "take it in: `sngan registry rebuild`")
         for folder in outlived_folders(store, paths.runs_folder())
     ]
     runs, standings = store.files(), extractor_records.survey(store.extractors.all())

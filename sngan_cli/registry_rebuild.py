@@ -54,13 +54,13 @@ def unknown_folders(store: Store, runs: Path) -> list[Path]:
 
 
 def outlived_folders(store: Store, runs: Path) -> list[Path]:
-    """Folders of runs that the registry takes for lost, and that tell how these went on: it was away then."""
-    lost = [summary.run for summary in store.summaries(status=Status.LOST)]
-    return [runs / run.id for run in lost if tells_more(runs / run.id, run)]
+    """Folders that tell how runs went on which nobody trains: the registry was away then, or is a backup."""
+    known = [summary.run for summary in store.summaries()]
+    return [runs / run.id for run in known if tells_more(runs / run.id, run)]
 
 
 def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
-    """Take in what is not there yet, each run in a transaction of its own, and how those went on that seem lost.
+    """Take in what is not there yet, each run in a transaction of its own, and how those went on that it knows less of.
 
     All else stays as it is. `report` is told how many folders of how many are done. A folder that is of no use stops
     nothing.
@@ -99,7 +99,7 @@ def _without_record(remains: Description, folder: Path) -> Description:
 
 
 def catch_up(store: Store, folder: Path) -> Taken | Refused:
-    """Take in what the folder of a lost run tells more than the registry, by its record alone."""
+    """Take in what the folder of a run tells more than the registry, by its record alone."""
     try:
         return _restore(store, folder, _described(folder), RECORD)
     except (SnganError, RegistryError, OSError, ValueError) as error:

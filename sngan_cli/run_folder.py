@@ -165,13 +165,14 @@ def _leave(folder: Path, files: Mapping[str, str], warn: Callable[[str], None]) 
 
 
 def tells_more(folder: Path, run: Run) -> bool:
-    """Whether a run that the registry takes for lost went on, as its folder tells: the registry was away then."""
-    if run.status is not Status.LOST or run.heartbeat is None:
+    """Whether a run that nobody trains went on, as its folder tells: the registry was away then, or is a backup."""
+    if run.status is Status.RUNNING:
         return False
+    known = run.ended or run.heartbeat or run.created
     try:
         told = _values(folder)["run"]
         signs = [datetime.fromisoformat(told[sign]) for sign in ("heartbeat", "ended") if told.get(sign)]
-        return any(sign > run.heartbeat for sign in signs)
+        return any(sign > known for sign in signs)
     except (ValueError, TypeError):
         return False
 

@@ -97,7 +97,7 @@ def rebuild(
     """Record the runs and trained extractors that lie here and that the registry does not know.
 
     Runs are taken in as their folders describe them, with ids, scores and curves; those that are there stay as they
-    are, but for lost ones whose folder tells how they went on. A registry that is damaged is moved aside first, and
+    are, but for those whose folder tells how they went on. A registry that is damaged is moved aside first, and
     kept. Exits with 1 where a folder was of no use.
     """
     from sngan_cli.bars import progress

@@ -243,7 +243,7 @@ def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     assert sngan("runs", "show", run_id, "--json").json["status"] == "lost"
     checked = sngan("registry", "check")
     assert checked.code == 4
-    assert "folder of a lost run tells more than its record" in checked.out
+    assert "folder of a run tells more than its record" in checked.out
     tagged = sngan("runs", "tag", run_id, "--add", "seen")
     assert "tells more of run" in tagged.err
     record = home / "runs" / run_id / "run.json"
@@ -257,6 +257,28 @@ def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     assert shown["tags"] == ["seen"]
     assert sngan("registry", "check", "--hashes").code == 0
     assert taken(sngan) == []
+
+
+def test_a_backup_that_is_put_back_learns_how_a_run_went_on(
+    sngan: Any, home: Path, registry: Path, trained: str
+) -> None:
+    """It was finished then, and was trained on since, from before its end."""
+    shutil.copy(registry, home / "backup.db")
+    resume = ("train", "--resume", trained, "--checkpoint", 2, "--steps", 5, "--yes")
+    assert sngan(*resume, "--eval-every", 3, "--checkpoint-every", 3).code == 0
+    record = (home / "runs" / trained / "run.json").read_text(encoding="utf-8")
+    newer = registry.rename(home / "newer.db")
+    shutil.copy(home / "backup.db", registry)
+    checked = sngan("registry", "check")
+    assert (checked.code, "folder of a run tells more than its record" in checked.out) == (4, True)
+    assert "tells more of run" in sngan("runs", "tag", trained, "--remove", "test").err
+    assert (home / "runs" / trained / "run.json").read_text(encoding="utf-8") == record
+    assert sngan("runs", "tag", trained, "--add", "test").code == 0
+    assert taken(sngan) == [(trained, "run.json")]
+    assert rows(registry) == rows(newer)
+    assert taken(sngan) == []
+    shutil.copy(home / "backup.db", registry)
+    assert "is already at step 5 of 5" in sngan("train", "--resume", trained).err
 
 
 @pytest.mark.parametrize(
