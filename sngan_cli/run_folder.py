@@ -2,7 +2,7 @@
 
 $SNGAN_HOME/runs/ID/
     config.toml   checkpoints/   samples/
-    run.json      all that the registry knows of the run but its curves
+    run.json      all that the registry knows of the run but its curves, of which it has the number of points
     scalars.csv   the curves: name, step and value, a line each
 """
 
@@ -14,7 +14,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -155,8 +155,9 @@ def _record(store: Store, run_id: str) -> dict[str, Any]:
     }
 
 
-def _files(record: Mapping[str, Any], scalars: Iterable[Scalar]) -> dict[str, str]:
-    return {SCALARS: _to_csv(scalars), RECORD: json.dumps(without_nan(record), indent=1, default=str)}
+def _files(record: Mapping[str, Any], scalars: Sequence[Scalar]) -> dict[str, str]:
+    told = {**record, "points": len(scalars)}
+    return {SCALARS: _to_csv(scalars), RECORD: json.dumps(without_nan(told), indent=1, default=str)}
 
 
 def _leave(folder: Path, files: Mapping[str, str], warn: Callable[[str], None]) -> None:
@@ -178,11 +179,16 @@ def tells_more(folder: Path, run: Run) -> bool:
 
 
 def read(folder: Path) -> Description:
-    """Read what `describe_folder` left; curves that cannot be read are left out, with a remark.
+    """Read what `describe_folder` left; a remark says where curves lack points, or cannot be read and are left out.
 
     Raises `ValueError` where there is no record or it is damaged.
     """
-    return Description(_values(folder), *curves(folder))
+    values = _values(folder)
+    scalars, remarks = curves(folder)
+    points = values.get("points", 0)  # of which older records say nothing
+    if not remarks and isinstance(points, int) and len(scalars) < points:
+        remarks = (f"its curves are not whole: {SCALARS} has {len(scalars)} of {points} points",)
+    return Description(values, scalars, remarks)
 
 
 def _values(folder: Path) -> dict[str, Any]:
@@ -214,7 +220,7 @@ def curves(folder: Path) -> tuple[tuple[Scalar, ...], tuple[str, ...]]:
     path = folder / SCALARS
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return tuple(_from_csv(file)), ()
+            return tuple(_from_csv(file.read())), ()
     except FileNotFoundError:
         return (), (f"its curves are not there: {SCALARS} is missing",)
     except (OSError, ValueError) as error:
@@ -234,8 +240,10 @@ def _to_csv(scalars: Iterable[Scalar]) -> str:
     return text.getvalue()
 
 
-def _from_csv(lines: Iterable[str]) -> Iterator[Scalar]:
-    rows = csv.reader(lines)
+def _from_csv(text: str) -> Iterator[Scalar]:
+    if not text.endswith("\n"):
+        raise ValueError("its end is cut off")  # also where what is left of the last line could be a value
+    rows = csv.reader(io.StringIO(text, newline=""))
     if (head := tuple(next(rows, ()))) != _COLUMNS:
         raise ValueError(f"it begins with {','.join(head)!r}, not {','.join(_COLUMNS)!r}")
     for row in rows:

@@ -399,6 +399,7 @@ def test_a_checkpoint_that_is_put_back_after_a_rebuild_is_there_again(
         (None, "scalars.csv is missing"),
         ("name,step\n", "scalars.csv is damaged (it begins with 'name,step', not 'name,step,value')"),
         ("name,step,value\nloss_d,1,0.5\nloss_d,2\n", "scalars.csv is damaged (line 3 is 'loss_d,2')"),
+        ("name,step,value\nloss_d,1,0.5\nloss_d,2,2.2", "scalars.csv is damaged (its end is cut off)"),
     ],
 )
 def test_curves_that_cannot_be_read_are_told(
@@ -412,6 +413,24 @@ def test_curves_that_cannot_be_read_are_told(
     with Store.open(registry) as store:
         assert store.scalars(trained) == ()
         assert len(store.scores(trained)) == 2
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_curves_that_lack_points_are_told_where_the_record_has_their_number(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, is_told: bool
+) -> None:
+    path, record = home / "runs" / trained / "scalars.csv", home / "runs" / trained / "run.json"
+    *kept, _ = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(kept), encoding="utf-8")
+    if not is_told:  # as of a release before
+        values = json.loads(record.read_text(encoding="utf-8"))
+        del values["points"]
+        record.write_text(json.dumps(values), encoding="utf-8")
+    done = sngan("registry", "rebuild")
+    said = f"warning: {trained}: its curves are not whole: scalars.csv has {len(kept) - 1} of {len(kept)} points.\n"
+    assert (done.code, done.err) == (0, said if is_told else "")
+    with Store.open(registry) as store:
+        assert len(store.scalars(trained)) == len(kept) - 1
 
 
 def test_folders_from_elsewhere(
