@@ -14,7 +14,7 @@ from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import outlived_folders, unknown_folders
-from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256
+from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256, read
 from sngan_cli.run_trash import trashed_runs_folder
 from sngan_cli.wording import sized
 from sngan_registry import RunFiles, Status, Store
@@ -177,9 +177,20 @@ def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
             remedy = f"{_FROM_A_COPY}, or let it be: {needed}"
             yield Finding(f"artifact: {why}", str(path), remedy)
     if run.status is not Status.RUNNING:
+        for why in _of_record(folder):
+            anew = f"write it anew by a label: `sngan runs tag {run.run_id} --add TAG`"
+            yield Finding(f"record: {why}", str(folder), f"{_FROM_A_COPY}, or {anew}")
         for each, path in dropped_on_disk(folder, run.dropped):
             what = f"checkpoint of step {each.step} was dropped, and lies there still"
             yield Finding(what, str(path), "`sngan runs gc` deletes it", is_fault=False)
+
+
+def _of_record(folder: Path) -> tuple[str, ...]:
+    """What is wrong with the record in a run's folder."""
+    try:
+        return read(folder).remarks
+    except ValueError as error:
+        return (str(error),)
 
 
 def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:
