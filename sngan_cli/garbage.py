@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
-from sngan_cli.paths import cache_folder, runs_folder
+from sngan_cli.paths import cache_folder, runs_folder, trashed_runs_folder
 from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in
-from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import RunNotFoundError, Status
 
 if TYPE_CHECKING:
@@ -67,12 +66,13 @@ class Waste:
 class Survey:
     """What there is to delete, and what stays.
 
-    `unknown` are folders of runs that the registry does not know, here and in the trash; `elsewhere` are removed runs
-    whose folders lie on the host that trained them.
+    `unknown` are folders of runs that the registry does not know, here and in the trash; `misplaced` lie in the trash,
+    and their runs are not removed; `elsewhere` are removed runs whose folders lie on the host that trained them.
     """
 
     waste: tuple[Waste, ...]
     unknown: tuple[Path, ...]
+    misplaced: tuple[Path, ...]
     elsewhere: tuple[Run, ...]
 
     @property
@@ -94,10 +94,10 @@ def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Surv
     left = (each for run in there for each in _leftovers(run, dropped[run.id]))
     spare = _cached(there) if cached else ()
     waste = [each for each in (*runs, *_extractors(), *left, *spare) if each.since <= before]
-    known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
-    places = ((runs_folder(), known), (trashed_runs_folder(), trashed))
-    unknown = tuple(path for folder, ids in places for path in folders_in(folder) if path.name not in ids)
-    return Survey((*waste, *_half_deleted(), *_half_unpacked()), unknown, elsewhere)
+    trashed, known = folders_in(trashed_runs_folder()), {run.id for run in (*there, *removed)}
+    unknown = tuple(path for path in (*folders_in(runs_folder()), *trashed) if path.name not in known)
+    misplaced = tuple(path for path in trashed if path.name in known - {run.id for run in removed})
+    return Survey((*waste, *_half_deleted(), *_half_unpacked()), unknown, misplaced, elsewhere)
 
 
 def delete(store: Store, waste: Waste) -> bool:

@@ -23,6 +23,7 @@ from unicodedata import category
 
 from sngan_cli.console import without_nan
 from sngan_cli.errors import NotFoundError, SnganError
+from sngan_cli.paths import trashed_runs_folder
 from sngan_registry import Checkpoint, Run, Scalar, Score, Status, Store
 from sngan_registry.ids import is_run_id
 
@@ -71,8 +72,10 @@ def to_take_in(runs: Path) -> str:
 
 def files_of(run: Run, runs: Path) -> Path:
     """The folder of a run among those in `runs`; raises `NotFoundError`, which says where to get it, if it is not."""
-    folder, host = runs / run.id, run.environment.host
+    folder, trashed, host = runs / run.id, trashed_runs_folder() / run.id, run.environment.host
     if not folder.is_dir():
+        if trashed.is_dir():
+            raise NotFoundError(f"The files of run {run.id} lie in the trash, in {trashed}: move them to {runs}.")
         way_out = (
             "put them back, or set SNGAN_HOME to where it was trained."
             if host == socket.gethostname()

@@ -104,7 +104,6 @@ def rebuild(
     from sngan_cli.errors import NotFoundError
     from sngan_cli.registry_rebuild import rebuild as take_in
     from sngan_cli.registry_rebuild import something_to_take, unknown_folders
-    from sngan_cli.run_trash import trashed_runs_folder
 
     folder = runs or paths.runs_folder()
     if runs is not None and not runs.is_dir():
@@ -117,7 +116,7 @@ def rebuild(
         return
     with paths.open_store(create=True) as store, progress("reading folders") as report:
         done = list(take_in(store, folder, report))
-        removed = unknown_folders(store, trashed_runs_folder())
+        removed = unknown_folders(store, paths.trashed_runs_folder())
     taken, refused = tell_taken(done, as_json=as_json, moved=moved)
     if taken and folder.resolve() != paths.runs_folder().resolve():
         console.note(f"To draw from these runs or go on with them, put their folders into {paths.runs_folder()}.")

@@ -376,7 +376,35 @@ def test_gc_tells_of_folders_that_the_registry_does_not_know_and_leaves_them(
     assert f"The registry does not know the removed run in {strangers[1]}" in done.err
     assert all(folder.is_dir() for folder in strangers)
     found = sngan("runs", "gc", "--json").json
-    assert found == {"size": 0, "waste": [], "unknown": [str(folder) for folder in strangers], "elsewhere": []}
+    assert found == {
+        "size": 0,
+        "waste": [],
+        "unknown": [str(folder) for folder in strangers],
+        "misplaced": [],
+        "elsewhere": [],
+    }
+
+
+def test_a_run_that_the_registry_has_as_there_and_the_disk_as_removed_is_put_back(
+    sngan: Any, home: Path, trained: str
+) -> None:
+    """As after going back to a backup from before it was removed."""
+    shutil.copy(home / "registry.db", home / "backup.db")
+    trashed = home / "trash" / "runs" / trained
+    assert sngan("runs", "rm", trained, "--yes").code == 0
+    (home / "backup.db").replace(home / "registry.db")
+    (finding,) = sngan("registry", "check", "--json").json["findings"]
+    said = ("folder of a run that is not removed lies in the trash", str(trashed), f"move it to {home / 'runs'}")
+    assert (finding["what"], finding["where"], finding["remedy"]) == said
+    drawn = sngan("sample", trained, "-o", home / "sheet.png")
+    assert f"The files of run {trained} lie in the trash, in {trashed}: move them to {home / 'runs'}." in drawn.err
+    told = sngan("runs", "gc", "--dry-run").err
+    assert f"The files of run {trained}, which is not removed, lie in {trashed}: move them to" in told
+    assert "does not know" not in told
+    found = sngan("runs", "gc", "--yes", "--json").json
+    assert (found["waste"], found["unknown"], found["misplaced"]) == ([], [], [str(trashed)])
+    trashed.rename(home / "runs" / trained)
+    assert sngan("registry", "check", "--hashes").code == 0
 
 
 def test_gc_deletes_a_run_whose_removal_was_interrupted(sngan: Any, home: Path, store: Store) -> None:

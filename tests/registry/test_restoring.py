@@ -226,6 +226,8 @@ def test_files_are_those_that_were_not_removed(store: Store, run_id: str, values
     assert (files.status, none.status) == (Status.FINISHED, Status.QUEUED)
     assert [each.path for each in files.artifacts] == ["samples/4.png"]
     assert (none.checkpoints, none.artifacts) == ((), ())
+    store.trash.put(run_id)
+    assert [each.removed for each in store.files()] == [True, False]
 
 
 def test_an_id_tells_its_time() -> None:
