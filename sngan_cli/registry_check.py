@@ -155,7 +155,8 @@ def _of_gone(run: RunFiles) -> Finding:
         what = "folder of a run that is not removed lies in the trash"
         return Finding(what, str(trashed), f"move it to {paths.runs_folder()}")
     where = str(paths.runs_folder() / run.run_id)
-    return Finding("folder of a run is gone", where, f"{_FROM_A_COPY}, or remove the run: `sngan runs rm {run.run_id}`")
+    ways = f"{_FROM_A_COPY}, give `sngan runs import` the run's file again, or remove the run"
+    return Finding("folder of a run is gone", where, f"{ways}: `sngan runs rm {run.run_id}`")
 
 
 def _of_unknown(folder: Path) -> Finding:
