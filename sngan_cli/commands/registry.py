@@ -58,7 +58,8 @@ def backup(
 ) -> None:
     """Copy the registry, whole even while runs write to it, and verify the copy; prints its path.
 
-    It holds what is recorded, not the files of runs. To go back to it, put it in the registry's place.
+    It holds what is recorded, not the files of runs. To go back to it, put it in the registry's place. First move
+    away the registry with its files that end in -journal, -wal and -shm: they would be written into the backup.
     """
     from sngan_cli.registry_backup import back_up_registry
 
