@@ -114,7 +114,8 @@ def gc(
 ) -> None:
     """Empty the trash for good: removed runs and extractors, and what interrupted writes left in folders of runs.
 
-    Leftovers are those of runs that nobody trains, once they have not changed for ten minutes.
+    Leftovers are those of runs that nobody trains, and unfinished copies beside the registry, once they have not
+    changed for ten minutes.
     Folders of runs that the registry does not know are told of, and stay. What --cache deletes is made again when it is
     needed; what was used in the last ten minutes stays, and what a run in training may use.
     """

@@ -362,6 +362,21 @@ def test_gc_deletes_leftovers_of_runs_that_nobody_trains(sngan: Any, home: Path,
     assert len(before) - len(after) == len(leftovers)
 
 
+def test_gc_deletes_copies_of_the_registry_that_were_not_ended(sngan: Any, home: Path, store: Store) -> None:
+    add_run(store, home, "one")
+    left = [home / f".registry.db.{why}.7.partial" for why in ("backup-20260102T030405.000006", "before-0003")]
+    journal = left[0].with_name(f"{left[0].name}-journal")
+    others = [home / ".another.db.backup-20260102T030405.7.partial", home / "registry.db.backup-20260102T030405"]
+    for path in (*left, journal, *others):
+        path.write_bytes(b"12345")
+    assert sngan("runs", "gc", "--yes", "--json").json["waste"] == []  # they may be being written
+    for path in (*left, journal, *others):
+        age(path, 11)
+    waste = sngan("runs", "gc", "--yes", "--json").json["waste"]
+    assert {(each["kind"], each["name"]) for each in waste} == {("leftover", path.name) for path in (*left, journal)}
+    assert [path.exists() for path in (*left, journal, *others)] == [False, False, False, True, True]
+
+
 def test_gc_tells_of_folders_that_the_registry_does_not_know_and_leaves_them(
     sngan: Any, home: Path, store: Store
 ) -> None:
