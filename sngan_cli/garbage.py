@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
-from sngan_cli.paths import cache_folder, runs_folder
+from sngan_cli.paths import cache_folder, registry_place, runs_folder, trashed_runs_folder
 from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in
-from sngan_cli.run_trash import trashed_runs_folder
 from sngan_registry import RunNotFoundError, Status
+from sngan_registry.database import registry_url, sqlite_file
 
 if TYPE_CHECKING:
     from sngan_registry import Checkpoint, Run, Store
@@ -67,12 +68,13 @@ class Waste:
 class Survey:
     """What there is to delete, and what stays.
 
-    `unknown` are folders of runs that the registry does not know, here and in the trash; `elsewhere` are removed runs
-    whose folders lie on the host that trained them.
+    `unknown` are folders of runs that the registry does not know, here and in the trash; `misplaced` lie in the trash,
+    and their runs are not removed; `elsewhere` are removed runs whose folders lie on the host that trained them.
     """
 
     waste: tuple[Waste, ...]
     unknown: tuple[Path, ...]
+    misplaced: tuple[Path, ...]
     elsewhere: tuple[Run, ...]
 
     @property
@@ -94,10 +96,10 @@ def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Surv
     left = (each for run in there for each in _leftovers(run, dropped[run.id]))
     spare = _cached(there) if cached else ()
     waste = [each for each in (*runs, *_extractors(), *left, *spare) if each.since <= before]
-    known, trashed = {run.id for run in (*there, *removed)}, {run.id for run in removed}
-    places = ((runs_folder(), known), (trashed_runs_folder(), trashed))
-    unknown = tuple(path for folder, ids in places for path in folders_in(folder) if path.name not in ids)
-    return Survey((*waste, *_half_deleted(), *_half_unpacked()), unknown, elsewhere)
+    trashed, known = folders_in(trashed_runs_folder()), {run.id for run in (*there, *removed)}
+    unknown = tuple(path for path in (*folders_in(runs_folder()), *trashed) if path.name not in known)
+    misplaced = tuple(path for path in trashed if path.name in known - {run.id for run in removed})
+    return Survey((*waste, *_half_deleted(), *_half_made()), unknown, misplaced, elsewhere)
 
 
 def delete(store: Store, waste: Waste) -> bool:
@@ -208,9 +210,11 @@ def _half_deleted() -> Iterator[Waste]:
         yield Waste("leftover", path.name, None, (path,), _size(path), _changed(path))
 
 
-def _half_unpacked() -> Iterator[Waste]:
-    """Folders in which runs were unpacked, and that nobody unpacks into any more."""
-    for path in sorted(runs_folder().glob(f"{STAGING}*")):
+def _half_made() -> Iterator[Waste]:
+    """Folders in which runs were unpacked, and copies of the registry beside it, that nobody writes to any more."""
+    registry = sqlite_file(registry_url(registry_place()))
+    copies = registry.parent.glob(f".{escape(registry.name)}.*.partial*") if registry else ()
+    for path in sorted((*runs_folder().glob(f"{STAGING}*"), *copies)):
         changed = _changed(path)
         if changed < datetime.now(UTC) - LEFT_ALONE:
             yield Waste("leftover", path.name, None, (path,), _size(path), changed)

@@ -156,7 +156,7 @@ def train_on(
         made_on = _environment(world)
         claimed = place.store.claim(run.id, made_on, seen=run)
         place.store.rewind(run.id, chosen.step)
-        _record_unrecorded(run.id, chosen.step, place)
+        _record_unrecorded(run, chosen.step, place)
         place.store.update(
             run.id,
             config=prepared.composition.config.to_dict(),
@@ -224,13 +224,13 @@ def _other_versions(recorded: Iterable[Component], composition: Composition) -> 
     return [f"{old} to {new}" for old, new in dict.fromkeys(said) if old != new]
 
 
-def _record_unrecorded(run_id: str, until: int, place: Place) -> None:
+def _record_unrecorded(run: Run, until: int, place: Place) -> None:
     """Record the checkpoints until a step, and that this one is another, where a process was killed before it had."""
-    known = {each.step: each.sha256 for each in place.store.checkpoints(run_id)}
-    for each in on_disk(place.runs / run_id, {*known} - {until})[0]:
+    known = {each.step: each.sha256 for each in checkpoints_of(place.store, run, place.runs) if each.sha256}
+    for each in on_disk(place.runs / run.id, {*known} - {until})[0]:
         if each["step"] <= until and each["sha256"] != known.get(each["step"]):
             written = Checkpoint(**{**each, "created": datetime.fromisoformat(each["created"])})
-            place.store.add_checkpoint(run_id, written)
+            place.store.add_checkpoint(run.id, written)
 
 
 def _train(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sngan_cli.home import home
+from sngan_cli.home import home, trash_folder
 
 if TYPE_CHECKING:
     from sngan_registry import Store
@@ -48,6 +48,11 @@ def nothing_in(store: Store, what: str) -> str:
 def runs_folder() -> Path:
     """Checkpoints and pictures, one folder a run."""
     return home() / "runs"
+
+
+def trashed_runs_folder() -> Path:
+    """The folders of removed runs, one each."""
+    return trash_folder() / "runs"
 
 
 def cache_folder() -> Path:

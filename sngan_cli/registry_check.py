@@ -14,8 +14,7 @@ from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import outlived_folders, unknown_folders
-from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256
-from sngan_cli.run_trash import trashed_runs_folder
+from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256, read
 from sngan_cli.wording import sized
 from sngan_registry import RunFiles, Status, Store
 from sngan_registry.database import registry_url, sqlite_file
@@ -86,13 +85,13 @@ def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]
     """What is wrong with files, and what was looked at."""
     findings = [*map(_of_unknown, unknown_folders(store, paths.runs_folder()))]
     findings += [
-        Finding("folder of a lost run tells more than its record", str(folder), "take it in: `sngan registry rebuild`")
+        Finding("folder of a run tells more than its record", str(folder), "take it in: `sngan registry rebuild`")
         for folder in outlived_folders(store, paths.runs_folder())
     ]
     runs, standings = store.files(), extractor_records.survey(store.extractors.all())
     here = {run: folder for run in runs if (folder := _folder_of(run))}
     gone = [run for run in runs if run not in here and (run.checkpoints or run.artifacts)]
-    at_home = [run for run in gone if run.host == socket.gethostname()]
+    at_home = [run for run in gone if run.host == socket.gethostname() or _trashed(run)]
     findings += map(_of_gone, at_home)
     with Bars("MiB") as bars:
         meter = _Meter(partial(bars.show, "comparing SHA-256"), _size(here, standings))
@@ -141,14 +140,23 @@ class _Meter:
 
 
 def _folder_of(run: RunFiles) -> Path | None:
-    """Where the files of a run lie: also in the trash, out of which it may come back."""
-    places = (paths.runs_folder() / run.run_id, trashed_runs_folder() / run.run_id)
-    return next((place for place in places if place.is_dir()), None)
+    """Where the files of a run lie: if it is removed also in the trash, out of which it may come back."""
+    folder = paths.runs_folder() / run.run_id
+    return folder if folder.is_dir() else _trashed(run) if run.removed else None
+
+
+def _trashed(run: RunFiles) -> Path | None:
+    folder = paths.trashed_runs_folder() / run.run_id
+    return folder if folder.is_dir() else None
 
 
 def _of_gone(run: RunFiles) -> Finding:
+    if trashed := _trashed(run):
+        what = "folder of a run that is not removed lies in the trash"
+        return Finding(what, str(trashed), f"move it to {paths.runs_folder()}")
     where = str(paths.runs_folder() / run.run_id)
-    return Finding("folder of a run is gone", where, f"{_FROM_A_COPY}, or remove the run: `sngan runs rm {run.run_id}`")
+    ways = f"{_FROM_A_COPY}, give `sngan runs import` the run's file again, or remove the run"
+    return Finding("folder of a run is gone", where, f"{ways}: `sngan runs rm {run.run_id}`")
 
 
 def _of_unknown(folder: Path) -> Finding:
@@ -177,9 +185,20 @@ def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
             remedy = f"{_FROM_A_COPY}, or let it be: {needed}"
             yield Finding(f"artifact: {why}", str(path), remedy)
     if run.status is not Status.RUNNING:
+        for why in () if run.removed else _of_record(folder):
+            anew = f"write it anew by a label: `sngan runs tag {run.run_id} --add TAG`"
+            yield Finding(f"record: {why}", str(folder), f"{_FROM_A_COPY}, or {anew}")
         for each, path in dropped_on_disk(folder, run.dropped):
             what = f"checkpoint of step {each.step} was dropped, and lies there still"
             yield Finding(what, str(path), "`sngan runs gc` deletes it", is_fault=False)
+
+
+def _of_record(folder: Path) -> tuple[str, ...]:
+    """What is wrong with the record in a run's folder."""
+    try:
+        return read(folder).remarks
+    except ValueError as error:
+        return (str(error),)
 
 
 def _of_extractor(standing: Standing, digest: Digest) -> Iterable[Finding]:

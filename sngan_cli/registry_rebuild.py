@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,7 @@ from sngan_cli.extractor_records import State
 from sngan_cli.labels import check_name
 from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read, tells_more
 from sngan_registry import RegistryError, Run, Status, Store
+from sngan_registry.backup import unused
 
 _DAMAGE = (ValueError, OverflowError)
 """What a damaged record raises: values of another kind, and numbers that no column holds."""
@@ -52,13 +54,13 @@ def unknown_folders(store: Store, runs: Path) -> list[Path]:
 
 
 def outlived_folders(store: Store, runs: Path) -> list[Path]:
-    """Folders of runs that the registry takes for lost, and that tell how these went on: it was away then."""
-    lost = [summary.run for summary in store.summaries(status=Status.LOST)]
-    return [runs / run.id for run in lost if tells_more(runs / run.id, run)]
+    """Folders that tell how runs went on which nobody trains: the registry was away then, or is a backup."""
+    known = [summary.run for summary in store.summaries()]
+    return [runs / run.id for run in known if tells_more(runs / run.id, run)]
 
 
 def rebuild(store: Store, runs: Path, report: Callable[[int, int], None]) -> Iterator[Taken | Refused]:
-    """Take in what is not there yet, each run in a transaction of its own, and how those went on that seem lost.
+    """Take in what is not there yet, each run in a transaction of its own, and how those went on that it knows less of.
 
     All else stays as it is. `report` is told how many folders of how many are done. A folder that is of no use stops
     nothing.
@@ -81,13 +83,23 @@ def take_in(store: Store, folder: Path) -> Taken | Refused:
         try:
             return _restore(store, folder, _described(folder), RECORD)
         except ValueError as error:
-            return _restore(store, folder, run_remains.remains(folder, str(error)), f"{CONFIG} and checkpoints")
+            remains = run_remains.remains(folder, str(error))
+            return _restore(store, folder, _without_record(remains, folder), f"{CONFIG} and checkpoints")
     except (SnganError, RegistryError, OSError, ValueError) as error:
         return Refused(folder, str(error))
 
 
+def _without_record(remains: Description, folder: Path) -> Description:
+    """The same, with the damaged record under another name: the next one takes its place, and tells less."""
+    record = folder / RECORD
+    if not record.exists():
+        return remains
+    kept = record.rename(unused(record, f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"))
+    return replace(remains, remarks=(*remains.remarks, f"what is left of its {RECORD} is kept in {kept.name}"))
+
+
 def catch_up(store: Store, folder: Path) -> Taken | Refused:
-    """Take in what the folder of a lost run tells more than the registry, by its record alone."""
+    """Take in what the folder of a run tells more than the registry, by its record alone."""
     try:
         return _restore(store, folder, _described(folder), RECORD)
     except (SnganError, RegistryError, OSError, ValueError) as error:

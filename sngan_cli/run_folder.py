@@ -2,7 +2,7 @@
 
 $SNGAN_HOME/runs/ID/
     config.toml   checkpoints/   samples/
-    run.json      all that the registry knows of the run but its curves
+    run.json      all that the registry knows of the run but its curves, of which it has the number of points
     scalars.csv   the curves: name, step and value, a line each
 """
 
@@ -14,7 +14,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from unicodedata import category
 
 from sngan_cli.console import without_nan
 from sngan_cli.errors import NotFoundError, SnganError
+from sngan_cli.paths import trashed_runs_folder
 from sngan_registry import Checkpoint, Run, Scalar, Score, Status, Store
 from sngan_registry.ids import is_run_id
 
@@ -71,8 +72,10 @@ def to_take_in(runs: Path) -> str:
 
 def files_of(run: Run, runs: Path) -> Path:
     """The folder of a run among those in `runs`; raises `NotFoundError`, which says where to get it, if it is not."""
-    folder, host = runs / run.id, run.environment.host
+    folder, trashed, host = runs / run.id, trashed_runs_folder() / run.id, run.environment.host
     if not folder.is_dir():
+        if trashed.is_dir():
+            raise NotFoundError(f"The files of run {run.id} lie in the trash, in {trashed}: move them to {runs}.")
         way_out = (
             "put them back, or set SNGAN_HOME to where it was trained."
             if host == socket.gethostname()
@@ -155,8 +158,9 @@ def _record(store: Store, run_id: str) -> dict[str, Any]:
     }
 
 
-def _files(record: Mapping[str, Any], scalars: Iterable[Scalar]) -> dict[str, str]:
-    return {SCALARS: _to_csv(scalars), RECORD: json.dumps(without_nan(record), indent=1, default=str)}
+def _files(record: Mapping[str, Any], scalars: Sequence[Scalar]) -> dict[str, str]:
+    told = {**record, "points": len(scalars)}
+    return {SCALARS: _to_csv(scalars), RECORD: json.dumps(without_nan(told), indent=1, default=str)}
 
 
 def _leave(folder: Path, files: Mapping[str, str], warn: Callable[[str], None]) -> None:
@@ -165,23 +169,29 @@ def _leave(folder: Path, files: Mapping[str, str], warn: Callable[[str], None]) 
 
 
 def tells_more(folder: Path, run: Run) -> bool:
-    """Whether a run that the registry takes for lost went on, as its folder tells: the registry was away then."""
-    if run.status is not Status.LOST or run.heartbeat is None:
+    """Whether a run that nobody trains went on, as its folder tells: the registry was away then, or is a backup."""
+    if run.status is Status.RUNNING:
         return False
+    known = run.ended or run.heartbeat or run.created
     try:
         told = _values(folder)["run"]
         signs = [datetime.fromisoformat(told[sign]) for sign in ("heartbeat", "ended") if told.get(sign)]
-        return any(sign > run.heartbeat for sign in signs)
+        return any(sign > known for sign in signs)
     except (ValueError, TypeError):
         return False
 
 
 def read(folder: Path) -> Description:
-    """Read what `describe_folder` left; curves that cannot be read are left out, with a remark.
+    """Read what `describe_folder` left; a remark says where curves lack points, or cannot be read and are left out.
 
     Raises `ValueError` where there is no record or it is damaged.
     """
-    return Description(_values(folder), *curves(folder))
+    values = _values(folder)
+    scalars, remarks = curves(folder)
+    points = values.get("points", 0)  # of which older records say nothing
+    if not remarks and isinstance(points, int) and len(scalars) < points:
+        remarks = (f"its curves are not whole: {SCALARS} has {len(scalars)} of {points} points",)
+    return Description(values, scalars, remarks)
 
 
 def _values(folder: Path) -> dict[str, Any]:
@@ -213,7 +223,7 @@ def curves(folder: Path) -> tuple[tuple[Scalar, ...], tuple[str, ...]]:
     path = folder / SCALARS
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return tuple(_from_csv(file)), ()
+            return tuple(_from_csv(file.read())), ()
     except FileNotFoundError:
         return (), (f"its curves are not there: {SCALARS} is missing",)
     except (OSError, ValueError) as error:
@@ -233,8 +243,10 @@ def _to_csv(scalars: Iterable[Scalar]) -> str:
     return text.getvalue()
 
 
-def _from_csv(lines: Iterable[str]) -> Iterator[Scalar]:
-    rows = csv.reader(lines)
+def _from_csv(text: str) -> Iterator[Scalar]:
+    if not text.endswith("\n"):
+        raise ValueError("its end is cut off")  # also where what is left of the last line could be a value
+    rows = csv.reader(io.StringIO(text, newline=""))
     if (head := tuple(next(rows, ()))) != _COLUMNS:
         raise ValueError(f"it begins with {','.join(head)!r}, not {','.join(_COLUMNS)!r}")
     for row in rows:

@@ -65,17 +65,18 @@ def agreeing(described: Description, folder: Path) -> Description:
         isinstance(each, dict) and {"path", "step"} <= each.keys() for each in listed
     ):
         raise ValueError("its checkpoints are no records")
+    run: dict[str, Any] = described.values["run"]
     rows, gone = [], []
     for each in listed:
         as_said = each.get("deleted") is not None or (folder / str(each["path"])).is_dir()
-        rows.append(each if as_said else {**each, "deleted": _iso(datetime.now(UTC))})
+        # Of that time nothing on the disk is: what is put back is no checkpoint that training dropped.
+        rows.append(each if as_said else {**each, "deleted": run.get("created")})
         if not as_said:
             gone.append(int(each["step"]))
     remarks = []
     if gone:
         remarks.append(f"gone, and counted as deleted: {counted(len(gone), 'checkpoint')}, of {steps_in_words(gone)}")
     found, faults = on_disk(folder, [each["step"] for each in rows])
-    run: dict[str, Any] = described.values["run"]
     step = max([run.get("step", 0), *(each["step"] for each in found)])
     values = {**described.values, "run": {**run, "step": step}, "checkpoints": [*rows, *found]}
     return Description(values, described.scalars, (*described.remarks, *remarks, *faults))

@@ -9,24 +9,18 @@ whose folder is in one of the two places, and the same command, given again, end
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sngan_cli.disk import move
 from sngan_cli.errors import SnganError
-from sngan_cli.home import trash_folder
-from sngan_cli.paths import runs_folder
+from sngan_cli.paths import runs_folder, trashed_runs_folder
 from sngan_registry import RunBusyError, RunRemovedError, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sngan_registry import Run, Store
-
-
-def trashed_runs_folder() -> Path:
-    """The folders of removed runs, one each."""
-    return trash_folder() / "runs"
 
 
 def to_remove(store: Store, refs: Sequence[str]) -> list[Run]:

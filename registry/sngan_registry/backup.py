@@ -67,7 +67,7 @@ def move_aside(path: Path) -> Path:
 
 
 def unused(path: Path, why: str) -> Path:
-    """A name beside the database that says why it was copied there, and that nothing bears yet."""
+    """A name beside a file that says why it is put there, and that nothing bears yet."""
     plain = path.with_name(f"{path.name}.{why}")
     names = (plain if number == 1 else plain.with_name(f"{plain.name}-{number}") for number in count(1))
     return next(name for name in names if not name.exists())

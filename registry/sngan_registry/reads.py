@@ -190,13 +190,15 @@ def files(connection: Connection) -> tuple[RunFiles, ...]:
     of = tables.runs.c
     checkpoints = _by_run(connection, Checkpoint, select(tables.checkpoints).order_by(*tables.checkpoints.primary_key))
     artifacts = _by_run(connection, Artifact, select(tables.artifacts).order_by(*tables.artifacts.primary_key))
-    rows = connection.execute(select(of.id, of.host, of.pid, of.status, of.heartbeat).order_by(of.id)).mappings()
+    columns = (of.id, of.host, of.pid, of.status, of.heartbeat, of.removed)
+    rows = connection.execute(select(*columns).order_by(of.id)).mappings()
     now = datetime.now(UTC)
     return tuple(
         RunFiles(
             run_id=row["id"],
             host=row["host"],
             status=status_of(row, now),
+            removed=row["removed"] is not None,
             checkpoints=tuple(each for each in checkpoints[row["id"]] if each.deleted is None),
             dropped=tuple(each for each in checkpoints[row["id"]] if each.deleted is not None),
             artifacts=tuple(artifacts[row["id"]]),

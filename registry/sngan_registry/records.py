@@ -238,12 +238,13 @@ class RunSummary:
 class RunFiles:
     """The files of a run that should be in its folder, which is on `host` if it has not been moved.
 
-    `dropped` are checkpoints that were removed from there.
+    `dropped` are checkpoints that were removed from there; `removed` is whether the run is in the trash.
     """
 
     run_id: str
     host: str
     status: Status
+    removed: bool
     checkpoints: tuple[Checkpoint, ...]
     dropped: tuple[Checkpoint, ...]
     artifacts: tuple[Artifact, ...]

@@ -15,7 +15,7 @@ from sngan_registry.errors import RunNotFoundError
 from sngan_registry.reads import status_of
 from sngan_registry.records import Scalar, Status
 from sngan_registry.soundness import check_value
-from sngan_registry.writes import generator_weights, lock, replace, stored_status
+from sngan_registry.writes import forget, generator_weights, lock, replace, stored_status
 
 _OF_A_RUN = (tables.components, tables.scores, tables.checkpoints, tables.artifacts)
 """Tables whose rows are records of the same name in a description."""
@@ -28,8 +28,9 @@ _DATA_TOLD = re.compile(r"The data are \d+ pictures, SHA-256 ([0-9a-f]{64})\.")
 def restore(connection: Connection, described: Mapping[str, Any], scalars: Iterable[Scalar]) -> str | None:
     """Insert a run that is not there yet; returns its id, or None where it is.
 
-    One that is there and lost takes in what `described` tells, too, if that is of later than its last sign of life; its
-    name, note and tags stay as they are.
+    One that is there, and that nobody trains, takes in what `described` tells, too, if that is of later than its end or
+    last sign of life; its name, note and tags stay as they are. What came after a step that it has gone back to since
+    is forgotten.
     `described` has, as plain values of JSON, the `run`, and lists of its `components`, `scores`, `checkpoints`,
     `artifacts` and `events`. What no column holds is passed over. A parent that is not there is left out. Raises
     `ValueError` where a value is missing or not what its column holds; nothing is inserted then.
@@ -50,6 +51,9 @@ def restore(connection: Connection, described: Mapping[str, Any], scalars: Itera
     rows[tables.tags] = [{"run_id": run_id, "tag": str(tag)} for tag in _list(described["run"], "tags")]
     rows[tables.scalars] = [{"run_id": run_id, **vars(scalar)} for scalar in scalars]
     if known is not None:
+        for resumed in (event for event in events if event["kind"] == "resumed"):
+            if resumed["step"] is not None and resumed["created"] > _last_sign(known):
+                forget(connection, run_id, resumed["step"])
         trained = {name: value for name, value in run.items() if name not in _LABELS}
         connection.execute(update(tables.runs).where(tables.runs.c.id == run_id).values(trained))
         del rows[tables.tags]
@@ -143,9 +147,14 @@ def _locked(connection: Connection, run_id: str) -> RowMapping | None:
 
 
 def _is_outlived(known: RowMapping, told: Mapping[str, Any]) -> bool:
-    """Whether a run that is lost to the registry, and was not removed, is told to have gone on."""
-    is_lost = known["removed"] is None and status_of(known, datetime.now(UTC)) is Status.LOST
-    return is_lost and any(sign and sign > known["heartbeat"] for sign in (told["heartbeat"], told["ended"]))
+    """Whether a run that nobody trains, and that was not removed, is told to have gone on."""
+    is_still = known["removed"] is None and status_of(known, datetime.now(UTC)) is not Status.RUNNING
+    return is_still and any(sign and sign > _last_sign(known) for sign in (told["heartbeat"], told["ended"]))
+
+
+def _last_sign(known: RowMapping) -> datetime:
+    sign: datetime = known["ended"] or known["heartbeat"] or known["created"]
+    return sign
 
 
 def _is_there(connection: Connection, run_id: str) -> bool:

@@ -33,7 +33,7 @@ from sngan_registry.records import (
     Status,
 )
 from sngan_registry.trash import Trash
-from sngan_registry.writes import dated, generator_weights, lock, replace, retried
+from sngan_registry.writes import dated, forget, generator_weights, lock, replace, retried
 
 
 class Store:
@@ -198,8 +198,7 @@ class Store:
     def rewind(self, run_id: str, step: int) -> None:
         """Forget what came after `step`, to train from there again; later checkpoints count as deleted from now on."""
         with self._writing(run_id) as connection:
-            for table in (tables.scalars, tables.scores, tables.artifacts):
-                connection.execute(delete(table).where(table.c.run_id == run_id, table.c.step > step))
+            forget(connection, run_id, step)
             later = (tables.checkpoints.c.run_id == run_id, tables.checkpoints.c.step > step)
             there = (*later, tables.checkpoints.c.deleted.is_(None))
             connection.execute(update(tables.checkpoints).where(*there).values(deleted=datetime.now(UTC)))

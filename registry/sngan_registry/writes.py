@@ -24,12 +24,18 @@ def lock(connection: Connection, run_id: str) -> RowMapping:
 
     Raises `RunNotFoundError`.
     """
-    columns = [tables.runs.c[name] for name in ("host", "pid", "status", "heartbeat", "removed")]
+    columns = [tables.runs.c[name] for name in ("host", "pid", "status", "created", "heartbeat", "ended", "removed")]
     statement = select(*columns).where(tables.runs.c.id == run_id).with_for_update()
     found = connection.execute(statement).mappings().one_or_none()
     if found is None:
         raise RunNotFoundError(run_id)
     return found
+
+
+def forget(connection: Connection, run_id: str, step: int) -> None:
+    """Delete the curves, scores and files of a run that came after a step; its checkpoints stay."""
+    for table in (tables.scalars, tables.scores, tables.artifacts):
+        connection.execute(delete(table).where(table.c.run_id == run_id, table.c.step > step))
 
 
 def retried(connection: Connection, write: Callable[[], T]) -> T:

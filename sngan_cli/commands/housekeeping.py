@@ -114,7 +114,8 @@ def gc(
 ) -> None:
     """Empty the trash for good: removed runs and extractors, and what interrupted writes left in folders of runs.
 
-    Leftovers are those of runs that nobody trains, once they have not changed for ten minutes.
+    Leftovers are those of runs that nobody trains, and unfinished copies beside the registry, once they have not
+    changed for ten minutes.
     Folders of runs that the registry does not know are told of, and stay. What --cache deletes is made again when it is
     needed; what was used in the last ten minutes stays, and what a run in training may use.
     """
@@ -136,6 +137,7 @@ def gc(
             "size": found.size,
             "waste": [{**vars(waste), "deleted": waste in deleted} for waste in found.waste],
             "unknown": found.unknown,
+            "misplaced": found.misplaced,
             "elsewhere": [{"id": run.id, "host": run.environment.host} for run in found.elsewhere],
         })  # fmt: skip
         return
@@ -180,9 +182,7 @@ def _room(size: int) -> str:
 
 
 def _tell_what_stays(found: Survey) -> None:
-    from sngan_cli.run_trash import trashed_runs_folder
-
-    in_trash = [path for path in found.unknown if path.parent == trashed_runs_folder()]
+    in_trash = [path for path in found.unknown if path.parent == paths.trashed_runs_folder()]
     for path in found.unknown:
         if path not in in_trash:
             console.warn(f"The registry does not know the run in {path}: `sngan registry rebuild` takes it in.")
@@ -190,6 +190,10 @@ def _tell_what_stays(found: Survey) -> None:
         console.warn(
             f"The registry does not know the removed run in {path}: delete it yourself, or move it to "
             f"{paths.runs_folder()} for `sngan registry rebuild` to take it in."
+        )
+    for path in found.misplaced:
+        console.warn(
+            f"The files of run {path.name}, which is not removed, lie in {path}: move them to {paths.runs_folder()}."
         )
     for run in found.elsewhere:
         console.note(

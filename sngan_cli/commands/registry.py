@@ -58,7 +58,8 @@ def backup(
 ) -> None:
     """Copy the registry, whole even while runs write to it, and verify the copy; prints its path.
 
-    It holds what is recorded, not the files of runs. To go back to it, put it in the registry's place.
+    It holds what is recorded, not the files of runs. To go back to it, put it in the registry's place. First move
+    away the registry with its files that end in -journal, -wal and -shm: they would be written into the backup.
     """
     from sngan_cli.registry_backup import back_up_registry
 
@@ -97,14 +98,13 @@ def rebuild(
     """Record the runs and trained extractors that lie here and that the registry does not know.
 
     Runs are taken in as their folders describe them, with ids, scores and curves; those that are there stay as they
-    are, but for lost ones whose folder tells how they went on. A registry that is damaged is moved aside first, and
+    are, but for those whose folder tells how they went on. A registry that is damaged is moved aside first, and
     kept. Exits with 1 where a folder was of no use.
     """
     from sngan_cli.bars import progress
     from sngan_cli.errors import NotFoundError
     from sngan_cli.registry_rebuild import rebuild as take_in
     from sngan_cli.registry_rebuild import something_to_take, unknown_folders
-    from sngan_cli.run_trash import trashed_runs_folder
 
     folder = runs or paths.runs_folder()
     if runs is not None and not runs.is_dir():
@@ -117,7 +117,7 @@ def rebuild(
         return
     with paths.open_store(create=True) as store, progress("reading folders") as report:
         done = list(take_in(store, folder, report))
-        removed = unknown_folders(store, trashed_runs_folder())
+        removed = unknown_folders(store, paths.trashed_runs_folder())
     taken, refused = tell_taken(done, as_json=as_json, moved=moved)
     if taken and folder.resolve() != paths.runs_folder().resolve():
         console.note(f"To draw from these runs or go on with them, put their folders into {paths.runs_folder()}.")

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from sngan_cli import run_archive
+from sngan_cli.stopping import StopAtOnceError
 from sngan_registry import Status, Store
 
 
@@ -99,6 +101,22 @@ def test_files_come_to_where_the_registry_has_the_record_alone(
     (taken,) = sngan("runs", "import", archive, "--json").json["taken"]
     assert (taken["id"], taken["source"]) == (trained, "files alone")
     assert tree(home / "runs" / trained) == before
+
+
+def test_an_import_that_was_killed_between_record_and_files_is_given_again(
+    sngan: Any, archive: Path, trained: str, elsewhere: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(source: Path, target: Path) -> None:
+        raise StopAtOnceError
+
+    elsewhere()
+    with monkeypatch.context() as patched:
+        patched.setattr(run_archive, "move", killed)
+        assert sngan("runs", "import", archive).code == 130
+    (finding,) = sngan("registry", "check", "--json").json["findings"]
+    assert "give `sngan runs import` the run's file again, or remove the run: `sngan runs rm" in finding["remedy"]
+    assert sngan("runs", "import", archive).code == 0
+    assert sngan("registry", "check", "--hashes").code == 0
 
 
 def test_what_is_there_stays(sngan: Any, home: Path, trained: str, archive: Path) -> None:
@@ -299,7 +317,8 @@ def test_a_record_that_cannot_be_is_made_anew_from_the_rest(
     (taken,) = sngan("runs", "import", archive, "--json").json["taken"]
     assert (taken["id"], taken["source"]) == (trained, "config.toml and checkpoints")
     assert "run.json is damaged" in taken["remarks"][0]
-    assert sngan("registry", "check", "--hashes").code == 0
+    (finding,) = sngan("registry", "check", "--hashes", "--json").json["findings"]
+    assert finding["what"] == "record: run.json is missing"
 
 
 def test_a_checkpoint_that_was_altered_is_not_taken_in(

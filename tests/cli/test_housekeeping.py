@@ -362,6 +362,21 @@ def test_gc_deletes_leftovers_of_runs_that_nobody_trains(sngan: Any, home: Path,
     assert len(before) - len(after) == len(leftovers)
 
 
+def test_gc_deletes_copies_of_the_registry_that_were_not_ended(sngan: Any, home: Path, store: Store) -> None:
+    add_run(store, home, "one")
+    left = [home / f".registry.db.{why}.7.partial" for why in ("backup-20260102T030405.000006", "before-0003")]
+    journal = left[0].with_name(f"{left[0].name}-journal")
+    others = [home / ".another.db.backup-20260102T030405.7.partial", home / "registry.db.backup-20260102T030405"]
+    for path in (*left, journal, *others):
+        path.write_bytes(b"12345")
+    assert sngan("runs", "gc", "--yes", "--json").json["waste"] == []  # they may be being written
+    for path in (*left, journal, *others):
+        age(path, 11)
+    waste = sngan("runs", "gc", "--yes", "--json").json["waste"]
+    assert {(each["kind"], each["name"]) for each in waste} == {("leftover", path.name) for path in (*left, journal)}
+    assert [path.exists() for path in (*left, journal, *others)] == [False, False, False, True, True]
+
+
 def test_gc_tells_of_folders_that_the_registry_does_not_know_and_leaves_them(
     sngan: Any, home: Path, store: Store
 ) -> None:
@@ -376,7 +391,35 @@ def test_gc_tells_of_folders_that_the_registry_does_not_know_and_leaves_them(
     assert f"The registry does not know the removed run in {strangers[1]}" in done.err
     assert all(folder.is_dir() for folder in strangers)
     found = sngan("runs", "gc", "--json").json
-    assert found == {"size": 0, "waste": [], "unknown": [str(folder) for folder in strangers], "elsewhere": []}
+    assert found == {
+        "size": 0,
+        "waste": [],
+        "unknown": [str(folder) for folder in strangers],
+        "misplaced": [],
+        "elsewhere": [],
+    }
+
+
+def test_a_run_that_the_registry_has_as_there_and_the_disk_as_removed_is_put_back(
+    sngan: Any, home: Path, trained: str
+) -> None:
+    """As after going back to a backup from before it was removed."""
+    shutil.copy(home / "registry.db", home / "backup.db")
+    trashed = home / "trash" / "runs" / trained
+    assert sngan("runs", "rm", trained, "--yes").code == 0
+    (home / "backup.db").replace(home / "registry.db")
+    (finding,) = sngan("registry", "check", "--json").json["findings"]
+    said = ("folder of a run that is not removed lies in the trash", str(trashed), f"move it to {home / 'runs'}")
+    assert (finding["what"], finding["where"], finding["remedy"]) == said
+    drawn = sngan("sample", trained, "-o", home / "sheet.png")
+    assert f"The files of run {trained} lie in the trash, in {trashed}: move them to {home / 'runs'}." in drawn.err
+    told = sngan("runs", "gc", "--dry-run").err
+    assert f"The files of run {trained}, which is not removed, lie in {trashed}: move them to" in told
+    assert "does not know" not in told
+    found = sngan("runs", "gc", "--yes", "--json").json
+    assert (found["waste"], found["unknown"], found["misplaced"]) == ([], [], [str(trashed)])
+    trashed.rename(home / "runs" / trained)
+    assert sngan("registry", "check", "--hashes").code == 0
 
 
 def test_gc_deletes_a_run_whose_removal_was_interrupted(sngan: Any, home: Path, store: Store) -> None:

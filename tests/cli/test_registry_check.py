@@ -129,6 +129,31 @@ def test_altered_bytes_are_found_by_their_hash_alone(sngan: Any, folder: Path) -
     assert (place, other) == (str(weights), str(sheet))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("run.json", None, "record: run.json is missing"),
+        (
+            "run.json",
+            "{",
+            "record: run.json is damaged (Expecting property name enclosed in double quotes: line 1 column",
+        ),
+        ("scalars.csv", None, "record: its curves are not there: scalars.csv is missing"),
+        ("scalars.csv", "name,step,value\n", "record: its curves are not whole: scalars.csv has 0 of "),
+    ],
+)
+def test_a_record_in_a_folder_that_is_not_sound_is_told_and_written_anew(
+    sngan: Any, folder: Path, name: str, text: str | None, what: str
+) -> None:
+    path = folder / name
+    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    ((found, where, is_fault),) = findings(sngan)
+    assert (found.startswith(what), where, is_fault) == (True, str(folder), True)
+    assert f"write it anew by a label: `sngan runs tag {folder.name} --add TAG`" in sngan("registry", "check").out
+    assert sngan("runs", "tag", folder.name, "--add", "seen").code == 0
+    assert findings(sngan, "--hashes") == []
+
+
 def test_folders_without_a_record_and_records_without_a_folder(sngan: Any, folder: Path, home: Path) -> None:
     shutil.copytree(folder, home / "runs" / "1m88mm6bzf6")
     (home / "runs" / "1m88mm6bzf7").mkdir()
@@ -143,8 +168,8 @@ def test_folders_without_a_record_and_records_without_a_folder(sngan: Any, folde
 
 def test_a_run_in_the_trash_is_looked_at_there(sngan: Any, folder: Path, home: Path) -> None:
     trash = home / "trash" / "runs"
-    trash.mkdir(parents=True)
-    folder.rename(trash / folder.name)
+    assert sngan("runs", "rm", folder.name, "--yes").code == 0
+    (trash / folder.name / "scalars.csv").unlink()  # only a run that is there is described
     assert findings(sngan) == []
     (trash / folder.name / "config.toml").unlink()
     assert findings(sngan) == [("artifact: the file is missing", str(trash / folder.name / "config.toml"), True)]

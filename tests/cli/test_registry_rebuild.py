@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sngan_cli import recording
+from sngan_cli import garbage, recording
 from sngan_cli.commands.taken import tell_taken
 from sngan_cli.events import Event, Scored
 from sngan_cli.recording import Recorder
@@ -243,7 +243,7 @@ def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     assert sngan("runs", "show", run_id, "--json").json["status"] == "lost"
     checked = sngan("registry", "check")
     assert checked.code == 4
-    assert "folder of a lost run tells more than its record" in checked.out
+    assert "folder of a run tells more than its record" in checked.out
     tagged = sngan("runs", "tag", run_id, "--add", "seen")
     assert "tells more of run" in tagged.err
     record = home / "runs" / run_id / "run.json"
@@ -257,6 +257,28 @@ def test_a_registry_that_is_put_back_after_a_run_learns_how_it_ended(
     assert shown["tags"] == ["seen"]
     assert sngan("registry", "check", "--hashes").code == 0
     assert taken(sngan) == []
+
+
+def test_a_backup_that_is_put_back_learns_how_a_run_went_on(
+    sngan: Any, home: Path, registry: Path, trained: str
+) -> None:
+    """It was finished then, and was trained on since, from before its end."""
+    shutil.copy(registry, home / "backup.db")
+    resume = ("train", "--resume", trained, "--checkpoint", 2, "--steps", 5, "--yes")
+    assert sngan(*resume, "--eval-every", 3, "--checkpoint-every", 3).code == 0
+    record = (home / "runs" / trained / "run.json").read_text(encoding="utf-8")
+    newer = registry.rename(home / "newer.db")
+    shutil.copy(home / "backup.db", registry)
+    checked = sngan("registry", "check")
+    assert (checked.code, "folder of a run tells more than its record" in checked.out) == (4, True)
+    assert "tells more of run" in sngan("runs", "tag", trained, "--remove", "test").err
+    assert (home / "runs" / trained / "run.json").read_text(encoding="utf-8") == record
+    assert sngan("runs", "tag", trained, "--add", "test").code == 0
+    assert taken(sngan) == [(trained, "run.json")]
+    assert rows(registry) == rows(newer)
+    assert taken(sngan) == []
+    shutil.copy(home / "backup.db", registry)
+    assert "is already at step 5 of 5" in sngan("train", "--resume", trained).err
 
 
 @pytest.mark.parametrize(
@@ -281,10 +303,15 @@ def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoin
             path.write_text(json.dumps(values), encoding="utf-8")
         case _:
             path.write_text(record, encoding="utf-8")
+    damaged = path.read_text(encoding="utf-8") if path.exists() else None
     done = sngan("registry", "rebuild")
     assert done.code == 0
     what = {None: "is missing", "[]": "describes no run"}.get(record, "is damaged (")
     assert f"warning: {trained}: run.json {what}" in done.err
+    kept = list(path.parent.glob("run.json.damaged-*"))
+    assert [each.read_text(encoding="utf-8") for each in kept] == ([] if damaged is None else [damaged])
+    assert not path.exists()
+    assert all(f"what is left of its run.json is kept in {each.name}." in done.err for each in kept)
     old, new = rows(lost), rows(registry)
     assert new["scalars"] == old["scalars"]
     with Store.open(lost) as before, Store.open(registry) as after:
@@ -303,9 +330,11 @@ def test_a_run_without_a_sound_record_is_told_by_its_configuration_and_checkpoin
         ]
         (event,) = after.events(trained)
         assert event.message.startswith("Taken in from its configuration and 2 of its checkpoints alone: run.json")
-    assert sngan("registry", "check", "--hashes").code == 0
+    (finding,) = sngan("registry", "check", "--hashes", "--json").json["findings"]
+    assert finding["what"] == "record: run.json is missing"
     resumed = sngan("train", "--resume", trained, "--steps", 5)
     assert resumed.code == 0, resumed.err
+    assert sngan("registry", "check", "--hashes").code == 0
 
 
 def test_folders_that_are_of_no_use_stop_nothing(
@@ -351,12 +380,28 @@ def test_checkpoints_are_those_on_the_disk(sngan: Any, home: Path, registry: Pat
     assert sngan("registry", "check", "--hashes").code == 0
 
 
+def test_a_checkpoint_that_is_put_back_after_a_rebuild_is_there_again(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "LEFT_ALONE", timedelta(0))
+    checkpoint = home / "runs" / trained / "checkpoints" / "step-00000004"
+    checkpoint.rename(home / "away")
+    assert taken(sngan) == [(trained, "run.json")]
+    (home / "away").rename(checkpoint)
+    assert sngan("registry", "check", "--json").json["findings"] == []
+    assert sngan("runs", "gc", "--yes", "--json").json["waste"] == []
+    assert sngan("train", "--resume", trained, "--checkpoint", 4, "--steps", 5).code == 0
+    with Store.open(registry) as store:
+        assert [(c.step, c.deleted is None) for c in store.checkpoints(trained)] == [(2, True), (4, True), (5, True)]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         (None, "scalars.csv is missing"),
         ("name,step\n", "scalars.csv is damaged (it begins with 'name,step', not 'name,step,value')"),
         ("name,step,value\nloss_d,1,0.5\nloss_d,2\n", "scalars.csv is damaged (line 3 is 'loss_d,2')"),
+        ("name,step,value\nloss_d,1,0.5\nloss_d,2,2.2", "scalars.csv is damaged (its end is cut off)"),
     ],
 )
 def test_curves_that_cannot_be_read_are_told(
@@ -370,6 +415,24 @@ def test_curves_that_cannot_be_read_are_told(
     with Store.open(registry) as store:
         assert store.scalars(trained) == ()
         assert len(store.scores(trained)) == 2
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_curves_that_lack_points_are_told_where_the_record_has_their_number(
+    sngan: Any, home: Path, registry: Path, lost: Path, trained: str, is_told: bool
+) -> None:
+    path, record = home / "runs" / trained / "scalars.csv", home / "runs" / trained / "run.json"
+    *kept, _ = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(kept), encoding="utf-8")
+    if not is_told:  # as of a release before
+        values = json.loads(record.read_text(encoding="utf-8"))
+        del values["points"]
+        record.write_text(json.dumps(values), encoding="utf-8")
+    done = sngan("registry", "rebuild")
+    said = f"warning: {trained}: its curves are not whole: scalars.csv has {len(kept) - 1} of {len(kept)} points.\n"
+    assert (done.code, done.err) == (0, said if is_told else "")
+    with Store.open(registry) as store:
+        assert len(store.scalars(trained)) == len(kept) - 1
 
 
 def test_folders_from_elsewhere(

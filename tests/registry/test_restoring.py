@@ -93,6 +93,23 @@ def test_a_run_that_is_lost_takes_in_how_it_went_on_and_no_other_does(
     assert store.restore(values, CURVE) is None  # it is being trained
 
 
+@pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
+def test_a_run_that_ended_takes_in_how_it_was_trained_on_and_forgets_what_it_went_back_before(
+    store: Store, run_id: str, values: dict[str, Any], status: str
+) -> None:
+    values["events"] = [{"kind": "resumed", "message": "so", "step": 2, "created": "2020-01-01T00:00:00+00:00"}]
+    store.restore({**values, "run": {**values["run"], "status": status}}, CURVE)
+    longer = {**values["run"], "ended": "2100-01-01T00:00:00+00:00", "step": 9}
+    on = {**values, "run": longer, "scores": values["scores"][:1]}
+    assert store.restore(on, ()) is not None
+    assert (store.run(run_id).step, len(store.scores(run_id))) == (9, 2)
+    resumed = {**values["events"][0], "step": 1, "created": "2100-01-02T00:00:00+00:00"}
+    back = {**on, "run": {**longer, "ended": "2100-01-03T00:00:00+00:00"}, "events": [resumed]}
+    assert store.restore(back, ()) is not None
+    assert [score.step for score in store.scores(run_id)] == [2]
+    assert store.scalars(run_id) == tuple(CURVE[:1])
+
+
 def test_of_two_that_take_in_a_run_at_once_one_does(store: Store, run_id: str, values: dict[str, Any]) -> None:
     with ThreadPoolExecutor() as pool:
         with database.writing(store._engine) as connection:
@@ -209,6 +226,8 @@ def test_files_are_those_that_were_not_removed(store: Store, run_id: str, values
     assert (files.status, none.status) == (Status.FINISHED, Status.QUEUED)
     assert [each.path for each in files.artifacts] == ["samples/4.png"]
     assert (none.checkpoints, none.artifacts) == ((), ())
+    store.trash.put(run_id)
+    assert [each.removed for each in store.files()] == [True, False]
 
 
 def test_an_id_tells_its_time() -> None:
