@@ -57,7 +57,9 @@ class Component(BaseModel):
     """What all components share: frozen, validated options and the contract version they were written for.
 
     A component with an option `name` is refused when it is loaded. Options are recorded as TOML, which has no None
-    within a list.
+    within a list, and one that is read back as another is refused: no sets, secrets or computed fields, no `Field` with
+    alias or exclude, nor strict where TOML has another type (a list for a tuple, text for a Path), and None only where
+    that is the default.
     """
 
     model_config = ConfigDict(

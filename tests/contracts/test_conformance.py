@@ -52,6 +52,13 @@ class Silent(Sound, contract=1):
     margin: float = 1.0
 
 
+class Unordered(Sound, contract=1):
+    """Has an option in no order."""
+
+    parts: frozenset[str] = frozenset({"a"})
+    """Parts."""
+
+
 class OfTomorrow(Sound, contract=2):
     """Is written for another contract."""
 
@@ -755,6 +762,7 @@ class PlainDiscriminator(nn.Module):
 BROKEN: list[tuple[Component, str]] = [
     (Silent(), "documented"),
     (OfTomorrow(), "documented"),
+    (Unordered(), "are read back"),
     (Unreduced(), "losses are finite scalars"),
     (Infinite(), "losses are finite scalars"),
     (Summed(), "means over the batch"),
