@@ -172,7 +172,9 @@ class Training:
         self._watch.check_weights(step)
         self._failed = {}
         if self._owes_score() and not self._stopping:
-            self._try_to_score(step)
+            on_gpu = [self.world.device] if self.world.device.type == "cuda" else []
+            with torch.random.fork_rng(on_gpu):  # what scores draw changes nothing that is trained
+                self._try_to_score(step)
         self._save(step)
         self._stopping = self.world.any(self._stopping)  # the leader may have been asked to stop while it scored
 
