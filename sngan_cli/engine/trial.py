@@ -11,6 +11,7 @@ from torch import Tensor
 from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses
+from sngan_cli.engine import sampling
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import show
 from sngan_cli.engine.extraction import features_of
@@ -39,6 +40,7 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
             logits = gan.discriminator(fake, y)
             _check(config.arch_d.name, "logits", logits, (images,), of="its weights")
             losses = _try_loss(gan, composition, logits.float(), fake.detach().float(), y)
+        sampling.images(gan.generator, z, y, seed=0)  # as scores and pictures are: in evaluation mode
         for loss in losses:
             loss.backward()  # type: ignore[no-untyped-call]
     except ComponentError:

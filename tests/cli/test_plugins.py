@@ -116,6 +116,20 @@ class Flat(Architecture, contract=1):
         return Network(192, 1)
 
 
+class Blind(Architecture, contract=1):
+    generator_sides = (8,)
+
+    def generator(self, shape, norm):
+        class Network(torch.nn.Linear):
+            latent_dim = 4
+
+            def forward(self, z, y):
+                images = torch.tanh(super().forward(z)).view(-1, 3, 8, 8)
+                return images if self.training else images * torch.nan
+
+        return Network(4, 192)
+
+
 class Bare(Extractor, contract=1):
     def load(self, device, cache):
         return lambda images: None
@@ -194,7 +208,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         "[sngan.losses]\nvector = misbehaving_plugin:Vector\nraising = misbehaving_plugin:Raising\n"
         "constant = misbehaving_plugin:Constant\npenalised = misbehaving_plugin:Penalised\n"
         "[sngan.metrics]\nfailing = misbehaving_plugin:Failing\n"
-        "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
+        "[sngan.architectures]\nflat = misbehaving_plugin:Flat\nblind = misbehaving_plugin:Blind\n"
+        "[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
         "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\nvoid = misbehaving_plugin:Void\n"
         "numbered = misbehaving_plugin:Numbered\nspelt = misbehaving_plugin:Spelt\nworded = misbehaving_plugin:Worded\n"
         "halved = misbehaving_plugin:Halved\nanonymous = misbehaving_plugin:Anonymous\n"
@@ -227,6 +242,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
          "'flat' gives a tensor of shape (2, 1) for logits, not one of shape (2,): tell its author"),
         (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05", "--set", "arch_d.weightless=true"],
          "error: The discriminator 'flat' has no weights to train: tell its author."),
+        (["--arch-g", "blind", "--arch-d", "standard", "--set", "arch_d.width=0.05"],
+         "error: The generator gives NaN or infinite images in evaluation mode: take an earlier checkpoint where its"),
         (["--extractor", "bare"], "'bare' gives NoneType, not Features: tell its author"),
         (["--dataset", "stumbling", "--set", "dataset={}"],
          "The dataset 'stumbling' of misbehaving 1.0 failed: KeyError: 'labels'. Tell its author"),
@@ -247,8 +264,8 @@ def test_what_misbehaves_is_named_before_there_is_a_run(
     sngan: Any, tiny: list[str], arguments: list[str], message: str
 ) -> None:
     usual = tiny[4:] if "--dataset" in arguments else tiny
-    usual = [a for a in usual if a != "arch.width=0.05"] if "flat" in arguments else usual
-    if "flat" in arguments:
+    if {"flat", "blind"} & {*arguments}:
+        usual = [a for a in usual if a != "arch.width=0.05"]
         at = usual.index("--arch")
         usual = usual[:at] + usual[at + 3 :]
     done = sngan("train", *usual, *arguments, "--steps", 1)
