@@ -146,8 +146,8 @@ class Catalog:
                 kind,
                 point.name,
                 point.value,
-                point.dist.name if point.dist else "unknown",
-                point.dist.version if point.dist else "unknown",
+                (point.dist and point.dist.name) or "unknown",  # None where a distribution's METADATA is gone
+                (point.dist and point.dist.version) or "unknown",
             )
             for kind, group in GROUPS.items()
             for point in entry_points(group=group)

@@ -400,6 +400,16 @@ def test_what_cannot_be_shown_says_why(sngan: Any, name: str, code: int, message
     assert "Traceback" not in done.err
 
 
+@pytest.mark.usefixtures("broken")
+def test_a_package_whose_metadata_is_gone_is_listed_as_unknown(sngan: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken_plugin-2.5.dist-info" / "METADATA").unlink()
+    done = sngan("plugins", "list", "--kind", "loss", "--json")
+    (found,) = [entry for entry in done.json if entry["name"] == "broken"]
+    assert (found["distribution"], found["version"]) == ("unknown", "unknown")
+    assert sngan("plugins", "check", "broken").err.startswith("error: The loss 'broken' of unknown unknown cannot be")
+    assert sngan("runs", "list").code == 0
+
+
 def test_a_folder_that_is_not_there_breaks_no_promise(sngan: Any) -> None:
     done = sngan("plugins", "check", "folder", "--data-dir", "nowhere")
     assert (done.code, done.out) == (3, "")
