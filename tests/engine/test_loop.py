@@ -296,11 +296,20 @@ def test_a_score_that_fails_costs_no_training_and_is_told(
     assert [event.step for event in listener.of(Scored)] == [4]
 
 
+@pytest.mark.parametrize("given", ["vector", "number", "nothing"])
+@pytest.mark.parametrize("loss", ["discriminator", "generator"])
 def test_a_loss_that_comes_to_be_no_scalar_is_named(
-    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Any,
+    data: Any,
+    tmp_path: Path,
+    listener: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: str,
+    given: str,
 ) -> None:
     training = Training(tiny(), data, tmp_path, listener)
-    monkeypatch.setattr(Hinge, "generator", lambda self, fake: -fake)
+    found = {"vector": torch.ones(2, requires_grad=True), "number": 0.5, "nothing": None}[given]
+    monkeypatch.setattr(Hinge, loss, lambda *arguments: found)
     with pytest.raises(ComponentError, match=r"What the loss 'hinge' gives at step 1 is no scalar\. Tell its author\."):
         training.run()
 
