@@ -13,7 +13,7 @@ from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses
 from sngan_cli.engine import sampling
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.evaluation import show
+from sngan_cli.engine.evaluation import settings_of, show
 from sngan_cli.engine.extraction import features_of
 from sngan_cli.engine.gan import Gan
 from sngan_cli.errors import ComponentError, UsageError
@@ -65,10 +65,12 @@ def try_extractor(loaded: LoadedExtractor, name: str) -> Features:
 def try_metrics(metrics: Mapping[str, Metric], shown: Features, images: int) -> None:
     """Show features that the extractor has given to metrics of `images` images, before there is anything to lose.
 
-    Raises `UsageError` where a metric cannot do with them, and `ComponentError` where it changes them.
+    Raises `UsageError` where a metric cannot do with them, and `ComponentError` where it changes them, or its protocol
+    cannot be written.
     """
     labelled = replace(shown, labels=torch.zeros(len(shown.pooled), dtype=torch.int64))
     for name, metric in metrics.items():
+        settings_of(name, metric)
         show(labelled, name, metric.accumulator(images))
 
 

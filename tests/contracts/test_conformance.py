@@ -289,10 +289,13 @@ class OfNoImages(Constant, contract=1):
 
 
 class Unwritten(Constant, contract=1):
-    """Has a setting that cannot be written down."""
+    """Has a setting that cannot be written down, or not by its name."""
+
+    setting: str = "kernel"
+    """What it is called."""
 
     def protocol(self) -> Mapping[str, Any]:
-        return {"kernel": object()}
+        return {self.setting: 5 if self.setting == "images" else object()}
 
 
 class Means(Extractor, contract=1):
@@ -789,6 +792,7 @@ BROKEN: list[tuple[Component, str]] = [
     (SpoilingLate(), "it is shown stay as they are"),
     (OfNoImages(), "no images is refused"),
     (Unwritten(), "numbers and texts"),
+    (Unwritten(setting="images"), "numbers and texts"),
     (Unidentified(), "weights are identified"),
     (Reusing(), "stay as they were given"),
     (Neighbourly(), "alone and beside others"),
