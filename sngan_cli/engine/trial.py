@@ -120,6 +120,8 @@ def _try_loss(
         return judged.float()
 
     real_logits, fake_logits = judge_again(real), judge_again(fake, of="fake")
+    given = (real_logits, fake_logits, logits, real, fake)
+    before = [tensor._version for tensor in given]
     with blaming(entry):
         loss_d = loss.discriminator(real_logits, fake_logits)
         loss_g = loss.generator(logits)
@@ -129,6 +131,11 @@ def _try_loss(
         penalty = loss.penalty(judge_again, real, fake)
     if penalty is not None:
         _check(name, "a penalty", penalty, ())
+    if [tensor._version for tensor in given] != before:
+        raise ComponentError(
+            f"The loss {name!r} changes the logits or images that it is given: it must copy them first. Tell its "
+            "author."
+        )
     return (loss_d if penalty is None else loss_d + penalty), loss_g
 
 

@@ -69,6 +69,8 @@ class Penalised(Loss, contract=1):
     def penalty(self, discriminator, real, fake):
         if self.how == "vector":
             return discriminator(real)
+        if self.how == "in place":
+            return discriminator(real.mul_(0.5)).square().mean()
         if self.how == "exit":
             raise SystemExit(3)
         if self.how == "late" and len(real) > 2:
@@ -230,6 +232,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["--loss", "raising"], "The loss 'raising' of misbehaving 1.0 failed: ZeroDivisionError: oops. Tell its"),
         (["--loss", "penalised", "--set", "loss.how=vector"],
          "'penalised' gives a tensor of shape (2,) for a penalty, not one of shape (): tell its author"),
+        (["--loss", "penalised", "--set", "loss.how=in place"],
+         "The loss 'penalised' changes the logits or images that it is given: it must copy them first. Tell its"),
         (["--loss", "penalised", "--set", "loss.how=exit"],
          "The penalty of the loss 'penalised' of misbehaving 1.0 failed: SystemExit: 3. Tell its author"),
         (["--loss", "penalised", "--set", "loss.how=forgetful"],

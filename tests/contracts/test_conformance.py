@@ -177,6 +177,22 @@ class Noisy(Sound, contract=1):
         return super().generator(fake_logits) * (1 + 1e-6 * torch.rand((), device=fake_logits.device))
 
 
+class Overwriting(Sound, contract=1):
+    """Clamps logits, or halves images, in place."""
+
+    what: str = "logits"
+    """What it changes."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        if self.what == "logits":
+            real_logits.detach().clamp_(-0.1, 0.1)
+        return super().discriminator(real_logits, fake_logits)
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        logits: Tensor = discriminator(real.mul_(0.5) if self.what == "images" else real)
+        return logits.square().mean()
+
+
 class OnTheHost(Sound, contract=1):
     """Makes a tensor where it is."""
 
@@ -774,6 +790,8 @@ BROKEN: list[tuple[Component, str]] = [
     (Reversed(), "taken for real"),
     (Detached(), "taken for real"),
     (OnTheHost(), "of logits on a GPU"),
+    (Overwriting(), "logits and images stay"),
+    (Overwriting(what="images"), "logits and images stay"),
     (Remembering(), "nothing that was seen before"),
     (Remembering(of="G"), "nothing that was seen before"),
     (Remembering(of="penalty"), "nothing that was seen before"),
@@ -903,6 +921,7 @@ def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
         "losses are means over the batch: ZeroDivisionError: oops",
         "D is moved to tell images apart, and G to be taken for real: ZeroDivisionError: oops",
         "losses depend on nothing that was seen before: ZeroDivisionError: oops",
+        "logits and images stay as they are: ZeroDivisionError: oops",
         "of logits on a GPU, losses are there: ZeroDivisionError: oops",
     ]
 
