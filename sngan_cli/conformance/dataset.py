@@ -12,7 +12,7 @@ from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, U
 from sngan_cli.contracts import DataError, Dataset, Pictures, UnreadablePictureError
 
 SIDE, READ = 9, 30
-"""Pixels of the pictures that are read, and their number."""
+"""Pixels of the pictures that are read, and their number, from the first to the last."""
 
 
 def names_an_extractor(dataset: Dataset, bench: Bench) -> None:
@@ -39,11 +39,11 @@ def reads_the_same_from_any_thread(dataset: Dataset, bench: Bench) -> None:
     expect(pictures.identity == _opened(dataset, bench).identity, "opened again, it has another identity")
     side = dataset.default_side(pictures)
     expect(isinstance(side, int) and side >= 1, f"its default side is {side!r}")
-    indices = range(min(READ, len(pictures)))
+    indices = _spread(pictures)
     first = [_read(pictures, index) for index in indices]
     with ThreadPoolExecutor(4) as pool:
         again = list(pool.map(lambda index: _read(pictures, index), indices))
-    for index, (one, other) in enumerate(zip(first, again, strict=True)):
+    for index, one, other in zip(indices, first, again, strict=True):
         if one is None or other is None:
             expect(one is other, f"picture {index} is broken only at times")
             continue
@@ -56,7 +56,7 @@ def labels_with_its_classes(dataset: Dataset, bench: Bench) -> None:
     """Raise where a label has no class, or a picture no name."""
     pictures = _opened(dataset, bench)
     classes = len(pictures.class_names or ("all",))
-    for index in range(min(READ, len(pictures))):
+    for index in _spread(pictures):
         expect(pictures.name(index), f"picture {index} has no name")
         read = _read(pictures, index)
         if read is None:
@@ -80,6 +80,12 @@ def _opened(dataset: Dataset, bench: Bench) -> Pictures:
     if dataset.needs_data_dir and root is None:
         raise UncheckedError("give its pictures with --data-dir")
     return open_data(dataset, type(dataset).__name__, root, bench.cache / "downloads")[1]
+
+
+def _spread(pictures: Pictures) -> list[int]:
+    """Indices of the pictures that are read, evenly spread."""
+    indices: list[int] = np.linspace(0, len(pictures) - 1, min(READ, len(pictures))).round().astype(int).tolist()
+    return indices
 
 
 def _read(pictures: Pictures, index: int) -> tuple[np.ndarray, int] | None:

@@ -470,6 +470,20 @@ class Halved(Drawn, contract=1):
         return Halves()
 
 
+class Late(Drawn, contract=1):
+    """Has a label too many in the last of many pictures."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Many(Grey):
+            def __len__(self) -> int:
+                return 100
+
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return np.zeros((side, side, 3), np.uint8), 2 if index == 99 else 0
+
+        return Many()
+
+
 class Counts(Drawn, contract=1):
     """Has labels of NumPy's."""
 
@@ -820,6 +834,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Eager(), "built from its weights alone"),
     (Unlabelled(), "a label of its classes"),
     (Halved(), "a label of its classes"),
+    (Late(), "a label of its classes"),
     (Repeating(), "no two classes"),
     (Spelt(), "a label of its classes"),
     (Fractional(), "from any thread"),
