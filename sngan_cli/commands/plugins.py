@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,10 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import AsJson, DataDir, path_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sngan_cli.catalog import Catalog, Entry, Loaded
+    from sngan_cli.contracts import Component
 
 app = typer.Typer(help=COMMANDS["plugins"], no_args_is_help=True, add_completion=False)
 
@@ -97,11 +100,11 @@ def check(
         raise UsageError(f"--set sets options of one component, and {name!r} is {len(entries)}: name one, with --kind.")
     if isinstance(options.get(entries[0].kind), dict):  # given as in other commands: loss.margin=2
         options |= options.pop(entries[0].kind)
-    made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
+    made, rows = _made(catalog, entries, options)
     for entry, component in made:  # a folder that is not there is no fault of the component
         if isinstance(component, Dataset) and component.needs_data_dir:
             data_root(component, entry.name, data_dir)
-    total, rows = sum(len(promises_of(component)) for _, component in made), []
+    total = len(rows) + sum(len(promises_of(component)) for _, component in made)
     with tempfile.TemporaryDirectory() as scratch, progress("checking promises") as report:
         for entry, component in made:
             for found in try_(component, Path(scratch), data_dir, cache=paths.cache_folder()):
@@ -157,6 +160,28 @@ def _named(catalog: Catalog, name: str, kind: str | None) -> list[Entry]:
         known = [word for entry in entries for word in (entry.name, entry.distribution)]
         raise NotFoundError(no_such(f"{kind or 'component'} or package", name, known))
     return found
+
+
+def _made(
+    catalog: Catalog, entries: Sequence[Entry], options: Mapping[str, Any]
+) -> tuple[list[tuple[Entry, Component]], list[dict[str, Any]]]:
+    """Components, and rows that say why others of several cannot be made; for one alone that is raised."""
+    from sngan_cli.catalog import reason_of
+    from sngan_cli.conformance import Outcome
+    from sngan_cli.errors import UsageError
+
+    made, rows = [], []
+    for entry in entries:
+        try:
+            made.append((entry, catalog.make(entry.kind, entry.name, options)))
+        except (Exception, SystemExit) as error:  # third parties' components fail in any way
+            if len(entries) == 1:
+                raise
+            # One that needs an option may keep its promises once it is given.
+            outcome: Literal["unchecked", "broken"] = "unchecked" if isinstance(error, UsageError) else "broken"
+            found = Outcome("it is made", outcome, reason_of(error, [entry]))
+            rows.append({"kind": entry.kind, "name": entry.name, **vars(found)})
+    return made, rows
 
 
 def _normalised(distribution: str) -> str:

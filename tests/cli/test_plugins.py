@@ -29,6 +29,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 MISBEHAVING = '''
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from sngan_cli.contracts import Architecture, Dataset, Extractor, Loss, Metric, Pictures
@@ -53,6 +55,13 @@ class Constant(Loss, contract=1):
 
     def generator(self, fake_logits):
         return torch.zeros(())
+
+
+class Various(Constant, contract=1):
+    """Has options that no JSON tells as they are."""
+
+    function: Callable[[int], int] = abs
+    order: tuple[int, ...] = (1, 2)
 
 
 class Penalised(Loss, contract=1):
@@ -209,6 +218,7 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (metadata / "entry_points.txt").write_text(
         "[sngan.losses]\nvector = misbehaving_plugin:Vector\nraising = misbehaving_plugin:Raising\n"
         "constant = misbehaving_plugin:Constant\npenalised = misbehaving_plugin:Penalised\n"
+        "various = misbehaving_plugin:Various\n"
         "[sngan.metrics]\nfailing = misbehaving_plugin:Failing\n"
         "[sngan.architectures]\nflat = misbehaving_plugin:Flat\nblind = misbehaving_plugin:Blind\n"
         "[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
@@ -402,6 +412,24 @@ def test_what_cannot_be_shown_says_why(sngan: Any, name: str, code: int, message
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_a_package_is_checked_beyond_what_cannot_be_made(sngan: Any) -> None:
+    done = sngan("plugins", "check", "misbehaving", "--kind", "loss", "--json")
+    assert done.code == 1
+    of = {
+        name: [(row["promise"], row["outcome"]) for row in done.json if row["name"] == name]
+        for name in ("various", "penalised", "vector")
+    }
+    assert of["various"] == [("it is made", "broken")]
+    assert of["penalised"] == [("it is made", "unchecked")]
+    assert ("both losses are finite scalars", "broken") in of["vector"]
+    whys = {row["name"]: row["why"] for row in done.json if row["promise"] == "it is made"}
+    assert "loss.function = <built-in function abs> cannot be recorded" in whys["various"]
+    assert whys["penalised"] == "'penalised' needs the option 'how': give it with --set loss.how=VALUE."
+    alone = sngan("plugins", "check", "penalised")
+    assert (alone.code, alone.out, alone.err) == (2, "", f"error: {whys['penalised']}\n")
 
 
 @pytest.mark.usefixtures("broken")
