@@ -215,7 +215,7 @@ def _summary(catalog: Catalog, row: dict[str, Any]) -> str:
 def _description(loaded: Loaded) -> dict[str, Any]:
     """Everything there is to know of a component."""
     component = loaded.component
-    options = component.model_json_schema().get("properties", {})
+    options = _schema(component).get("properties", {})
     sides = {
         key: list(getattr(component, key))
         for key in ("generator_sides", "discriminator_sides")
@@ -228,7 +228,7 @@ def _description(loaded: Loaded) -> dict[str, Any]:
             {
                 "name": name,
                 "type": _type(options[name]),
-                "default": None if field.is_required() else field.get_default(call_default_factory=True),
+                "default": None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
                 "required": field.is_required(),
                 "description": field.description or "",
             }
@@ -236,6 +236,26 @@ def _description(loaded: Loaded) -> dict[str, Any]:
         ],
         **sides,
     }
+
+
+def _schema(component: type[Component]) -> dict[str, Any]:
+    """JSON schema of a component's options; what has none, such as a function, may be anything."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Lenient(GenerateJsonSchema):
+        ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 (as in pydantic)
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+            return {}
+
+    return component.model_json_schema(by_alias=False, schema_generator=Lenient)
+
+
+def _plain(default: object) -> Any:
+    """A default in a form that JSON has, too."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(default, fallback=str)
 
 
 def _type(schema: dict[str, Any]) -> str:

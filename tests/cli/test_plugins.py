@@ -415,6 +415,16 @@ def test_what_cannot_be_shown_says_why(sngan: Any, name: str, code: int, message
 
 
 @pytest.mark.usefixtures("misbehaving")
+def test_options_of_any_type_are_shown(sngan: Any) -> None:
+    shown = sngan("plugins", "show", "various", "--json").json["options"]
+    assert [(option["name"], option["type"], option["default"]) for option in shown] == [
+        ("function", "any", "<built-in function abs>"),
+        ("order", "array", [1, 2]),
+    ]
+    assert "<built-in function abs>" in sngan("plugins", "show", "various").out
+
+
+@pytest.mark.usefixtures("misbehaving")
 def test_a_package_is_checked_beyond_what_cannot_be_made(sngan: Any) -> None:
     done = sngan("plugins", "check", "misbehaving", "--kind", "loss", "--json")
     assert done.code == 1
