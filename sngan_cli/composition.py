@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
@@ -147,6 +148,20 @@ def open_data(
                 f"The data set {name!r} has the {what} {shortened(repr(texts))}, no sequence of str: tell its author."
             )
     return root, pictures
+
+
+def own_side(dataset: contracts.Dataset, name: str, pictures: contracts.Pictures) -> int:
+    """The side in pixels that a data set, called `name` in messages, uses where none is asked for.
+
+    Raises `ComponentError` where that is no whole number.
+    """
+    side: object = dataset.default_side(pictures)
+    if not (isinstance(side, Integral) and int(side) >= 1):
+        raise ComponentError(
+            f"The data set {name!r} has the default side {shortened(repr(side))}, no whole number of pixels: tell its "
+            "author."
+        )
+    return int(side)
 
 
 def _are_texts(found: object) -> bool:

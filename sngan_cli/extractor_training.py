@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from sngan_cli import extractor_records, paths, trained_extractors
 from sngan_cli.catalog import Catalog, Entry, blaming
-from sngan_cli.composition import data_root, open_data
+from sngan_cli.composition import data_root, open_data, own_side
 from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
 from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import DecodedPictures, prepare
@@ -190,7 +190,7 @@ def _data(
     with blaming(catalog.load("dataset", name).entry):
         root, pictures = open_data(dataset, name, request.data_dir, cache / "downloads")
         _check_classes(name, pictures)
-        side = request.size or dataset.default_side(pictures)
+        side = request.size or own_side(dataset, name, pictures)
         if (cutout := request.plan.cutout) >= side:
             raise UsageError(
                 f"--cutout {cutout} would hide pictures of {side} pixels whole: give less, such as {side // 4}."

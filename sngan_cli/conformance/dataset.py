@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sngan_cli.composition import open_data
+from sngan_cli.composition import open_data, own_side
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, expect
 from sngan_cli.contracts import DataError, Dataset, Pictures, UnreadablePictureError
 
@@ -37,8 +37,7 @@ def reads_the_same_from_any_thread(dataset: Dataset, bench: Bench) -> None:
     pictures = _opened(dataset, bench)
     expect(len(pictures), "it has no pictures")
     expect(pictures.identity == _opened(dataset, bench).identity, "opened again, it has another identity")
-    side = dataset.default_side(pictures)
-    expect(isinstance(side, int) and side >= 1, f"its default side is {side!r}")
+    own_side(dataset, type(dataset).__name__, pictures)
     indices = _spread(pictures)
     first = [_read(pictures, index) for index in indices]
     with ThreadPoolExecutor(4) as pool:
