@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -13,7 +14,7 @@ from sngan_cli.catalog import Catalog, Entry, blaming
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError
 from sngan_cli.home import real_path
-from sngan_cli.wording import shortened
+from sngan_cli.wording import first_of, shortened
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,11 @@ def open_data(
             raise ComponentError(
                 f"The data set {name!r} has the {what} {shortened(repr(texts))}, no sequence of str: tell its author."
             )
+    if unclear := [repr(text) for text, count in Counter(names).items() if not text or count > 1]:
+        raise ComponentError(
+            f"The data set {name!r} has class names that are empty or not all different, {first_of(unclear)}: tell its "
+            "author."
+        )
     return root, pictures
 
 

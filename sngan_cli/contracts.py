@@ -89,7 +89,7 @@ class Pictures(ABC):
     """True where `identity` changes whenever the code makes other pictures. Otherwise the source file of this class is
     part of the key, too: after an edit the pictures are decoded again."""
     class_names: Sequence[str] | None
-    """One name for each class, all different, in label order; None where the pictures are unlabelled."""
+    """One name for each class, all different and none empty, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0
     """How many pictures may be broken before the data set is refused."""
     remarks: Sequence[str] = ()

@@ -143,6 +143,17 @@ def test_a_component_must_be_a_name_or_a_table() -> None:
         made(Layer("file", {"arch": 3}))
 
 
+@pytest.mark.parametrize(("classes", "said"), [(("", "b"), "''"), (("a", "b", "a"), "'a'")])
+def test_classes_that_their_names_do_not_tell_apart_are_refused(
+    classes: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ComponentError,
+        match=rf"^The data set 'cells' has class names that are empty or not all different, {said}: tell its author\.$",
+    ):
+        open_data(Cells(classes=classes), "cells", None, tmp_path)
+
+
 def test_the_side_of_a_data_set_is_a_whole_number_of_any_library(tmp_path: Path) -> None:
     _, pictures = open_data(Cells(), "cells", None, tmp_path)
     found = own_side(Cells(side=np.int64(8)), "cells", pictures)
