@@ -10,7 +10,7 @@ import inspect
 import re
 import tomllib
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +24,7 @@ from sngan_cli import contracts
 from sngan_cli.config.run_config import as_toml
 from sngan_cli.contracts import CONTRACT, GROUPS, Component, ComponentError, UsageError
 from sngan_cli.errors import NotFoundError, SnganError, did_you_mean, no_such
-from sngan_cli.wording import first_line, refused, shortened
+from sngan_cli.wording import complaint, first_line, refused, shortened
 
 _BASES: dict[str, type[Component]] = {
     "dataset": contracts.Dataset,
@@ -152,8 +152,8 @@ class Catalog:
                 kind,
                 point.name,
                 point.value,
-                point.dist.name if point.dist else "unknown",
-                point.dist.version if point.dist else "unknown",
+                (point.dist and point.dist.name) or "unknown",  # None where a distribution's METADATA is gone
+                (point.dist and point.dist.version) or "unknown",
             )
             for kind, group in GROUPS.items()
             for point in entry_points(group=group)
@@ -195,8 +195,8 @@ class Catalog:
     def make(self, kind: str, name: str, options: Mapping[str, Any], role: str | None = None) -> Component:
         """Build a component from options; raises `UsageError` naming the option that is unknown or has a wrong value.
 
-        Raises `ComponentError` where it is the default that is wrong. `role` is what the component's table is called in
-        the configuration, such as `arch_g`; by default its kind.
+        Raises `ComponentError` where it is the default that is wrong, or an option is not read back as it was. `role`
+        is what the component's table is called in the configuration, such as `arch_g`; by default its kind.
         """
         loaded = self.load(kind, name)
         try:
@@ -281,7 +281,7 @@ def _wrong_default(said: str, entry: Entry, option: str) -> ComponentError:
 
 
 def _check_recordable(made: Component, loaded: Loaded, role: str, options: Mapping[str, Any]) -> None:
-    """Raise where an option has a value that could not be written with a run, nor read again."""
+    """Raise where an option has a value that could not be written with a run, or is read back as another."""
     for name in type(made).model_fields:
         try:
             as_toml(made.model_dump(mode="json", include={name}))
@@ -291,6 +291,34 @@ def _check_recordable(made: Component, loaded: Loaded, role: str, options: Mappi
             raise (
                 UsageError(said) if name in options else _wrong_default(said, loaded.entry, f"{role}.{name}")
             ) from error
+    if (amiss := not_read_back(made)) is not None:
+        raise ComponentError(
+            f"{role}.{amiss}. Tell the author of {loaded.entry.name!r} in {loaded.entry.distribution} "
+            f"{loaded.entry.version}."
+        )
+
+
+def not_read_back(made: Component) -> str | None:
+    """Which option is another once it is recorded and read back, and how; None where the same component is made."""
+    for name, value in made.model_dump().items():
+        if _has_set(value):
+            return f"{name} = {shortened(repr(value))} is a set, whose order is another in each process: use a tuple"
+    recorded = made.model_dump(mode="json", exclude_none=True)
+
+    def said(name: str) -> str:
+        return f"{name} is recorded as {shortened(repr(recorded[name])) if name in recorded else 'nothing'}"
+
+    try:
+        read = dict(type(made)(**tomllib.loads(as_toml(recorded))))
+    except ValidationError as error:
+        return f"{said(str(next(iter(error.errors()[0]['loc']), '')))}, and refused when read back: {complaint(error)}"
+    changed = [name for name, value in made if read[name] != value]
+    return f"{said(changed[0])}, and read back as {shortened(repr(read[changed[0]]))}" if changed else None
+
+
+def _has_set(value: object) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Set) or any(map(_has_set, parts))
 
 
 def _explain(error: ValidationError, component: type[Component], role: str, name: str) -> str:

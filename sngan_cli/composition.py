@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +14,7 @@ from sngan_cli.catalog import Catalog, Entry, blaming
 from sngan_cli.config import ROLES, Layer, RunConfig, merge_scalars
 from sngan_cli.errors import ComponentError, NotFoundError, UsageError
 from sngan_cli.home import real_path
-from sngan_cli.wording import shortened
+from sngan_cli.wording import first_of, shortened
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,26 @@ def open_data(
             raise ComponentError(
                 f"The data set {name!r} has the {what} {shortened(repr(texts))}, no sequence of str: tell its author."
             )
+    if unclear := [repr(text) for text, count in Counter(names).items() if not text or count > 1]:
+        raise ComponentError(
+            f"The data set {name!r} has class names that are empty or not all different, {first_of(unclear)}: tell its "
+            "author."
+        )
     return root, pictures
+
+
+def own_side(dataset: contracts.Dataset, name: str, pictures: contracts.Pictures) -> int:
+    """The side in pixels that a data set, called `name` in messages, uses where none is asked for.
+
+    Raises `ComponentError` where that is no whole number.
+    """
+    side: object = dataset.default_side(pictures)
+    if not (isinstance(side, Integral) and int(side) >= 1):
+        raise ComponentError(
+            f"The data set {name!r} has the default side {shortened(repr(side))}, no whole number of pixels: tell its "
+            "author."
+        )
+    return int(side)
 
 
 def _are_texts(found: object) -> bool:

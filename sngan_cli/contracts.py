@@ -57,7 +57,9 @@ class Component(BaseModel):
     """What all components share: frozen, validated options and the contract version they were written for.
 
     A component with an option `name` is refused when it is loaded. Options are recorded as TOML, which has no None
-    within a list.
+    within a list, and one that is read back as another is refused: no sets, secrets or computed fields, no `Field` with
+    alias or exclude, nor strict where TOML has another type (a list for a tuple, text for a Path), and None only where
+    that is the default.
     """
 
     model_config = ConfigDict(
@@ -87,7 +89,7 @@ class Pictures(ABC):
     """True where `identity` changes whenever the code makes other pictures. Otherwise the source file of this class is
     part of the key, too: after an edit the pictures are decoded again."""
     class_names: Sequence[str] | None
-    """One name for each class, all different, in label order; None where the pictures are unlabelled."""
+    """One name for each class, all different and none empty, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0
     """How many pictures may be broken before the data set is refused."""
     remarks: Sequence[str] = ()

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from sngan_cli import extractor_records, paths, trained_extractors
 from sngan_cli.catalog import Catalog, Entry, blaming
-from sngan_cli.composition import data_root, open_data
+from sngan_cli.composition import data_root, open_data, own_side
 from sngan_cli.contracts import Dataset, Pictures, TrainableExtractor
 from sngan_cli.engine import classifier
 from sngan_cli.engine.cache import DecodedPictures, prepare
@@ -109,6 +109,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         names = data.class_names or ()
         with blaming(entry):
             network = classifier.build(extractor, side, len(names), plan.seed, device)
+            classifier.write_weights(network, folder / WEIGHTS)  # fails now, where it cannot, not after the training
         audience.begin(
             f"extractor {request.name}: {request.dataset[0]} {side} px, {len(names)} classes, "
             f"{counted(len(parts.training), 'picture')} to train on and {len(parts.held_out)} held out, "
@@ -189,7 +190,7 @@ def _data(
     with blaming(catalog.load("dataset", name).entry):
         root, pictures = open_data(dataset, name, request.data_dir, cache / "downloads")
         _check_classes(name, pictures)
-        side = request.size or dataset.default_side(pictures)
+        side = request.size or own_side(dataset, name, pictures)
         if (cutout := request.plan.cutout) >= side:
             raise UsageError(
                 f"--cutout {cutout} would hide pictures of {side} pixels whole: give less, such as {side // 4}."

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from sngan_cli.catalog import Catalog, blaming
-from sngan_cli.composition import Composition, compares, make_metrics
+from sngan_cli.composition import Composition, compares, make_metrics, own_side
 from sngan_cli.config.protocols import ScoringProtocol
 from sngan_cli.contracts import Classwise, Features, Metric
 from sngan_cli.engine import evaluation, features
@@ -139,7 +139,8 @@ class Ruler:
         """The real images, decoded."""
         with blaming(self.composition.entries["dataset"]):
             _, pictures = self.composition.open_data(self.place.cache / "downloads")
-            side = self.size or self.composition.config.size or self.composition.dataset.default_side(pictures)
+            config = self.composition.config
+            side = self.size or config.size or own_side(self.composition.dataset, config.dataset.name, pictures)
             made = prepare(pictures, side, self.place.cache / "pictures", progress=self.audience.decoding)
         made.tell(self.audience.warn)
         return made

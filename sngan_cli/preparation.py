@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sngan_cli.catalog import blaming
-from sngan_cli.composition import Composition, check_networks, data_root
+from sngan_cli.composition import Composition, check_networks, data_root, own_side
 from sngan_cli.config import RunConfig
 from sngan_cli.contracts import LoadedExtractor, OfOneSide, Pictures
 from sngan_cli.engine.cache import DecodedPictures
@@ -107,7 +107,7 @@ def _fitted(composition: Composition, place: Place, device: torch.device) -> tup
     config = composition.config
     with blaming(composition.entries["dataset"]):
         root, pictures = composition.open_data(place.cache / "downloads")
-        size = config.size or composition.dataset.default_side(pictures)
+        size = config.size or own_side(composition.dataset, config.dataset.name, pictures)
     check_networks(composition, size)
     if config.conditional and not pictures.class_names:
         raise UsageError(

@@ -37,8 +37,13 @@ class RunTable:
     def __init__(
         self, summaries: Sequence[RunSummary], protocols: Mapping[str, Sequence[str]], columns: str | None
     ) -> None:
-        """`protocols` are those of each metric, none where no run here has a score; scores by the first go unmarked."""
-        self._summaries, self._protocols, self._by_default = summaries, protocols, columns is None
+        """`protocols` are those of each metric, none where no run here has a score; scores by the first go unmarked.
+
+        A metric that is called as a column of runs gives way to it.
+        """
+        own = {*self.DEFAULT, "age", *self.OF_TRAINING, *self.NUMBERS}
+        self._protocols = {metric: found for metric, found in protocols.items() if metric not in own}
+        self._summaries, self._by_default = summaries, columns is None
         self.columns = self._choose(columns)
 
     def rows(self, *, plain: bool = False) -> list[list[str]]:

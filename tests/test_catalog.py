@@ -15,7 +15,9 @@ from sngan_cli.contracts import GROUPS, Loss
 from sngan_cli.errors import ComponentError, UsageError
 
 PLUGIN = '''
-from sngan_cli.contracts import Loss, Metric
+from pydantic import SecretStr, computed_field
+
+from sngan_cli.contracts import Field, Loss, Metric
 
 
 class Good(Loss, contract=1):
@@ -72,6 +74,46 @@ class Boundless(Good, contract=1):
     """Has a default that nobody could give."""
 
     limits: list[float] = [0.0, float("nan")]
+
+
+class Aliased(Good, contract=1):
+    """Has an option that is given by another name than it is recorded by."""
+
+    lambda_: float = Field(default=10.0, alias="lambda")
+
+
+class Strict(Good, contract=1):
+    """Has an option that takes no list for a tuple."""
+
+    layers: tuple[int, ...] = Field(default=(1, 2), strict=True)
+
+
+class Computed(Good, contract=1):
+    """Records more than its options."""
+
+    @computed_field
+    @property
+    def double(self) -> float:
+        return 2 * self.margin
+
+
+class Secret(Good, contract=1):
+    """Has an option that is recorded as stars."""
+
+    key: SecretStr = SecretStr("abc")
+
+
+class Unordered(Good, contract=1):
+    """Has a set within an option."""
+
+    parts: dict[str, frozenset[str]] = {"all": frozenset({"b"})}
+
+
+class Optional(Good, contract=1):
+    """Has an option that may be None, and is not by default, and one that is recorded nowhere."""
+
+    clip: float | None = 3.0
+    hidden: int = Field(default=2, exclude=True)
 
 
 NUMBER = 3
@@ -209,6 +251,24 @@ def test_what_cannot_be_recorded_is_refused_with_the_option(module: str) -> None
     with pytest.raises(UsageError, match=r"loss\.gaps = \[None\] cannot be recorded: TOML has no such value \(.*\)\.$"):
         catalog.make("loss", "gappy", {"gaps": [None]})
     assert catalog.make("loss", "gappy", {"gaps": [2]}).model_dump() == {"margin": 1.0, "gaps": [2]}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("Aliased", {}, "lambda_ is recorded as 10.0, and refused when read back: extra inputs are not permitted"),
+        ("Strict", {}, r"layers is recorded as \[1, 2\], and refused when read back: input should be a valid tuple"),
+        ("Computed", {}, "double is recorded as 2.0, and refused when read back: extra inputs are not permitted"),
+        ("Secret", {}, r"key is recorded as '\*+', and read back as SecretStr\('\*+'\)"),
+        ("Unordered", {}, r"parts = {'all': .*} is a set, whose order is another in each process: use a tuple"),
+        ("Optional", {"clip": None}, "clip is recorded as nothing, and read back as 3.0"),
+        ("Optional", {"hidden": 5}, "hidden is recorded as nothing, and read back as 2"),
+    ],
+)
+def test_an_option_that_is_not_read_back_is_refused(module: str, name: str, options: Any, said: str) -> None:
+    catalog = Catalog([entry("it", f"{module}:{name}")])
+    with pytest.raises(ComponentError, match=rf"^loss\.{said}\. Tell the author of 'it' in third-party 1\.2\.$"):
+        catalog.make("loss", "it", options)
 
 
 FAULTY = """

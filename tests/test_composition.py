@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 from sngan_cli.catalog import Catalog
-from sngan_cli.composition import Composition, check_networks, compose
+from sngan_cli.composition import Composition, check_networks, compose, open_data, own_side
 from sngan_cli.config import Layer, parse_set, recipe
-from sngan_cli.errors import UsageError
+from sngan_cli.contracts import Dataset, Pictures
+from sngan_cli.errors import ComponentError, UsageError
+from sngan_plugins.datasets.shapes import DrawnShapes
+
+
+class Cells(Dataset, contract=1):
+    """A data set of somebody else's, with some side and classes of its own."""
+
+    needs_data_dir = False
+    side: Any = 8
+    classes: Any = None
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        pictures = DrawnShapes(1, 0, 0)
+        pictures.class_names = self.classes
+        return pictures
+
+    def default_side(self, pictures: Pictures) -> int:
+        side: int = self.side
+        return side
 
 
 def made(*layers: Layer) -> Composition:
@@ -118,3 +141,23 @@ def test_metrics_must_be_tables() -> None:
 def test_a_component_must_be_a_name_or_a_table() -> None:
     with pytest.raises(UsageError, match=r"arch = 3 must be a name or a table"):
         made(Layer("file", {"arch": 3}))
+
+
+@pytest.mark.parametrize(("classes", "said"), [(("", "b"), "''"), (("a", "b", "a"), "'a'")])
+def test_classes_that_their_names_do_not_tell_apart_are_refused(
+    classes: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ComponentError,
+        match=rf"^The data set 'cells' has class names that are empty or not all different, {said}: tell its author\.$",
+    ):
+        open_data(Cells(classes=classes), "cells", None, tmp_path)
+
+
+def test_the_side_of_a_data_set_is_a_whole_number_of_any_library(tmp_path: Path) -> None:
+    _, pictures = open_data(Cells(), "cells", None, tmp_path)
+    found = own_side(Cells(side=np.int64(8)), "cells", pictures)
+    assert (found, type(found)) == (8, int)
+    for side in (8.0, None, 0):
+        with pytest.raises(ComponentError, match=rf"'cells' has the default side {side}, no whole number of pixels"):
+            own_side(Cells(side=side), "cells", pictures)

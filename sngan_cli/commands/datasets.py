@@ -112,7 +112,7 @@ def _prepared(
     """The pictures of a data set, decoded, with a warning of those that cannot be."""
     from sngan_cli.bars import Bars
     from sngan_cli.catalog import Catalog, blaming
-    from sngan_cli.composition import open_data
+    from sngan_cli.composition import open_data, own_side
     from sngan_cli.engine.cache import prepare
 
     options = component_options(set_ or (), {"dataset": dataset})["dataset"]
@@ -120,7 +120,7 @@ def _prepared(
     component = cast("Dataset", catalog.make("dataset", dataset, options))
     with blaming(catalog.load("dataset", dataset).entry):
         _, pictures = open_data(component, dataset, data_dir, paths.cache_folder() / "downloads")
-        side = size or component.default_side(pictures)
+        side = size or own_side(component, dataset, pictures)
         with Bars() as bars:
             comparing = partial(bars.show, "comparing MiB") if thorough else None
             decoded = prepare(pictures, side, paths.cache_folder() / "pictures", bars.decoding, comparing=comparing)

@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,10 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.options import AsJson, DataDir, path_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sngan_cli.catalog import Catalog, Entry, Loaded
+    from sngan_cli.contracts import Component
 
 app = typer.Typer(help=COMMANDS["plugins"], no_args_is_help=True, add_completion=False)
 
@@ -97,11 +100,11 @@ def check(
         raise UsageError(f"--set sets options of one component, and {name!r} is {len(entries)}: name one, with --kind.")
     if isinstance(options.get(entries[0].kind), dict):  # given as in other commands: loss.margin=2
         options |= options.pop(entries[0].kind)
-    made = [(entry, catalog.make(entry.kind, entry.name, options)) for entry in entries]
+    made, rows = _made(catalog, entries, options)
     for entry, component in made:  # a folder that is not there is no fault of the component
         if isinstance(component, Dataset) and component.needs_data_dir:
             data_root(component, entry.name, data_dir)
-    total, rows = sum(len(promises_of(component)) for _, component in made), []
+    total = len(rows) + sum(len(promises_of(component)) for _, component in made)
     with tempfile.TemporaryDirectory() as scratch, progress("checking promises") as report:
         for entry, component in made:
             for found in try_(component, Path(scratch), data_dir, cache=paths.cache_folder()):
@@ -159,6 +162,28 @@ def _named(catalog: Catalog, name: str, kind: str | None) -> list[Entry]:
     return found
 
 
+def _made(
+    catalog: Catalog, entries: Sequence[Entry], options: Mapping[str, Any]
+) -> tuple[list[tuple[Entry, Component]], list[dict[str, Any]]]:
+    """Components, and rows that say why others of several cannot be made; for one alone that is raised."""
+    from sngan_cli.catalog import reason_of
+    from sngan_cli.conformance import Outcome
+    from sngan_cli.errors import UsageError
+
+    made, rows = [], []
+    for entry in entries:
+        try:
+            made.append((entry, catalog.make(entry.kind, entry.name, options)))
+        except (Exception, SystemExit) as error:  # third parties' components fail in any way
+            if len(entries) == 1:
+                raise
+            # One that needs an option may keep its promises once it is given.
+            outcome: Literal["unchecked", "broken"] = "unchecked" if isinstance(error, UsageError) else "broken"
+            found = Outcome("it is made", outcome, reason_of(error, [entry]))
+            rows.append({"kind": entry.kind, "name": entry.name, **vars(found)})
+    return made, rows
+
+
 def _normalised(distribution: str) -> str:
     """A distribution's name as indices compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
@@ -190,7 +215,7 @@ def _summary(catalog: Catalog, row: dict[str, Any]) -> str:
 def _description(loaded: Loaded) -> dict[str, Any]:
     """Everything there is to know of a component."""
     component = loaded.component
-    options = component.model_json_schema().get("properties", {})
+    options = _schema(component).get("properties", {})
     sides = {
         key: list(getattr(component, key))
         for key in ("generator_sides", "discriminator_sides")
@@ -203,7 +228,7 @@ def _description(loaded: Loaded) -> dict[str, Any]:
             {
                 "name": name,
                 "type": _type(options[name]),
-                "default": None if field.is_required() else field.get_default(call_default_factory=True),
+                "default": None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
                 "required": field.is_required(),
                 "description": field.description or "",
             }
@@ -211,6 +236,26 @@ def _description(loaded: Loaded) -> dict[str, Any]:
         ],
         **sides,
     }
+
+
+def _schema(component: type[Component]) -> dict[str, Any]:
+    """JSON schema of a component's options; what has none, such as a function, may be anything."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Lenient(GenerateJsonSchema):
+        ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 (as in pydantic)
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+            return {}
+
+    return component.model_json_schema(by_alias=False, schema_generator=Lenient)
+
+
+def _plain(default: object) -> Any:
+    """A default in a form that JSON has, too."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(default, fallback=str)
 
 
 def _type(schema: dict[str, Any]) -> str:

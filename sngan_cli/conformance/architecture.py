@@ -79,13 +79,15 @@ def offers_a_network(architecture: Architecture, bench: Bench) -> None:
 
 
 def gives_images_and_logits(case: Case, norm: Normalization) -> None:
-    """Raise where a network gives other shapes, or images outside [-1, 1]."""
+    """Raise where a network gives other shapes, or images outside [-1, 1], in training or evaluation mode."""
     network = case.build(norm)
-    output = network(*case.inputs(network))
-    expect(output.shape == case.output_shape(), f"it gives {tuple(output.shape)}, not {case.output_shape()}")
-    expect(output.isfinite().all(), "what it gives is not finite")
-    if case.kind == "generator":
-        expect(output.abs().max() <= 1, f"images reach {output.abs().max():.3g}, outside [-1, 1]")
+    for mode in (True, False):
+        output = network.train(mode)(*case.inputs(network))
+        where = "" if mode else " in evaluation mode"
+        expect(output.shape == case.output_shape(), f"it gives {tuple(output.shape)}, not {case.output_shape()}{where}")
+        expect(output.isfinite().all(), f"what it gives is not finite{where}")
+        if case.kind == "generator":
+            expect(output.abs().max() <= 1, f"images reach {output.abs().max():.3g}, outside [-1, 1]{where}")
 
 
 def has_every_side(case: Case) -> None:

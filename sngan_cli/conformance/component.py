@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+from sngan_cli.catalog import not_read_back
 from sngan_cli.conformance.promises import Bench, Promise, expect
 from sngan_cli.contracts import CONTRACT, Component
 
@@ -16,4 +17,13 @@ def is_documented(component: Component, bench: Bench) -> None:
     expect(not silent, f"no docstring is below the option {', '.join(silent)}")
 
 
-PROMISES = (Promise("it and each of its options are documented", is_documented),)
+def is_read_back(component: Component, bench: Bench) -> None:
+    """Raise where its options make another one once they are recorded."""
+    amiss = not_read_back(component)
+    expect(amiss is None, amiss or "")
+
+
+PROMISES = (
+    Promise("it and each of its options are documented", is_documented),
+    Promise("its options are read back as they were recorded", is_read_back),
+)

@@ -13,6 +13,7 @@ from sngan_cli.contracts import Loss
 
 IMAGES = 4
 """Real images, and generated ones, that a penalty is tried with."""
+_CPU = torch.device("cpu")
 
 
 def gives_finite_scalars(loss: Loss, bench: Bench) -> None:
@@ -65,9 +66,19 @@ def remembers_nothing(loss: Loss, bench: Bench) -> None:
         )
 
 
+def leaves_what_it_is_given_alone(loss: Loss, bench: Bench) -> None:
+    """Raise where a loss changes logits, or the penalty images, which the networks' gradients or others need."""
+    (real, fake), (images, others, weight) = _logits(), _images()
+    loss.discriminator(real, fake)
+    loss.generator(fake)
+    _penalty(loss, images, others, weight)
+    same = all(map(torch.equal, (real, fake, images, others), (*_logits(), *_images())))
+    expect(same, "it changes the logits or images that it is given: it must copy them first")
+
+
 def penalises_by_a_scalar(loss: Loss, bench: Bench) -> None:
     """Raise where there is a penalty that is no finite scalar, or that judges images that have no labels."""
-    penalty = _penalty(loss, torch.device("cpu"))
+    penalty = _penalty(loss, *_images())
     if penalty is not None:
         expect_scalar("the penalty", penalty)
 
@@ -83,7 +94,7 @@ def stays_on_a_gpu(loss: Loss, bench: Bench) -> None:
 def penalty_stays_on_a_gpu(loss: Loss, bench: Bench) -> None:
     """Raise where a penalty of images on a GPU needs a tensor elsewhere. Shapes and devices alone."""
     with absent_gpu():
-        penalty = _penalty(loss, GPU)
+        penalty = _penalty(loss, *_images(GPU))
         if penalty is not None:
             torch.add(torch.zeros((), device=GPU), penalty)  # as the step adds it: a number on the CPU will do
 
@@ -104,7 +115,7 @@ def _asked(loss: Loss, what: str, seed: int) -> Tensor | None:
         case "the loss of G":
             found = loss.generator(fake)
         case _:
-            found = _penalty(loss, torch.device("cpu"), seed)
+            found = _penalty(loss, *_images(seed=seed))
     return None if found is None else torch.as_tensor(found)
 
 
@@ -114,11 +125,15 @@ def _logits(seed: int = 0) -> tuple[Tensor, Tensor]:
     return 0.1 * torch.randn(80, generator=random), 0.1 * torch.randn(40, generator=random)
 
 
-def _penalty(loss: Loss, device: torch.device, seed: int = 0) -> Tensor | None:
-    """Penalty of a linear discriminator on a device, which has labels for as many images as there are of each kind."""
+def _images(device: torch.device = _CPU, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Real and generated images on a device, and the weight of a linear discriminator."""
     random = torch.Generator().manual_seed(seed)
-    real, fake = torch.randn(2, IMAGES, 3, 8, 8, generator=random).to(device).unbind()
-    weight = torch.randn(3, 8, 8, generator=random).to(device).requires_grad_()
+    real, fake = torch.randn(2, IMAGES, 3, 8, 8, generator=random).to(device)
+    return real, fake, torch.randn(3, 8, 8, generator=random).to(device).requires_grad_()
+
+
+def _penalty(loss: Loss, real: Tensor, fake: Tensor, weight: Tensor) -> Tensor | None:
+    """Penalty of a linear discriminator, which has labels for as many images as there are of each kind."""
 
     def discriminator(images: Tensor, of: Literal["real", "fake"] = "real") -> Tensor:
         expect(
@@ -136,6 +151,7 @@ PROMISES = (
     Promise("losses are means over the batch", is_a_mean),
     Promise("D is moved to tell images apart, and G to be taken for real", pulls_apart),
     Promise("losses depend on nothing that was seen before", remembers_nothing),
+    Promise("logits and images stay as they are", leaves_what_it_is_given_alone),
     Promise("of logits on a GPU, losses are there", stays_on_a_gpu),
     Promise("a penalty, where there is one, is a finite scalar of N images at a time", penalises_by_a_scalar),
     Promise("of images on a GPU, a penalty is there", penalty_stays_on_a_gpu),

@@ -10,6 +10,7 @@ import torch
 
 from sngan_cli.conformance.promises import Bench, BrokenPromiseError, Promise, UncheckedError, expect
 from sngan_cli.contracts import Accumulator, Classwise, Comparison, Features, Metric, Reference, Remarking, UsageError
+from sngan_cli.engine.evaluation import settings_of
 
 IMAGES, CLASSES = 60, 3
 
@@ -71,9 +72,8 @@ def refuses_too_few(metric: Metric, bench: Bench) -> None:
 
 
 def writes_its_protocol_down(metric: Metric, bench: Bench) -> None:
-    """Raise where a setting cannot be part of a protocol's name."""
-    for name, setting in metric.protocol().items():
-        expect(isinstance(setting, int | float | str), f"{name} = {setting!r} is neither a number nor a text")
+    """Raise where a setting cannot be part of a protocol's name, or is called as one of sngan's own."""
+    settings_of(type(metric).__name__, metric)
 
 
 def _near(a: float | None, b: float | None) -> bool:
@@ -125,5 +125,5 @@ PROMISES = (
     Promise("the same images in any batches have the same value", gives_any_batches_the_same_value),
     Promise("features that it is shown stay as they are", leaves_features_alone),
     Promise("a score of no images is refused", refuses_too_few),
-    Promise("its protocol is of numbers and texts", writes_its_protocol_down),
+    Promise("its protocol is of numbers and texts, called as none of sngan's own", writes_its_protocol_down),
 )

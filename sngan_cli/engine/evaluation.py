@@ -220,7 +220,7 @@ def score(
         unusual = {**extraction.settings(), **settings}
         if resized_to is not None and name not in real.statistics:
             unusual["side"] = resized_to
-        of_metric = _settings_of(name, metric)
+        of_metric = settings_of(name, metric)
         own = {**of_metric, **unusual}
         known: dict[str, int | float | str] = {"images": samples, **of_metric}
         if name in real.statistics:
@@ -330,7 +330,7 @@ def _checked(name: str, result: object) -> tuple[float, float | None]:
     )
 
 
-def _settings_of(name: str, metric: Metric) -> dict[str, int | float | str]:
+def settings_of(name: str, metric: Metric) -> dict[str, int | float | str]:
     """What a metric adds to a protocol; raises `ComponentError` where that is no numbers and texts of its own."""
     found: dict[str, int | float | str] = {}
     for key, value in cast("Mapping[str, object]", metric.protocol()).items():

@@ -25,6 +25,7 @@ from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.quickest import compiler_said, quickest
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
+from sngan_cli.engine.step import NO_TENSOR
 from sngan_cli.engine.watch import Watch
 from sngan_cli.errors import ComponentError, UncompiledError, UnscoredError
 from sngan_cli.events import (
@@ -172,7 +173,9 @@ class Training:
         self._watch.check_weights(step)
         self._failed = {}
         if self._owes_score() and not self._stopping:
-            self._try_to_score(step)
+            on_gpu = [self.world.device] if self.world.device.type == "cuda" else []
+            with torch.random.fork_rng(on_gpu):  # what scores draw changes nothing that is trained
+                self._try_to_score(step)
         self._save(step)
         self._stopping = self.world.any(self._stopping)  # the leader may have been asked to stop while it scored
 
@@ -312,8 +315,9 @@ class Training:
 _NO_LOSS = {
     "element 0 of tensors does not require grad": "does not depend on the logits at step {}: it has no gradient",
     "grad can be implicitly created only for scalar": "at step {} is no scalar",
+    NO_TENSOR: "at step {} is no scalar",
 }
-"""What torch says where it is to minimise what is no loss, and what that means."""
+"""What is said where it is to minimise what is no loss, and what that means."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.gan import latent_dim
-from sngan_cli.errors import UsageError
+from sngan_cli.errors import ComponentError, UsageError
 
 BATCH = 100
 STANDING = 100
@@ -77,7 +77,7 @@ def images(generator: nn.Module, z: Tensor, y: Tensor | None, *, seed: int) -> T
     """Draw uint8 images (N, 3, H, W) for latents z (N, latent_dim), in batches on the generator's device.
 
     The generator is put into evaluation mode (batch norms use their running statistics) and back. What it draws at
-    random itself, such as noise inputs, follows from `seed`.
+    random itself, such as noise inputs, follows from `seed`. Raises `ComponentError` where images are not finite.
     """
     was_training = generator.training
     generator.eval()
@@ -188,4 +188,9 @@ def _batches(z: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | Non
 
 def _to_levels(images: Tensor) -> Tensor:
     """Map [-1, 1] to the 256 grey levels, rounding to the nearest."""
+    if not images.isfinite().all():
+        raise ComponentError(
+            "The generator gives NaN or infinite images in evaluation mode: take an earlier checkpoint where its run "
+            "has diverged, and tell the author of its architecture where not."
+        )
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

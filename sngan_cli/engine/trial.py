@@ -11,8 +11,9 @@ from torch import Tensor
 from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition
 from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses
+from sngan_cli.engine import sampling
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.evaluation import show
+from sngan_cli.engine.evaluation import settings_of, show
 from sngan_cli.engine.extraction import features_of
 from sngan_cli.engine.gan import Gan
 from sngan_cli.errors import ComponentError, UsageError
@@ -39,6 +40,7 @@ def try_networks(composition: Composition, classes: int | None, device: torch.de
             logits = gan.discriminator(fake, y)
             _check(config.arch_d.name, "logits", logits, (images,), of="its weights")
             losses = _try_loss(gan, composition, logits.float(), fake.detach().float(), y)
+        sampling.images(gan.generator, z, y, seed=0)  # as scores and pictures are: in evaluation mode
         for loss in losses:
             loss.backward()  # type: ignore[no-untyped-call]
     except ComponentError:
@@ -63,10 +65,12 @@ def try_extractor(loaded: LoadedExtractor, name: str) -> Features:
 def try_metrics(metrics: Mapping[str, Metric], shown: Features, images: int) -> None:
     """Show features that the extractor has given to metrics of `images` images, before there is anything to lose.
 
-    Raises `UsageError` where a metric cannot do with them, and `ComponentError` where it changes them.
+    Raises `UsageError` where a metric cannot do with them, and `ComponentError` where it changes them, or its protocol
+    cannot be written.
     """
     labelled = replace(shown, labels=torch.zeros(len(shown.pooled), dtype=torch.int64))
     for name, metric in metrics.items():
+        settings_of(name, metric)
         show(labelled, name, metric.accumulator(images))
 
 
@@ -116,6 +120,8 @@ def _try_loss(
         return judged.float()
 
     real_logits, fake_logits = judge_again(real), judge_again(fake, of="fake")
+    given = (real_logits, fake_logits, logits, real, fake)
+    before = [tensor._version for tensor in given]
     with blaming(entry):
         loss_d = loss.discriminator(real_logits, fake_logits)
         loss_g = loss.generator(logits)
@@ -125,6 +131,11 @@ def _try_loss(
         penalty = loss.penalty(judge_again, real, fake)
     if penalty is not None:
         _check(name, "a penalty", penalty, ())
+    if [tensor._version for tensor in given] != before:
+        raise ComponentError(
+            f"The loss {name!r} changes the logits or images that it is given: it must copy them first. Tell its "
+            "author."
+        )
     return (loss_d if penalty is None else loss_d + penalty), loss_g
 
 

@@ -371,13 +371,13 @@ def test_a_name_that_is_taken_needs_replace_and_the_old_one_goes_to_the_trash(
 def test_one_whose_name_is_taken_while_it_is_trained_is_kept_by_another(
     sngan: Any, home: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = classifier.write_weights
+    train = classifier.train
 
-    def write_meanwhile(*arguments: Any) -> str:
+    def copy_meanwhile(*arguments: Any, **more: Any) -> float:
         shutil.copytree(mine, home / "extractors" / "same")
-        return write(*arguments)
+        return train(*arguments, **more)
 
-    monkeypatch.setattr(classifier, "write_weights", write_meanwhile)
+    monkeypatch.setattr(classifier, "train", copy_meanwhile)
     done = sngan("extractors", "train", "same", *TRAIN, "--seed", 5)
     manifests = {path: json.loads((path / "manifest.json").read_text()) for path in leftovers(home)}
     (kept,) = {path.name for path in manifests} - {"mine", "same"}
@@ -400,6 +400,21 @@ def test_bad_names_are_refused_with_the_rule(sngan: Any, home: Path, name: str) 
     assert done.code == 2
     assert "a name has 1 to 100 bytes, no slashes, control characters" in done.err
     assert leftovers(home) == []
+
+
+def test_weights_that_cannot_be_written_are_found_out_before_the_training(
+    sngan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tied(self: Any, side: int, classes: int) -> torch.nn.Module:
+        layers = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+        layers[1].weight = layers[0].weight
+        return torch.nn.Sequential(*layers)
+
+    monkeypatch.setattr(Catalog.installed().load("extractor", "classifier").component, "network", tied)
+    monkeypatch.setattr(classifier, "train", lambda *given, **more: pytest.fail("it is trained"))
+    done = sngan("extractors", "train", "mine", *TRAIN)
+    assert done.code == 1
+    assert re.search(r"error: The extractor 'classifier' of sngan \S+ failed: RuntimeError: .*share memory", done.err)
 
 
 def test_a_name_that_looks_like_a_flag_or_is_a_plugins_is_refused(sngan: Any) -> None:

@@ -136,12 +136,12 @@ def test_what_is_broken_ends_in_an_error(sngan: Any, tmp_path: Path, monkeypatch
     try:
         checked = sngan("plugins", "check", "wrong-way")
         assert checked.code == 1
-        assert "1 of 14 promises of 'wrong-way' are broken" in checked.err
+        assert "1 of 17 promises of 'wrong-way' are broken" in checked.err
         (line,) = [line for line in checked.out.splitlines() if "broken" in line]
         assert line.startswith("loss    wrong  D is moved")
         assert "D's loss does not pull them apart: real logits rise by -1 and generated ones by 1" in line
-        assert sngan("plugins", "check", "wrong", "--set", "sign=1").out.count("kept") == 8
-        assert sngan("plugins", "check", "wrong", "--set", "loss.sign=1").out.count("kept") == 8
+        assert sngan("plugins", "check", "wrong", "--set", "sign=1").out.count("kept") == 10
+        assert sngan("plugins", "check", "wrong", "--set", "loss.sign=1").out.count("kept") == 10
         refused = sngan("plugins", "check", "wrong-way", "--set", "sign=1")
         assert refused.code == 2
         assert "--set sets options of one component, and 'wrong-way' is 2" in refused.err

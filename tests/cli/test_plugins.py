@@ -29,6 +29,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 MISBEHAVING = '''
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from sngan_cli.contracts import Architecture, Dataset, Extractor, Loss, Metric, Pictures
@@ -55,6 +57,13 @@ class Constant(Loss, contract=1):
         return torch.zeros(())
 
 
+class Various(Constant, contract=1):
+    """Has options that no JSON tells as they are."""
+
+    function: Callable[[int], int] = abs
+    order: tuple[int, ...] = (1, 2)
+
+
 class Penalised(Loss, contract=1):
     """Its penalty is wrong in the way that is chosen."""
 
@@ -69,6 +78,8 @@ class Penalised(Loss, contract=1):
     def penalty(self, discriminator, real, fake):
         if self.how == "vector":
             return discriminator(real)
+        if self.how == "in place":
+            return discriminator(real.mul_(0.5)).square().mean()
         if self.how == "exit":
             raise SystemExit(3)
         if self.how == "late" and len(real) > 2:
@@ -114,6 +125,20 @@ class Flat(Architecture, contract=1):
                 return super().forward(x.flatten(1))
 
         return Network(192, 1)
+
+
+class Blind(Architecture, contract=1):
+    generator_sides = (8,)
+
+    def generator(self, shape, norm):
+        class Network(torch.nn.Linear):
+            latent_dim = 4
+
+            def forward(self, z, y):
+                images = torch.tanh(super().forward(z)).view(-1, 3, 8, 8)
+                return images if self.training else images * torch.nan
+
+        return Network(4, 192)
 
 
 class Bare(Extractor, contract=1):
@@ -193,8 +218,10 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (metadata / "entry_points.txt").write_text(
         "[sngan.losses]\nvector = misbehaving_plugin:Vector\nraising = misbehaving_plugin:Raising\n"
         "constant = misbehaving_plugin:Constant\npenalised = misbehaving_plugin:Penalised\n"
+        "various = misbehaving_plugin:Various\n"
         "[sngan.metrics]\nfailing = misbehaving_plugin:Failing\n"
-        "[sngan.architectures]\nflat = misbehaving_plugin:Flat\n[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
+        "[sngan.architectures]\nflat = misbehaving_plugin:Flat\nblind = misbehaving_plugin:Blind\n"
+        "[sngan.extractors]\nbare = misbehaving_plugin:Bare\n"
         "[sngan.datasets]\nstumbling = misbehaving_plugin:Stumbling\nvoid = misbehaving_plugin:Void\n"
         "numbered = misbehaving_plugin:Numbered\nspelt = misbehaving_plugin:Spelt\nworded = misbehaving_plugin:Worded\n"
         "halved = misbehaving_plugin:Halved\nanonymous = misbehaving_plugin:Anonymous\n"
@@ -215,6 +242,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         (["--loss", "raising"], "The loss 'raising' of misbehaving 1.0 failed: ZeroDivisionError: oops. Tell its"),
         (["--loss", "penalised", "--set", "loss.how=vector"],
          "'penalised' gives a tensor of shape (2,) for a penalty, not one of shape (): tell its author"),
+        (["--loss", "penalised", "--set", "loss.how=in place"],
+         "The loss 'penalised' changes the logits or images that it is given: it must copy them first. Tell its"),
         (["--loss", "penalised", "--set", "loss.how=exit"],
          "The penalty of the loss 'penalised' of misbehaving 1.0 failed: SystemExit: 3. Tell its author"),
         (["--loss", "penalised", "--set", "loss.how=forgetful"],
@@ -227,6 +256,8 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
          "'flat' gives a tensor of shape (2, 1) for logits, not one of shape (2,): tell its author"),
         (["--arch-d", "flat", "--arch-g", "standard", "--set", "arch_g.width=0.05", "--set", "arch_d.weightless=true"],
          "error: The discriminator 'flat' has no weights to train: tell its author."),
+        (["--arch-g", "blind", "--arch-d", "standard", "--set", "arch_d.width=0.05"],
+         "error: The generator gives NaN or infinite images in evaluation mode: take an earlier checkpoint where its"),
         (["--extractor", "bare"], "'bare' gives NoneType, not Features: tell its author"),
         (["--dataset", "stumbling", "--set", "dataset={}"],
          "The dataset 'stumbling' of misbehaving 1.0 failed: KeyError: 'labels'. Tell its author"),
@@ -247,8 +278,8 @@ def test_what_misbehaves_is_named_before_there_is_a_run(
     sngan: Any, tiny: list[str], arguments: list[str], message: str
 ) -> None:
     usual = tiny[4:] if "--dataset" in arguments else tiny
-    usual = [a for a in usual if a != "arch.width=0.05"] if "flat" in arguments else usual
-    if "flat" in arguments:
+    if {"flat", "blind"} & {*arguments}:
+        usual = [a for a in usual if a != "arch.width=0.05"]
         at = usual.index("--arch")
         usual = usual[:at] + usual[at + 3 :]
     done = sngan("train", *usual, *arguments, "--steps", 1)
@@ -381,6 +412,44 @@ def test_what_cannot_be_shown_says_why(sngan: Any, name: str, code: int, message
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_options_of_any_type_are_shown(sngan: Any) -> None:
+    shown = sngan("plugins", "show", "various", "--json").json["options"]
+    assert [(option["name"], option["type"], option["default"]) for option in shown] == [
+        ("function", "any", "<built-in function abs>"),
+        ("order", "array", [1, 2]),
+    ]
+    assert "<built-in function abs>" in sngan("plugins", "show", "various").out
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_a_package_is_checked_beyond_what_cannot_be_made(sngan: Any) -> None:
+    done = sngan("plugins", "check", "misbehaving", "--kind", "loss", "--json")
+    assert done.code == 1
+    of = {
+        name: [(row["promise"], row["outcome"]) for row in done.json if row["name"] == name]
+        for name in ("various", "penalised", "vector")
+    }
+    assert of["various"] == [("it is made", "broken")]
+    assert of["penalised"] == [("it is made", "unchecked")]
+    assert ("both losses are finite scalars", "broken") in of["vector"]
+    whys = {row["name"]: row["why"] for row in done.json if row["promise"] == "it is made"}
+    assert "loss.function = <built-in function abs> cannot be recorded" in whys["various"]
+    assert whys["penalised"] == "'penalised' needs the option 'how': give it with --set loss.how=VALUE."
+    alone = sngan("plugins", "check", "penalised")
+    assert (alone.code, alone.out, alone.err) == (2, "", f"error: {whys['penalised']}\n")
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_package_whose_metadata_is_gone_is_listed_as_unknown(sngan: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken_plugin-2.5.dist-info" / "METADATA").unlink()
+    done = sngan("plugins", "list", "--kind", "loss", "--json")
+    (found,) = [entry for entry in done.json if entry["name"] == "broken"]
+    assert (found["distribution"], found["version"]) == ("unknown", "unknown")
+    assert sngan("plugins", "check", "broken").err.startswith("error: The loss 'broken' of unknown unknown cannot be")
+    assert sngan("runs", "list").code == 0
 
 
 def test_a_folder_that_is_not_there_breaks_no_promise(sngan: Any) -> None:

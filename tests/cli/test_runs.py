@@ -28,6 +28,7 @@ def add_run(
     name: str | None = None,
     *,
     is_score: float | None = None,
+    metric: str = "is",
     protocol: str = "a n=10",
     protocol_name: str | None = None,
     weights_of_g: str | None = None,
@@ -48,7 +49,7 @@ def add_run(
     if is_score is not None:
         store.add_score(
             run.id,
-            Score(metric="is", step=100, value=is_score, std=0.25, higher_is_better=True, protocol=protocol,
+            Score(metric=metric, step=100, value=is_score, std=0.25, higher_is_better=True, protocol=protocol,
                   evidence={"extractor": "shapes-cnn", "weights_sha256": "f" * 64, "images": 10,
                             **({"protocol name": protocol_name} if protocol_name else {}),
                             **({"generator_weights": weights_of_g} if weights_of_g else {})}),
@@ -101,6 +102,14 @@ def test_protocols_are_called_by_name(sngan: Any, store: Store) -> None:
     (row,) = csv.DictReader(io.StringIO(sngan("runs", "list", "--csv").out))
     assert (row["is.protocol"], row["is.protocol.name"]) == ("a n=5000", "quick")
     assert "quick" in sngan("runs", "show", run).out
+
+
+def test_a_metric_that_is_called_as_a_column_leaves_it_as_it_is(sngan: Any, store: Store) -> None:
+    add_run(store, is_score=2.0, metric="step")
+    add_run(store)
+    done = sngan("runs", "list", "--csv")
+    assert [row["step"] for row in csv.DictReader(io.StringIO(done.out))] == ["100", "100"]
+    assert done.err == ""
 
 
 def test_sorting_by_protocol_has_one_after_the_other(sngan: Any, store: Store) -> None:

@@ -52,6 +52,13 @@ class Silent(Sound, contract=1):
     margin: float = 1.0
 
 
+class Unordered(Sound, contract=1):
+    """Has an option in no order."""
+
+    parts: frozenset[str] = frozenset({"a"})
+    """Parts."""
+
+
 class OfTomorrow(Sound, contract=2):
     """Is written for another contract."""
 
@@ -170,6 +177,22 @@ class Noisy(Sound, contract=1):
         return super().generator(fake_logits) * (1 + 1e-6 * torch.rand((), device=fake_logits.device))
 
 
+class Overwriting(Sound, contract=1):
+    """Clamps logits, or halves images, in place."""
+
+    what: str = "logits"
+    """What it changes."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        if self.what == "logits":
+            real_logits.detach().clamp_(-0.1, 0.1)
+        return super().discriminator(real_logits, fake_logits)
+
+    def penalty(self, discriminator: Any, real: Tensor, fake: Tensor) -> Tensor:
+        logits: Tensor = discriminator(real.mul_(0.5) if self.what == "images" else real)
+        return logits.square().mean()
+
+
 class OnTheHost(Sound, contract=1):
     """Makes a tensor where it is."""
 
@@ -282,10 +305,13 @@ class OfNoImages(Constant, contract=1):
 
 
 class Unwritten(Constant, contract=1):
-    """Has a setting that cannot be written down."""
+    """Has a setting that cannot be written down, or not by its name."""
+
+    setting: str = "kernel"
+    """What it is called."""
 
     def protocol(self) -> Mapping[str, Any]:
-        return {"kernel": object()}
+        return {self.setting: 5 if self.setting == "images" else object()}
 
 
 class Means(Extractor, contract=1):
@@ -442,6 +468,20 @@ class Halved(Drawn, contract=1):
                 return super().read(index, side)[0], 0.5  # type: ignore[return-value]
 
         return Halves()
+
+
+class Late(Drawn, contract=1):
+    """Has a label too many in the last of many pictures."""
+
+    def open(self, root: Path | None, download_to: Path) -> Pictures:
+        class Many(Grey):
+            def __len__(self) -> int:
+                return 100
+
+            def read(self, index: int, side: int) -> tuple[np.ndarray, int]:
+                return np.zeros((side, side, 3), np.uint8), 2 if index == 99 else 0
+
+        return Many()
 
 
 class Counts(Drawn, contract=1):
@@ -710,6 +750,8 @@ class PlainGenerator(nn.Module):
         if self.what == "bf16" and h.dtype == torch.bfloat16:
             h = h * torch.nan
         images = h.unflatten(1, self._shape)
+        if self.what == "evaluation" and not self.training:
+            return images * torch.nan
         return images * 9 if self.what == "range" else torch.tanh(images)
 
 
@@ -755,12 +797,15 @@ class PlainDiscriminator(nn.Module):
 BROKEN: list[tuple[Component, str]] = [
     (Silent(), "documented"),
     (OfTomorrow(), "documented"),
+    (Unordered(), "are read back"),
     (Unreduced(), "losses are finite scalars"),
     (Infinite(), "losses are finite scalars"),
     (Summed(), "means over the batch"),
     (Reversed(), "taken for real"),
     (Detached(), "taken for real"),
     (OnTheHost(), "of logits on a GPU"),
+    (Overwriting(), "logits and images stay"),
+    (Overwriting(what="images"), "logits and images stay"),
     (Remembering(), "nothing that was seen before"),
     (Remembering(of="G"), "nothing that was seen before"),
     (Remembering(of="penalty"), "nothing that was seen before"),
@@ -779,6 +824,7 @@ BROKEN: list[tuple[Component, str]] = [
     (SpoilingLate(), "it is shown stay as they are"),
     (OfNoImages(), "no images is refused"),
     (Unwritten(), "numbers and texts"),
+    (Unwritten(setting="images"), "numbers and texts"),
     (Unidentified(), "weights are identified"),
     (Reusing(), "stay as they were given"),
     (Neighbourly(), "alone and beside others"),
@@ -788,6 +834,7 @@ BROKEN: list[tuple[Component, str]] = [
     (Eager(), "built from its weights alone"),
     (Unlabelled(), "a label of its classes"),
     (Halved(), "a label of its classes"),
+    (Late(), "a label of its classes"),
     (Repeating(), "no two classes"),
     (Spelt(), "a label of its classes"),
     (Fractional(), "from any thread"),
@@ -816,6 +863,7 @@ BROKEN: list[tuple[Component, str]] = [
     (OfFeatures(what="count"), "in evaluation"),
     (Architecture(), "a generator or a discriminator"),
     (Plain(what="range"), "images in [-1, 1]"),
+    (Plain(what="evaluation"), "images in [-1, 1]"),
     (Plain(what="side"), "every side"),
     (Plain(what="idle"), "reach every parameter"),
     (Plain(what="zero"), "every weight learns"),
@@ -888,6 +936,7 @@ def test_what_fails_in_its_own_way_is_broken(tmp_path: Path) -> None:
         "losses are means over the batch: ZeroDivisionError: oops",
         "D is moved to tell images apart, and G to be taken for real: ZeroDivisionError: oops",
         "losses depend on nothing that was seen before: ZeroDivisionError: oops",
+        "logits and images stay as they are: ZeroDivisionError: oops",
         "of logits on a GPU, losses are there: ZeroDivisionError: oops",
     ]
 

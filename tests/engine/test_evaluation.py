@@ -412,6 +412,13 @@ def test_a_metric_that_changes_what_others_see_ends_the_scoring(what: str) -> No
             try_metrics({"odd": Odd(what=what)}, shown, 10)
 
 
+@pytest.mark.parametrize(("what", "said"), [("reserved", "calls a setting 'real'"), ("tensor setting", "'k' of the")])
+def test_a_protocol_that_cannot_be_written_is_found_out_before_there_is_a_score(what: str, said: str) -> None:
+    shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ComponentError, match=said):
+        try_metrics({"odd": Odd(what=what)}, shown, 10)
+
+
 def test_features_made_in_inference_mode_are_shown_too() -> None:
     with torch.inference_mode():
         shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))

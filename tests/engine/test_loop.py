@@ -80,10 +80,21 @@ def test_a_score_carries_its_evidence(tiny: Any, data: Any, tmp_path: Path, list
     assert scored.evidence["labels"] == "even"
 
 
-def test_scoring_leaves_training_as_it_was(tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any) -> None:
+def test_scoring_leaves_training_as_it_was(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the loss draws random numbers, and a score begins them anew."""
+
+    class Seeding(type(extractor)):  # type: ignore[misc]
+        def __call__(self, images: torch.Tensor) -> Any:
+            torch.manual_seed(0)
+            return super().__call__(images)
+
+    of_g = Hinge.generator
+    monkeypatch.setattr(Hinge, "generator", lambda self, fake: of_g(self, fake * torch.rand(len(fake))))
     plain = Training(tiny(), data, tmp_path / "a", listener)
     plain.run()
-    scored = Training(tiny(eval_every=1, checkpoint_every=2), data, tmp_path / "b", listener, extractor=extractor)
+    scored = Training(tiny(eval_every=1, checkpoint_every=2), data, tmp_path / "b", listener, extractor=Seeding())
     scored.run()
     for name, tensors in plain.gan.state().items():
         for key, tensor in tensors.items():
@@ -285,11 +296,20 @@ def test_a_score_that_fails_costs_no_training_and_is_told(
     assert [event.step for event in listener.of(Scored)] == [4]
 
 
+@pytest.mark.parametrize("given", ["vector", "number", "nothing"])
+@pytest.mark.parametrize("loss", ["discriminator", "generator"])
 def test_a_loss_that_comes_to_be_no_scalar_is_named(
-    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Any,
+    data: Any,
+    tmp_path: Path,
+    listener: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: str,
+    given: str,
 ) -> None:
     training = Training(tiny(), data, tmp_path, listener)
-    monkeypatch.setattr(Hinge, "generator", lambda self, fake: -fake)
+    found = {"vector": torch.ones(2, requires_grad=True), "number": 0.5, "nothing": None}[given]
+    monkeypatch.setattr(Hinge, loss, lambda *arguments: found)
     with pytest.raises(ComponentError, match=r"What the loss 'hinge' gives at step 1 is no scalar\. Tell its author\."):
         training.run()
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sngan_cli.engine import sampling
-from sngan_cli.errors import UsageError
+from sngan_cli.errors import ComponentError, UsageError
 
 
 class Echo(nn.Module):
@@ -49,6 +49,14 @@ def test_spherical_paths_between_equal_latents_stand_still() -> None:
     z = torch.randn(1, 8)
     way = sampling.path(z, z, 4, "spherical")
     torch.testing.assert_close(way, z.expand(4, -1), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("colour", [math.nan, math.inf])
+def test_images_that_are_not_finite_are_refused(colour: float) -> None:
+    generator = Echo()
+    nn.init.constant_(generator.colour.weight, colour)
+    with pytest.raises(ComponentError, match=r"^The generator gives NaN or infinite images in evaluation mode: take"):
+        sampling.images(generator, torch.zeros(3, 4), torch.tensor([0, 1, 2]), seed=0)
 
 
 def test_images_round_to_the_nearest_level_and_keep_the_mode() -> None:
