@@ -25,7 +25,6 @@ from sngan_cli.engine.extraction import Extraction, Precision
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.quickest import compiler_said, quickest
 from sngan_cli.engine.schedule import due, is_kept_for_good, is_scheduled
-from sngan_cli.engine.step import NO_TENSOR
 from sngan_cli.engine.watch import Watch
 from sngan_cli.errors import ComponentError, UncompiledError, UnscoredError
 from sngan_cli.events import (
@@ -315,7 +314,7 @@ class Training:
 _NO_LOSS = {
     "element 0 of tensors does not require grad": "does not depend on the logits at step {}: it has no gradient",
     "grad can be implicitly created only for scalar": "at step {} is no scalar",
-    NO_TENSOR: "at step {} is no scalar",
+    "object has no attribute 'backward'": "at step {} is no scalar",  # but a number or None
 }
 """What is said where it is to minimise what is no loss, and what that means."""
 

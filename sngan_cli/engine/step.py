@@ -19,9 +19,6 @@ from sngan_cli.engine.data import Batches
 from sngan_cli.engine.device import meanwhile
 from sngan_cli.engine.gan import Gan, constraints, frozen
 
-NO_TENSOR = "a loss is a tensor, not"
-"""How the error begins where it is anything else."""
-
 
 @dataclass(frozen=True)
 class Losses:
@@ -82,10 +79,10 @@ def update_discriminator(
 
     with gan.arithmetic(), parametrize.cached():
         real_logits, fake_logits = judge(gan, x, real_y, fake, fake_y)
-        loss = _tensor(gan.loss.discriminator(real_logits.float(), fake_logits.float()))
+        loss = gan.loss.discriminator(real_logits.float(), fake_logits.float())
         penalty = gan.loss.penalty(judge_again, x, fake)
     gan.optimizer_d.zero_grad()
-    (loss if penalty is None else loss + _tensor(penalty)).backward()  # type: ignore[no-untyped-call]
+    (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
     gan.world.average_gradients(gan.discriminator)
     gan.optimizer_d.step()
     return loss.detach(), None if penalty is None else penalty.detach()
@@ -97,19 +94,12 @@ def update_generator(gan: Gan, images: int) -> tuple[Tensor, Tensor, Tensor | No
     z, y = gan.latents(images)
     with gan.arithmetic(), frozen(gan.discriminator), parametrize.cached():
         fake = gan.generator(z, y)
-        loss = _tensor(gan.loss.generator(gan.discriminator(fake, y).float()))
+        loss = gan.loss.generator(gan.discriminator(fake, y).float())
     gan.optimizer_g.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     gan.world.average_gradients(gan.generator)
     gan.optimizer_g.step()
     return loss.detach(), fake.detach().float(), y
-
-
-def _tensor(loss: Tensor) -> Tensor:
-    """What a loss gives; raises `TypeError` where that is a plain number or None, which torch cannot minimise."""
-    if not isinstance(loss, Tensor):
-        raise TypeError(f"{NO_TENSOR} {loss!r}")
-    return loss
 
 
 @torch.no_grad()
