@@ -137,8 +137,8 @@ class Watcher(Bars):
         if self._beside_bar:
             self._console.print(Text(line), soft_wrap=True)
         else:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+            self._results.write(f"{line}\n")
+            self._results.flush()
 
 
 def _line_of(sight: Sight) -> tuple[object, ...]:
