@@ -12,7 +12,7 @@ from sngan_cli import extractor_records, run_remains, trained_extractors
 from sngan_cli.errors import SnganError, UsageError
 from sngan_cli.extractor_records import State
 from sngan_cli.labels import check_name
-from sngan_cli.run_folder import CONFIG, RECORD, Description, folders_in, read, tells_more
+from sngan_cli.run_folder import CONFIG, RECORD, Description, describe_folder, folders_in, read, tells_more
 from sngan_registry import RegistryError, Run, Status, Store
 from sngan_registry.backup import unused
 
@@ -83,8 +83,13 @@ def take_in(store: Store, folder: Path) -> Taken | Refused:
         try:
             return _restore(store, folder, _described(folder), RECORD)
         except ValueError as error:
-            remains = run_remains.remains(folder, str(error))
-            return _restore(store, folder, _without_record(remains, folder), f"{CONFIG} and checkpoints")
+            remains = _without_record(run_remains.remains(folder, str(error)), folder)
+            done = _restore(store, folder, remains, f"{CONFIG} and checkpoints")
+            if isinstance(done, Taken):
+                describe_folder(
+                    store, folder.name, folder, lambda _: None
+                )  # what cannot be written is found by `check`
+            return done
     except (SnganError, RegistryError, OSError, ValueError) as error:
         return Refused(folder, str(error))
 

@@ -317,8 +317,7 @@ def test_a_record_that_cannot_be_is_made_anew_from_the_rest(
     (taken,) = sngan("runs", "import", archive, "--json").json["taken"]
     assert (taken["id"], taken["source"]) == (trained, "config.toml and checkpoints")
     assert "run.json is damaged" in taken["remarks"][0]
-    (finding,) = sngan("registry", "check", "--hashes", "--json").json["findings"]
-    assert finding["what"] == "record: run.json is missing"
+    assert sngan("registry", "check", "--hashes").code == 0
 
 
 def test_a_checkpoint_that_was_altered_is_not_taken_in(
