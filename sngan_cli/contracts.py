@@ -16,17 +16,16 @@ the run is unconditional; logits are (N,).
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sngan_cli.errors import ComponentError, DataError, NotFoundError, UsageError, WeightsUnavailableError
+from sngan_cli.wording import escaped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -316,9 +315,7 @@ class Extractor(Component, ABC):
 
 def _in_label(value: object) -> str:
     """An option's value as one word: what separates words and options is written in percent where a text has it."""
-    if isinstance(value, str):
-        return re.sub(r"[\s,=\[\]%]", lambda found: quote(found[0]), value)
-    return str(value).replace(" ", "")
+    return escaped(value, ",=[]%") if isinstance(value, str) else str(value).replace(" ", "")
 
 
 class TrainableExtractor(Extractor, ABC):

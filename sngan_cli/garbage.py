@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
 from sngan_cli.paths import cache_folder, registry_place, runs_folder, trashed_runs_folder
-from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in
+from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in, tells_more
 from sngan_registry import RunNotFoundError, Status
 from sngan_registry.database import registry_url, sqlite_file
 
@@ -69,12 +69,14 @@ class Survey:
     """What there is to delete, and what stays.
 
     `unknown` are folders of runs that the registry does not know, here and in the trash; `misplaced` lie in the trash,
-    and their runs are not removed; `elsewhere` are removed runs whose folders lie on the host that trained them.
+    and their runs are not removed; `going_on` tell how removed runs went on since, as after a return to a backup;
+    `elsewhere` are removed runs whose folders lie on the host that trained them.
     """
 
     waste: tuple[Waste, ...]
     unknown: tuple[Path, ...]
     misplaced: tuple[Path, ...]
+    going_on: tuple[Path, ...]
     elsewhere: tuple[Run, ...]
 
     @property
@@ -91,7 +93,8 @@ def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Surv
     folders = {run.id: tuple(_folders_of(run)) for run in removed}
     here = socket.gethostname()
     elsewhere = tuple(run for run in removed if not folders[run.id] and run.started and run.environment.host != here)
-    runs = [_removed(run, folders[run.id]) for run in removed if run not in elsewhere]
+    going_on = {run.id: runs_folder() / run.id for run in removed if tells_more(runs_folder() / run.id, run)}
+    runs = [_removed(run, folders[run.id]) for run in removed if run not in elsewhere and run.id not in going_on]
     before = datetime.now(UTC) - older_than
     left = (each for run in there for each in _leftovers(run, dropped[run.id]))
     spare = _cached(there) if cached else ()
@@ -99,7 +102,7 @@ def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Surv
     trashed, known = folders_in(trashed_runs_folder()), {run.id for run in (*there, *removed)}
     unknown = tuple(path for path in (*folders_in(runs_folder()), *trashed) if path.name not in known)
     misplaced = tuple(path for path in trashed if path.name in known - {run.id for run in removed})
-    return Survey((*waste, *_half_deleted(), *_half_made()), unknown, misplaced, elsewhere)
+    return Survey((*waste, *_half_deleted(), *_half_made()), unknown, misplaced, (*going_on.values(),), elsewhere)
 
 
 def delete(store: Store, waste: Waste) -> bool:

@@ -153,6 +153,11 @@ def train_on(
         progress.check(prepared.data.data_sha256, world.size)
         try_checkpoint(prepared.composition, progress.classes, chosen.folder)  # before anything of the run is changed
         _warn_of_other_rates(recorded, config, chosen.step, audience)
+        parts = provenance.components(prepared.composition.config, prepared.composition.entries)
+        changes = [
+            *_changes(recorded, prepared.composition.config),
+            *_other_versions(place.store.components(run.id), parts),
+        ]
         made_on = _environment(world)
         claimed = place.store.claim(run.id, made_on, seen=run)
         place.store.rewind(run.id, chosen.step)
@@ -160,15 +165,12 @@ def train_on(
         place.store.update(
             run.id,
             config=prepared.composition.config.to_dict(),
+            components=parts,
             steps=total,
             name=labels.name,
             note=labels.note,
             add_tags=labels.tags,
         )
-        changes = [
-            *_changes(recorded, prepared.composition.config),
-            *_other_versions(place.store.components(run.id), composition),
-        ]
         resumed = Resumed(
             chosen.step,
             ", ".join(changes),
@@ -216,9 +218,9 @@ def _changes(recorded: RunConfig, config: RunConfig) -> list[str]:
     ]
 
 
-def _other_versions(recorded: Iterable[Component], composition: Composition) -> list[str]:
-    """Say which packages supply components in another version than the run began with."""
-    now = {part.role: part for part in provenance.components(composition.config, composition.entries)}
+def _other_versions(recorded: Iterable[Component], parts: Iterable[Component]) -> list[str]:
+    """Say which packages supply components in another version than those that the run was trained with until now."""
+    now = {part.role: part for part in parts}
     both = [(then, now.get(then.role, then)) for then in recorded]
     said = [tuple(f"{part.distribution} {part.version}" for part in pair) for pair in both]
     return [f"{old} to {new}" for old, new in dict.fromkeys(said) if old != new]

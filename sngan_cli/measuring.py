@@ -120,7 +120,7 @@ class Ruler:
         loaded = composition.load_extractor(str(device), place.cache / "weights")
         with blaming(composition.entries["extractor"]):
             shown = try_extractor(loaded, name)
-        groups = list(_groups(request, own))
+        groups = list(groups_of(request, own))
         extraction = Extraction.of(composition, loaded, device, request.precision)
         return cls(composition, request, place, audience, extraction, shown, groups, size)
 
@@ -239,7 +239,7 @@ class Ruler:
         return progress
 
 
-def _groups(request: Request, own: Mapping[str, Mapping[str, Any]]) -> Iterator[Group]:
+def groups_of(request: Request, own: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Iterator[Group]:
     """Metrics by the number of images that they look at."""
     counted: list[tuple[tuple[int, int], str, dict[str, Any]]] = []
     for name, options in request.metrics.items():

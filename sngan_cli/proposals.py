@@ -100,10 +100,12 @@ def _same_way(
     several = each.checkpoints > 1 and any(entry.steps > 1 for entry in block.entries)
     drawn = [*(["--checkpoint", "all"] if several else []), *_unusual(block, run)]
     by = _By(evidence.get("extractor"), _parts(block)[0].rpartition("@")[2])
+    measured = next(other for other in compared if other.run.id in block.runs)
     return Proposal(
         run,
         _command(run, [block.metric], named, {block.metric: own}, [*drawn, *_extractor(by, run)]),
         _other_data(block, each, compared)
+        or _unlike(each, measured, block.metric, named, classes_alone=True)
         or _other_drawing(block, run)
         or _refusal(each, block.metric, named, own, compared)
         or _other_weights(by, run),
@@ -183,12 +185,15 @@ def _refusal(
     return None
 
 
-def _unlike(each: Compared, first: Compared, metric: str, named: ScoringProtocol) -> str | None:
-    """Why a run cannot be measured as another one was, if their data differ and are looked at."""
+def _unlike(
+    each: Compared, first: Compared, metric: str, named: ScoringProtocol, *, classes_alone: bool = False
+) -> str | None:
+    """Why a run cannot be measured as another one was, if their data differ, or their classes, and are looked at."""
     try:
-        looked_at = compares(_made(each.run, metric, named, {}))
+        made = _made(each.run, metric, named, {})
     except SnganError:
         return None
+    looked_at = made.needs_same_classes or (not classes_alone and compares(made))
     return "it was trained on other data" if looked_at and not _are_of_one_data(each, first) else None
 
 

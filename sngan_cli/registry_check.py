@@ -14,7 +14,7 @@ from sngan_cli.disk import fault_of, sha256_of
 from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.extractor_records import Standing, State
 from sngan_cli.registry_rebuild import outlived_folders, unknown_folders
-from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256, read
+from sngan_cli.run_folder import CONFIG, RECORD, dropped_on_disk, manifest_sha256, read, tells_more
 from sngan_cli.wording import sized
 from sngan_registry import RunFiles, Status, Store
 from sngan_registry.database import registry_url, sqlite_file
@@ -84,13 +84,24 @@ def check(*, hashes: bool) -> Report:
 def _files(store: Store, *, hashes: bool) -> tuple[list[Finding], dict[str, int]]:
     """What is wrong with files, and what was looked at."""
     findings = [*map(_of_unknown, unknown_folders(store, paths.runs_folder()))]
+    outlived = {folder.name: folder for folder in outlived_folders(store, paths.runs_folder())}
     findings += [
         Finding("folder of a run tells more than its record", str(folder), "take it in: `sngan registry rebuild`")
-        for folder in outlived_folders(store, paths.runs_folder())
+        for folder in outlived.values()
+    ]
+    findings += [
+        Finding(
+            "run counts as removed, and its folder tells how it went on since",
+            str(paths.runs_folder() / run.id),
+            f"get it back: `sngan runs restore {run.id}`, then `sngan registry rebuild`",
+        )
+        for run in store.trash.runs()
+        if tells_more(paths.runs_folder() / run.id, run)
     ]
     runs, standings = store.files(), extractor_records.survey(store.extractors.all())
-    here = {run: folder for run in runs if (folder := _folder_of(run))}
-    gone = [run for run in runs if run not in here and (run.checkpoints or run.artifacts)]
+    # Files of a run that went on since it was recorded are others than were recorded.
+    here = {run: folder for run in runs if (folder := _folder_of(run)) and run.run_id not in outlived}
+    gone = [run for run in runs if _folder_of(run) is None and (run.checkpoints or run.artifacts)]
     at_home = [run for run in gone if run.host == socket.gethostname() or _trashed(run)]
     findings += map(_of_gone, at_home)
     with Bars("MiB") as bars:
@@ -186,7 +197,7 @@ def _of_run(run: RunFiles, folder: Path, digest: Digest) -> Iterator[Finding]:
             yield Finding(f"artifact: {why}", str(path), remedy)
     if run.status is not Status.RUNNING:
         for why in () if run.removed else _of_record(folder):
-            anew = f"write it anew by a label: `sngan runs tag {run.run_id} --add TAG`"
+            anew = f"write what the registry has of it by a label: `sngan runs tag {run.run_id} --add TAG`"
             yield Finding(f"record: {why}", str(folder), f"{_FROM_A_COPY}, or {anew}")
         for each, path in dropped_on_disk(folder, run.dropped):
             what = f"checkpoint of step {each.step} was dropped, and lies there still"

@@ -169,10 +169,13 @@ def _leave(folder: Path, files: Mapping[str, str], warn: Callable[[str], None]) 
 
 
 def tells_more(folder: Path, run: Run) -> bool:
-    """Whether a run that nobody trains went on, as its folder tells: the registry was away then, or is a backup."""
+    """Whether a run that nobody trains went on, as its folder tells: the registry was away then, or is a backup.
+
+    Of a removed run, whether that was after its removal.
+    """
     if run.status is Status.RUNNING:
         return False
-    known = run.ended or run.heartbeat or run.created
+    known = run.removed or run.ended or run.heartbeat or run.created
     try:
         told = _values(folder)["run"]
         signs = [datetime.fromisoformat(told[sign]) for sign in ("heartbeat", "ended") if told.get(sign)]
@@ -223,7 +226,10 @@ def curves(folder: Path) -> tuple[tuple[Scalar, ...], tuple[str, ...]]:
     path = folder / SCALARS
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return tuple(_from_csv(file.read())), ()
+            text, end, cut = file.read().rpartition("\n")
+        # What is left of a line that was cut off might be another value.
+        remarks = (f"its curves are not whole: the end of {SCALARS} is cut off",) if cut else ()
+        return tuple(_from_csv(text + end)), remarks
     except FileNotFoundError:
         return (), (f"its curves are not there: {SCALARS} is missing",)
     except (OSError, ValueError) as error:
@@ -244,8 +250,6 @@ def _to_csv(scalars: Iterable[Scalar]) -> str:
 
 
 def _from_csv(text: str) -> Iterator[Scalar]:
-    if not text.endswith("\n"):
-        raise ValueError("its end is cut off")  # also where what is left of the last line could be a value
     rows = csv.reader(io.StringIO(text, newline=""))
     if (head := tuple(next(rows, ()))) != _COLUMNS:
         raise ValueError(f"it begins with {','.join(head)!r}, not {','.join(_COLUMNS)!r}")

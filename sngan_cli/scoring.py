@@ -22,7 +22,7 @@ from sngan_cli.engine.device import resolve_device
 from sngan_cli.engine.evaluation import Drawing, Failure
 from sngan_cli.errors import CheckpointError, NotFoundError, UnscoredError, UsageError
 from sngan_cli.events import Scored
-from sngan_cli.measuring import Audience, Request, Ruler
+from sngan_cli.measuring import Audience, Request, Ruler, groups_of
 from sngan_cli.paths import Place
 from sngan_cli.recording import picture_score_of, score_of
 from sngan_cli.run_folder import describe_folder
@@ -209,9 +209,9 @@ def evaluate_images(
     path = printable(str(folder))
     held_against = Layer("--images" if dataset is None else "--against", {"dataset": dataset or "folder"})
     layers = [read_recipe("paper"), held_against, *_chosen(request)]
-    ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)
-    if dataset is None and (comparing := [name for group in ruler.groups for name in group.comparing]):
+    if dataset is None and (comparing := [name for group in groups_of(request) for name in group.comparing]):
         raise UsageError(f"{', '.join(comparing)} can only be had against real images: give --against DATASET.")
+    ruler = Ruler.of(compose(layers, Catalog.installed()), request, place, audience, size=size)
     pictures = cast("Any", Catalog.installed().make("dataset", "folder", {})).open(folder, place.cache / "downloads")
     ruler.try_metrics(len(pictures))
     side = _one_side(_sides(pictures), size, path) if dataset is None else ruler.data.images.shape[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,11 @@ def printable(text: str, but: str = "") -> str:
         return unicodedata.category(letter) in ("Cc", "Cs") or unicodedata.bidirectional(letter) in _ORDERING
 
     return "".join(ascii(letter)[1:-1] if letter not in but and is_obeyed(letter) else letter for letter in text)
+
+
+def escaped(text: str, letters: str) -> str:
+    """A text with white space and these letters written in percent, as `urllib.parse.unquote` reads them again."""
+    return "".join(quote(letter, safe="") if letter.isspace() or letter in letters else letter for letter in text)
 
 
 def first_of(names: Sequence[str]) -> str:

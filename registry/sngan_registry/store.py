@@ -179,18 +179,24 @@ class Store:
         run_id: str,
         *,
         config: Mapping[str, Any] | None = None,
+        components: Iterable[Component] = (),
         steps: int | None = None,
         name: str | None = None,
         note: str | None = None,
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
     ) -> None:
-        """Change what is given and leave the rest; an empty name or note is taken away."""
+        """Change what is given and leave the rest; an empty name or note is taken away.
+
+        Of `components`, each takes the place of the one of its role and name.
+        """
         given = {"config": config, "steps": steps, "name": name, "note": note}
         values = {key: None if value == "" else value for key, value in given.items() if value is not None}
         with self._writing(run_id) as connection:
             if values:
                 _set(connection, run_id, values)
+            if rows := [{"run_id": run_id, **vars(each)} for each in components]:
+                replace(connection, tables.components, rows)
             _add_tags(connection, run_id, add_tags)
             gone = (tables.tags.c.run_id == run_id, tables.tags.c.tag.in_(list(remove_tags)))
             connection.execute(delete(tables.tags).where(*gone))

@@ -138,6 +138,7 @@ def gc(
             "waste": [{**vars(waste), "deleted": waste in deleted} for waste in found.waste],
             "unknown": found.unknown,
             "misplaced": found.misplaced,
+            "going_on": found.going_on,
             "elsewhere": [{"id": run.id, "host": run.environment.host} for run in found.elsewhere],
         })  # fmt: skip
         return
@@ -194,6 +195,11 @@ def _tell_what_stays(found: Survey) -> None:
     for path in found.misplaced:
         console.warn(
             f"The files of run {path.name}, which is not removed, lie in {path}: move them to {paths.runs_folder()}."
+        )
+    for path in found.going_on:
+        console.warn(
+            f"Run {path.name} counts as removed, and {path} tells how it went on since: `sngan runs restore "
+            f"{path.name}` gets it back, and `sngan registry rebuild` takes in the rest."
         )
     for run in found.elsewhere:
         console.note(

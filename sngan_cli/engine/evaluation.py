@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from sngan_cli.engine.data import derived_seed
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.errors import ComponentError
 from sngan_cli.events import Scored
-from sngan_cli.wording import printable, shortened
+from sngan_cli.wording import escaped, printable, shortened
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -239,7 +240,8 @@ def score(
             else:
                 more["classes"] = by_class = _by_class(name, class_names, accumulator.per_class())
                 if len(by_class) < len(class_names):
-                    own["classes"] = f"{len(by_class)}of{len(class_names)}"
+                    which = hashlib.sha256("\0".join(sorted(by_class)).encode()).hexdigest()
+                    own["classes"] = f"{len(by_class)}of{len(class_names)}@{which[:4]}"
         same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256
         remarks = (
             "these are the very pictures that they are compared with" if same else None,
@@ -385,7 +387,7 @@ def _evenly(labels: np.ndarray, count: int) -> np.ndarray:
 def _protocol(extractor: str, images: int, settings: Mapping[str, object]) -> str:
     """Identity of a way of measuring: values under different ones are not to be compared.
 
-    It is a line of words, so that a text with spaces becomes one.
+    It is a line of words: spaces within a text are written in percent.
     """
-    words = (f"{key}={'_'.join(str(value).split())}" for key, value in sorted(settings.items()))
+    words = (f"{key}={escaped(str(value), '%')}" for key, value in sorted(settings.items()))
     return " ".join([extractor, f"n={images}", *words])

@@ -258,6 +258,15 @@ def test_each_proposal_is_worked_out_once(sngan: Any, store: Store, monkeypatch:
     assert asked == [(other, "is")]
 
 
+def test_accuracy_of_runs_of_other_classes_is_not_proposed(sngan: Any, store: Store) -> None:
+    by = [score(0.5, f"{name}@1 n=5000", metric="accuracy") for name in ("mine", "theirs")]
+    add_run(store, "one", by[0], conditional=True, data_sha256="a" * 64)
+    add_run(store, "other", by[1], conditional=True, data_sha256="b" * 64)
+    done = sngan("runs", "compare", "one", "other", "--metric", "accuracy")
+    assert "cannot be measured so: it was trained on other data." in done.err
+    assert "sngan evaluate" not in done.err
+
+
 KID = "inception-v3@1 n=5000 real=400 subset_size=500 subsets=100"
 
 

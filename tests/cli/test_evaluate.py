@@ -223,6 +223,8 @@ def test_metrics_that_do_not_compare_need_no_data_set(sngan: Any, tmp_path: Path
     refused = sngan(*command, "--metric", "is,fid,recall")
     assert (refused.code, refused.out) == (2, "")
     assert "fid, recall can only be had against real images: give --against DATASET." in refused.err
+    usual = sngan("evaluate", "--images", folder, "--metric", "fid", "--protocol", "quick")  # no weights are looked for
+    assert (usual.code, "give --against DATASET" in usual.err) == (2, True)
 
 
 def test_pictures_are_held_against_a_data_set_with_options(sngan: Any, tmp_path: Path) -> None:
@@ -625,7 +627,10 @@ def test_the_only_folder_is_a_class_where_it_is_called_so(sngan: Any, tmp_path: 
     assert done.code == 0, done.err
     (accuracy,) = [found for found in done.json if found["metric"] == "accuracy"]
     assert list(accuracy["evidence"]["classes"]) == ["star"]
-    assert "classes=1of10" in accuracy["protocol"].split()
+    (which,) = [word for word in accuracy["protocol"].split() if word.startswith("classes=1of10@")]
+    drawn(tmp_path / "disc" / "disc", 40, labelled=False)
+    disc = sngan(*score, "--images", tmp_path / "disc", *FEW)
+    assert which not in str(disc.json)  # which classes they are is part of the protocol
     assert accuracy["evidence"]["remark"] == "9 of 10 classes are left out: there are no images of them"
     refused = sngan(*score, "--images", tmp_path / "others", *FEW)
     assert (refused.code, "lie in no folders of the data's classes" in refused.err) == (2, True)

@@ -396,6 +396,7 @@ def test_gc_tells_of_folders_that_the_registry_does_not_know_and_leaves_them(
         "waste": [],
         "unknown": [str(folder) for folder in strangers],
         "misplaced": [],
+        "going_on": [],
         "elsewhere": [],
     }
 

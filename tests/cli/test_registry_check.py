@@ -149,7 +149,10 @@ def test_a_record_in_a_folder_that_is_not_sound_is_told_and_written_anew(
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
     ((found, where, is_fault),) = findings(sngan)
     assert (found.startswith(what), where, is_fault) == (True, str(folder), True)
-    assert f"write it anew by a label: `sngan runs tag {folder.name} --add TAG`" in sngan("registry", "check").out
+    assert (
+        f"write what the registry has of it by a label: `sngan runs tag {folder.name} --add TAG`"
+        in sngan("registry", "check").out
+    )
     assert sngan("runs", "tag", folder.name, "--add", "seen").code == 0
     assert findings(sngan, "--hashes") == []
 

@@ -120,6 +120,7 @@ def test_a_package_of_another_version_is_told_of_and_recorded_on_resuming(sngan:
     assert f"\nchanged from step 4 on: {changes}\n" in done.err
     events = sngan("runs", "show", trained, "--json").json["events"]
     assert any(f"changed: {changes}. Before" in event["message"] for event in events)
+    assert "sngan 0.0.9" not in sngan("train", "--resume", trained, "--steps", 6).err  # these are the run's now
 
 
 def test_a_run_whose_record_lacks_an_option_that_there_is_by_now_is_resumed(

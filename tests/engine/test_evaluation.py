@@ -214,7 +214,8 @@ def test_features_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
 
 def test_a_protocol_is_a_line_of_words() -> None:
     made = _protocol("linear@abababab", 20, {"kernel": "rbf of\nwidth 2", "alpha": 0.5})
-    assert made == "linear@abababab n=20 alpha=0.5 kernel=rbf_of_width_2"
+    assert made != _protocol("linear@abababab", 20, {"kernel": "rbf_of_width_2", "alpha": 0.5})
+    assert made == "linear@abababab n=20 alpha=0.5 kernel=rbf%20of%0Awidth%202"
 
 
 def test_what_is_unusual_makes_a_protocol_of_its_own() -> None:
