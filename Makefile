@@ -8,7 +8,7 @@ BENCH ?=
 
 help:
 	@echo "make install   sngan in $(VENV)"
-	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (two to five minutes on 2 cores)"
+	@echo "make demo      train on drawn shapes, score, draw pictures into $(DEMO)/ (two to seven minutes on 2 cores)"
 	@echo "make test      the tests that need neither a GPU nor the network"
 	@echo "make bench     the training step and scoring beside others' (45 minutes on 2 cores, best with nothing else running;"
 	@echo "               one row: make bench BENCH='--rows resnet-preact-32')"
