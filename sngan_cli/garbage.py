@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from sngan_cli import trained_extractors
 from sngan_cli.errors import SnganError
 from sngan_cli.paths import cache_folder, registry_place, runs_folder, trashed_runs_folder
-from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in, tells_more
+from sngan_cli.run_folder import STAGING, dropped_on_disk, folders_in
 from sngan_registry import RunNotFoundError, Status
 from sngan_registry.database import registry_url, sqlite_file
 
@@ -69,14 +69,15 @@ class Survey:
     """What there is to delete, and what stays.
 
     `unknown` are folders of runs that the registry does not know, here and in the trash; `misplaced` lie in the trash,
-    and their runs are not removed; `going_on` tell how removed runs went on since, as after a return to a backup;
-    `elsewhere` are removed runs whose folders lie on the host that trained them.
+    and their runs are not removed; `unmoved` are of removed runs, and not in the trash: the removal was interrupted, or
+    the registry is a backup, and they went on since; `elsewhere` are removed runs whose folders lie on the host that
+    trained them.
     """
 
     waste: tuple[Waste, ...]
     unknown: tuple[Path, ...]
     misplaced: tuple[Path, ...]
-    going_on: tuple[Path, ...]
+    unmoved: tuple[Path, ...]
     elsewhere: tuple[Run, ...]
 
     @property
@@ -90,11 +91,10 @@ def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Surv
     removed = store.trash.runs()
     there = [summary.run for summary in store.summaries()]
     dropped = {files.run_id: files.dropped for files in store.files()}
-    folders = {run.id: tuple(_folders_of(run)) for run in removed}
-    here = socket.gethostname()
-    elsewhere = tuple(run for run in removed if not folders[run.id] and run.started and run.environment.host != here)
-    going_on = {run.id: runs_folder() / run.id for run in removed if tells_more(runs_folder() / run.id, run)}
-    runs = [_removed(run, folders[run.id]) for run in removed if run not in elsewhere and run.id not in going_on]
+    unmoved = tuple(folder for run in removed if (folder := runs_folder() / run.id).exists())
+    moved = [run for run in removed if runs_folder() / run.id not in unmoved]
+    elsewhere = tuple(run for run in moved if _is_elsewhere(run))
+    runs = [_removed(run) for run in moved if run not in elsewhere]
     before = datetime.now(UTC) - older_than
     left = (each for run in there for each in _leftovers(run, dropped[run.id]))
     spare = _cached(there) if cached else ()
@@ -102,7 +102,7 @@ def survey(store: Store, older_than: timedelta, *, cached: bool = False) -> Surv
     trashed, known = folders_in(trashed_runs_folder()), {run.id for run in (*there, *removed)}
     unknown = tuple(path for path in (*folders_in(runs_folder()), *trashed) if path.name not in known)
     misplaced = tuple(path for path in trashed if path.name in known - {run.id for run in removed})
-    return Survey((*waste, *_half_deleted(), *_half_made()), unknown, misplaced, (*going_on.values(),), elsewhere)
+    return Survey((*waste, *_half_deleted(), *_half_made()), unknown, misplaced, unmoved, elsewhere)
 
 
 def delete(store: Store, waste: Waste) -> bool:
@@ -148,13 +148,15 @@ def _delete(path: Path) -> None:
         raise SnganError(f"{path} cannot be deleted: {error.strerror}: {error.filename}.") from error
 
 
-def _folders_of(run: Run) -> Iterator[Path]:
-    """Folders of a removed run here: one in the trash, unless its removal was interrupted."""
-    return (path for path in (trashed_runs_folder() / run.id, runs_folder() / run.id) if path.exists())
+def _is_elsewhere(run: Run) -> bool:
+    """Whether the folder of a removed run lies on the host that trained it."""
+    is_here = (trashed_runs_folder() / run.id).exists()
+    return not is_here and run.started is not None and run.environment.host != socket.gethostname()
 
 
-def _removed(run: Run, folders: tuple[Path, ...]) -> Waste:
+def _removed(run: Run) -> Waste:
     assert run.removed is not None
+    folders = tuple(folder for folder in [trashed_runs_folder() / run.id] if folder.exists())
     return Waste("run", run.id, run.name, folders, sum(map(_size, folders)), run.removed, run.id)
 
 

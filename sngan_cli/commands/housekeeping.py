@@ -138,7 +138,7 @@ def gc(
             "waste": [{**vars(waste), "deleted": waste in deleted} for waste in found.waste],
             "unknown": found.unknown,
             "misplaced": found.misplaced,
-            "going_on": found.going_on,
+            "unmoved": found.unmoved,
             "elsewhere": [{"id": run.id, "host": run.environment.host} for run in found.elsewhere],
         })  # fmt: skip
         return
@@ -196,10 +196,10 @@ def _tell_what_stays(found: Survey) -> None:
         console.warn(
             f"The files of run {path.name}, which is not removed, lie in {path}: move them to {paths.runs_folder()}."
         )
-    for path in found.going_on:
+    for path in found.unmoved:
         console.warn(
-            f"Run {path.name} counts as removed, and {path} tells how it went on since: `sngan runs restore "
-            f"{path.name}` gets it back, and `sngan registry rebuild` takes in the rest."
+            f"Run {path.name} counts as removed, and {path} is not in the trash: `sngan runs restore {path.name}` gets "
+            f"the run back, `sngan runs rm {path.name} --yes` ends its removal."
         )
     for run in found.elsewhere:
         console.note(

@@ -396,7 +396,7 @@ def test_gc_tells_of_folders_that_the_registry_does_not_know_and_leaves_them(
         "waste": [],
         "unknown": [str(folder) for folder in strangers],
         "misplaced": [],
-        "going_on": [],
+        "unmoved": [],
         "elsewhere": [],
     }
 
@@ -423,9 +423,15 @@ def test_a_run_that_the_registry_has_as_there_and_the_disk_as_removed_is_put_bac
     assert sngan("registry", "check", "--hashes").code == 0
 
 
-def test_gc_deletes_a_run_whose_removal_was_interrupted(sngan: Any, home: Path, store: Store) -> None:
+def test_gc_leaves_a_run_whose_removal_was_interrupted_and_says_how_to_end_it(
+    sngan: Any, home: Path, store: Store
+) -> None:
+    """It may have gone on since, where the registry is a backup."""
     run_id = add_run(store, home, "one")
     store.trash.put(run_id)
+    left = sngan("runs", "gc", "--yes")
+    assert (left.code, f"`sngan runs rm {run_id} --yes` ends its removal" in left.err) == (0, True)
+    assert sngan("runs", "rm", run_id, "--yes").code == 0
     assert sngan("runs", "gc", "--yes").code == 0
     assert list((home / "runs").iterdir()) == []
     assert sngan("runs", "restore", run_id).code == 3

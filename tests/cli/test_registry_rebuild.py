@@ -294,8 +294,8 @@ def test_a_backup_in_which_a_run_is_removed_that_went_on_since_costs_nothing(
     found = sngan("registry", "check", "--json").json["findings"]
     assert "run counts as removed, and its folder tells how it went on since" in [finding["what"] for finding in found]
     emptied = sngan("runs", "gc", "--yes", "--json")
-    assert (emptied.json["waste"], emptied.json["going_on"]) == ([], [str(home / "runs" / trained)])
-    assert f"`sngan runs restore {trained}` gets it back" in sngan("runs", "gc", "--yes").err
+    assert (emptied.json["waste"], emptied.json["unmoved"]) == ([], [str(home / "runs" / trained)])
+    assert f"`sngan runs restore {trained}` gets the run back" in sngan("runs", "gc", "--yes").err
     assert sngan("runs", "restore", trained).code == 0
     assert taken(sngan) == [(trained, "run.json")]
     assert sngan("runs", "show", trained, "--json").json["step"] == 5
