@@ -34,8 +34,8 @@ _PART = 2**26
 class Stored:
     """How large pictures were before they were brought to one side, as far as that is known.
 
-    `smallest` (called `name`) and `largest` are shorter sides; `enlarged` is how many were smaller than the side that
-    they have now, `cut` how many were not square.
+    `smallest` and `largest` are shorter sides; `enlarged` is how many were smaller than the side that they have now,
+    of which the smallest is called `name`; `cut` is how many were not square.
     """
 
     smallest: int = 0
@@ -45,7 +45,7 @@ class Stored:
     cut: int = 0
 
     def add(self, sizes: Sequence[tuple[int, int, str]], side: int) -> None:
-        """Take in shorter sides, longer sides and names of pictures that are brought to a side."""
+        """Take in shorter and longer sides of pictures brought to `side`, and names of those that it enlarges."""
         for shorter, longer, name in sizes:
             if not self.smallest or (shorter, name) < (self.smallest, self.name):
                 self.smallest, self.name = shorter, name

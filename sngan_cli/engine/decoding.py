@@ -24,7 +24,8 @@ _TRIED = 8
 class Chunk:
     """Some pictures in a row: those that could be read, (N, side, side, 3), and the others' names with the reasons.
 
-    `sizes` are the shorter and longer sides, as they are stored, and names of those of which they are known.
+    `sizes` are the shorter and longer sides, as they are stored, of those of which they are known, and the names of
+    those that are smaller than `side`.
     """
 
     images: np.ndarray
@@ -88,7 +89,7 @@ def _decode_chunk(pictures: Pictures, side: int, start: int) -> Chunk:
         labels.append(label)
         if (size := pictures.size(index)) is not None:
             shorter, longer = sorted(map(int, size))
-            sizes.append((shorter, longer, pictures.name(index)))
+            sizes.append((shorter, longer, pictures.name(index) if shorter < side else ""))
     return Chunk(images[: len(labels)], labels, skipped, sizes)
 
 
