@@ -80,6 +80,14 @@ def of_extractor(line: Line) -> Iterator[tuple[str, ...]]:
         yield name, *cells, f"{found['cpu ratio']:.2f}x"
 
 
+def of_sharing(line: Line) -> Iterator[tuple[str, ...]]:
+    """A line for each number of trainings at once: seconds of an iteration by threads that spin and that sleep."""
+    ways = [key.split() for key in line["median"]]
+    for at_once in dict.fromkeys(number for _, number in ways):
+        spinning, sleeping = (line["median"][f"{way} {at_once}"] for way in ("spinning", "sleeping"))
+        yield at_once, f"{spinning:.3f}", f"{sleeping:.3f}", f"{spinning / sleeping:.2f}"
+
+
 TABLES = {
     "step": (" row | contestant | seconds an iteration | / ours fp32 | / ours bf16 ", of_step),
     "memory": (" row | contestant | peak, GiB | of it training | training / plain fp32 ", of_memory),
@@ -88,6 +96,7 @@ TABLES = {
         " row | contestant | scoring, images/s | features alone, images/s | in processor time ",
         of_extractor,
     ),
+    "sharing": (" row | trainings at once | seconds, spinning | seconds, sleeping | spinning / sleeping ", of_sharing),
     "overhead": (" row | precision | bare step, images/s | sngan train, images/s | time, tool / bare ", of_overhead),
 }
 

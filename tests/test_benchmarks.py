@@ -150,6 +150,26 @@ def test_a_result_that_is_cut_off_is_named(
     assert f"error: {tmp_path / 'cpu.jsonl'}, line 2: it is no whole JSON" in capsys.readouterr().err
 
 
+def test_what_two_trainings_at_once_took_has_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    monkeypatch.setattr("sys.argv", ["table.py"])
+    table = importlib.import_module("table")
+    kept = json.loads((benchmarks / "results" / "cpu.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    median = {"spinning 1": 1.0, "spinning 2": 6.0, "sleeping 1": 1.25, "sleeping 2": 2.0}
+    line = {**kept, "benchmark": "sharing", "row": "standard-32", "median": median}
+    (tmp_path / "cpu.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    table.main()
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == [
+        "| `standard-32` | 1 | 1.000 | 1.250 | 0.80 |",
+        "| `standard-32` | 2 | 6.000 | 2.000 | 3.00 |",
+    ]
+
+
 SCRIPTS = (
     "ceiling", "convolutions", "extractor", "inference", "memory", "neighbours", "overhead", "sharing", "startup",
     "step", "table",

@@ -120,14 +120,15 @@ def sort_summaries(summaries: Iterable[RunSummary], key: str, *, reverse: bool =
 def most_used_first(scores: Iterable[tuple[str, Measurement]]) -> list[str]:
     """Protocols of scores, each with the id of what was scored, by the number of runs or pictures.
 
-    Of equals those come first by which runs are scored while they are trained, then those with a name, and of these, in
-    turn, the one with the latest score does.
+    Those that scored NaN do not count. Of equals those come first by which runs are scored while they are trained, then
+    those with a name, and of these, in turn, the one with the latest score does.
     """
     uses: dict[str, tuple[set[str], list[tuple[bool, bool, datetime]]]] = {}
     for run_id, score in scores:
         if score.created is not None:
             runs, told = uses.setdefault(score.protocol, (set(), []))
-            runs.add(run_id)
+            if not math.isnan(score.value):
+                runs.add(run_id)
             told.append((score.is_of_training, PROTOCOL_NAME in score.evidence, score.created))
     return sorted(uses, key=lambda protocol: (len(uses[protocol][0]), max(uses[protocol][1])), reverse=True)
 

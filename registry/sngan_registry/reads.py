@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import sys
@@ -31,10 +32,9 @@ from sqlalchemy import (
 
 from sngan_registry import tables
 from sngan_registry.errors import AmbiguousRunError, NoRunsError, RunNotFoundError, RunNotRemovedError, RunRemovedError
+from sngan_registry.queries import sort_summaries
 from sngan_registry.records import (
     LOST_AFTER,
-    PROTOCOL_NAME,
-    WHILE_TRAINING,
     Artifact,
     Checkpoint,
     Component,
@@ -281,27 +281,13 @@ def _last(connection: Connection) -> Run:
 
 
 def _best(connection: Connection) -> str:
-    """Id of the run with the best score, within the protocol that most runs share: `queries.most_used_first`."""
-    removed = select(tables.runs.c.id).where(~THERE)
-    of_metric = (
-        tables.scores.c.metric == BEST_METRIC,
-        tables.scores.c.value.is_not(None),
-        tables.scores.c.run_id.not_in(removed),
-    )
-    signs = [
-        func.max(case((cast(tables.scores.c.evidence, Text).contains(f'"{sign}"'), 1), else_=0)).desc()
-        for sign in (WHILE_TRAINING, PROTOCOL_NAME)
-    ]
-    runs_ = func.count(tables.scores.c.run_id.distinct())
-    uses = (runs_.desc(), *signs, func.max(tables.scores.c.created).desc())
-    leading = select(tables.scores.c.protocol).where(*of_metric).group_by(tables.scores.c.protocol).order_by(*uses)
-    comparable = (*of_metric, tables.scores.c.protocol == leading.limit(1).scalar_subquery())
-    best: str | None = connection.scalar(
-        select(tables.scores.c.run_id).where(*comparable).order_by(*_BEST_FIRST).limit(1)
-    )
-    if best is None:
-        raise RunNotFoundError("@best", f"no run has a score {BEST_METRIC!r} yet")
-    return best
+    """Id of the run that leads where all are sorted by the best score: within the protocol that most runs share."""
+    ranked = sort_summaries(summaries(connection, None, (), None), BEST_METRIC)
+    for protocol in ranked.protocols[:1]:
+        first = ranked.summaries[0]
+        if any(s.metric == BEST_METRIC and s.protocol == protocol and not math.isnan(s.value) for s in first.best):
+            return first.run.id
+    raise RunNotFoundError("@best", f"no run has a score {BEST_METRIC!r} yet")
 
 
 def _of(table: Table, ids: Subquery) -> Select[Any]:

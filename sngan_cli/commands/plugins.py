@@ -54,14 +54,13 @@ def show(
 ) -> None:
     """Show a component: what it is, where it comes from, and its options."""
     from sngan_cli.catalog import Catalog
-    from sngan_cli.contracts import GROUPS
     from sngan_cli.errors import NotFoundError, no_such
 
     catalog = Catalog.installed()
-    kinds = [_checked(kind) or k for k in ([kind] if kind else GROUPS) if name in catalog.names(k)]
+    entries = catalog.entries(_checked(kind))
+    kinds = dict.fromkeys(entry.kind for entry in entries if entry.name == name)
     if not kinds:
-        known = [n for k in GROUPS for n in catalog.names(k) if kind in (None, k)]
-        raise NotFoundError(no_such("component", name, known))
+        raise NotFoundError(no_such("component", name, [entry.name for entry in entries]))
     shown = [_description(catalog.load(k, name)) for k in kinds]
     if as_json:
         console.print_json(shown[0] if len(shown) == 1 else shown)

@@ -141,12 +141,18 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         for part in parts[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise UsageError(
-                    f"--set {assignment!r} sets an option of {part!r}, which another --set gives a value: write that "
-                    f"as --set {part}.name=..., or as --{part.replace('_', '-')}."
-                )
+                raise _ambiguous(assignment, part)
+        if isinstance(table.get(parts[-1]), dict):
+            raise _ambiguous(assignment, parts[-1])
         table[parts[-1]] = _toml_value(text.strip())
     return values
+
+
+def _ambiguous(assignment: str, part: str) -> UsageError:
+    return UsageError(
+        f"--set {assignment!r}: one --set gives {part!r} a value, another sets an option of it. Write the value as "
+        f"--set {part}.name=..., or as --{part.replace('_', '-')}."
+    )
 
 
 def _toml_value(text: str) -> Any:

@@ -85,10 +85,16 @@ def collect(experiment: Experiment, overrides: Sequence[Layer], store: Store) ->
     all_series = [_series(run) for run in runs]
     series = "" if "" in all_series else all_series[0]
     runs = [run for run in runs if _series(run) == series]
-    return [
+    results = [
         Result(case, tuple(_curves(store, run) for run in _runs_of(case, runs)), _intended(experiment, case))
         for case in experiment.cases
     ]
+    if not any(result.runs for result in results):
+        raise NotFoundError(
+            f"The experiment {experiment.name!r} has {counted(len(runs), 'run')}, none of a case that it has now "
+            f"({', '.join(case.name for case in experiment.cases)}): name its cases as when they were made."
+        )
+    return results
 
 
 def other_series(experiment: Experiment, results: Sequence[Result], store: Store) -> list[str]:

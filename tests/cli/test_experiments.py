@@ -342,6 +342,14 @@ def test_mistakes_are_named(sngan: Any, mine: Path, arguments: list[str], code: 
     assert done.err.count("\n") <= 2
 
 
+def test_a_report_of_cases_that_were_renamed_since_says_so(sngan: Any, mine: Path) -> None:
+    assert sngan("experiments", "run", mine, "--case", "c", "--steps", 0).code == 0
+    mine.write_text(mine.read_text(encoding="utf-8").replace('case = "c"', 'case = "renamed"'), encoding="utf-8")
+    done = sngan("experiments", "report", mine)
+    assert done.code == 3
+    assert "The experiment 'mine' has 1 run, none of a case that it has now (a, b, renamed): name its" in done.err
+
+
 def test_a_report_needs_a_folder(sngan: Any, mine: Path) -> None:
     assert sngan("experiments", "run", mine, "--case", "c", "--steps", 0).code == 0
     done = sngan("experiments", "report", mine, "-o", mine)

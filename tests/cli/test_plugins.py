@@ -461,3 +461,5 @@ def test_a_folder_that_is_not_there_breaks_no_promise(sngan: Any) -> None:
 def test_a_name_of_another_kind_is_unknown_to_this_one(sngan: Any) -> None:
     assert "There is no component 'hinge'." in sngan("plugins", "show", "hinge", "--kind", "dataset").err
     assert sngan("plugins", "show", "hinge", "--kind", "loss").out.startswith("loss hinge\nfrom sngan ")
+    refused = sngan("plugins", "show", "hinge", "--kind", "losses")
+    assert (refused.code, "There is no kind of component 'losses'. Did you mean 'loss'?" in refused.err) == (2, True)

@@ -44,9 +44,10 @@ def test_an_empty_table_in_place_of_a_value_is_left_to_the_configuration_to_refu
     assert parse_set(["steps={}"]).values == {"steps": {}}
 
 
-def test_set_refuses_a_value_and_an_option_of_one_key() -> None:
-    with pytest.raises(UsageError, match=r"sets an option of 'arch'"):
-        parse_set(["arch=standard", "arch.width=2"])
+@pytest.mark.parametrize("assignments", [["arch=standard", "arch.width=2"], ["arch.width=2", "arch=standard"]])
+def test_set_refuses_a_value_and_an_option_of_one_key(assignments: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"one --set gives 'arch' a value, another sets an option .* arch\.name="):
+        parse_set(assignments)
 
 
 def test_later_layers_win() -> None:

@@ -100,6 +100,14 @@ def test_a_failed_download_says_what_to_do_by_hand(stand_in: Callable[..., Any],
     assert list(cache.iterdir()) == []
 
 
+def test_a_cache_that_is_no_folder_is_a_failed_download(stand_in: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(WeightsUnavailableError, match="could not be downloaded"):
+        stand_in("dinov2").make().load("cpu", tmp_path / "cache")
+    with pytest.raises(WeightsUnavailableError, match=r"could not be downloaded \(Not a directory\)"):
+        stand_in("dinov2").make().load("cpu", tmp_path / "cache" / "weights")
+
+
 def test_a_download_is_verified_before_it_takes_its_place(
     stand_in: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sngan_registry import AmbiguousRunError, RunNotFoundError, Score, Store
+from sngan_registry import AmbiguousRunError, RunNotFoundError, Score, Store, sort_summaries
 from sngan_registry import store as store_module
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -119,3 +119,20 @@ def test_best_is_within_the_protocol_of_training_where_others_are_used_as_often(
     assert store.get("@best").id == runs[0]
     add_is(store, runs[2], 6.0, 7, protocol="named", evidence=named)
     assert store.get("@best").id == runs[1]
+
+
+def test_best_is_the_run_that_leads_a_sorted_list(store: Store, runs: list[str]) -> None:
+    own, named = {"checkpoint": "while training"}, {"checkpoint": "last", "protocol name": "standard"}
+    add_is(store, runs[0], 2.0, 1, protocol="a", evidence=own)
+    add_is(store, runs[0], 2.5, 3, protocol="a", evidence=named)
+    add_is(store, runs[1], 9.0, 2, protocol="b", evidence={**own, "protocol name": "quick"})
+    assert store.get("@best").id == sort_summaries(store.summaries(), "is").summaries[0].run.id == runs[1]
+
+
+def test_scores_that_are_nan_choose_no_protocol(store: Store, runs: list[str]) -> None:
+    add_is(store, runs[0], float("nan"), 1, protocol="a")
+    add_is(store, runs[1], float("nan"), 2, protocol="a")
+    with pytest.raises(RunNotFoundError, match="no run has a score 'is' yet"):
+        store.get("@best")
+    add_is(store, runs[2], 1.0, 0, protocol="b")
+    assert store.get("@best").id == sort_summaries(store.summaries(), "is").summaries[0].run.id == runs[2]

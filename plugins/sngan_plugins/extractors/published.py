@@ -79,7 +79,8 @@ class PublishedWeights:
                 f"{target}, or to any place that {self.variable} or --set extractor.weights=FILE names."
             ) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # where it could not be made for want of its folder, that is the error
+                partial.unlink()
         return target
 
 
