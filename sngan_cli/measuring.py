@@ -13,6 +13,7 @@ import numpy as np
 
 from sngan_cli.catalog import Catalog, blaming
 from sngan_cli.composition import Composition, compares, make_metrics, own_side
+from sngan_cli.config import Layer
 from sngan_cli.config.protocols import ScoringProtocol
 from sngan_cli.contracts import Classwise, Features, Metric
 from sngan_cli.engine import evaluation, features
@@ -55,6 +56,15 @@ class Request:
     truncation: float | None = None
     standing: bool = False
     precision: Precision = "fp32"
+
+    def layer(self) -> Layer:
+        """What this changes of a composition."""
+        values: dict[str, Any] = {"device": self.device}
+        if self.extractor:
+            values["extractor"] = self.extractor
+        if self.data_dir is not None:
+            values["data_dir"] = self.data_dir
+        return Layer("the command line", values)
 
 
 @dataclass(frozen=True)

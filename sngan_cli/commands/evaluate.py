@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sngan_cli.events import Scored
     from sngan_cli.measuring import Request
     from sngan_cli.scoring import Scores
+    from sngan_registry import Run
 
 app = typer.Typer(add_completion=False)
 
@@ -133,8 +134,9 @@ def evaluate(
             "out beside --images."
         )
     options = _options(set_ or (), against)
+    run = None if run_id is None else _found(run_id)
     request = Request(
-        metrics=_metrics(metric, options.get("metrics", {}), run_id, against),
+        metrics=_metrics(metric, options.get("metrics", {}), run, against),
         protocol=find(protocol),
         device=device,
         extractor={**options.get("extractor", {}), **({} if extractor is None else {"name": extractor})},
@@ -146,13 +148,13 @@ def evaluate(
         standing=standing,
         precision=precision.value,
     )
-    if run_id is not None:
-        scores = _of_run(run_id, "last" if checkpoint is None else checkpoint, request)
+    if run is not None:
+        scores = _of_run(run, "last" if checkpoint is None else checkpoint, request)
     else:
         assert images is not None
         dataset = None if against is None else {**options.get("dataset", {}), "name": against}
         scores = _of_pictures(images, dataset, request, size, name)
-    _print(scores.found, as_json, of_run=run_id is not None)
+    _print(scores.found, as_json, of_run=run is not None)
     scores.check_all()
 
 
@@ -173,28 +175,32 @@ def _options(set_: Sequence[str], against: str | None) -> dict[str, dict[str, An
     return values
 
 
+def _found(run_id: str) -> Run:
+    with paths.open_store(create=False) as store:
+        return store.get(run_id)
+
+
 def _metrics(
-    chosen: str | None, given: Mapping[str, Any], run_id: str | None, against: str | None
+    chosen: str | None, given: Mapping[str, Any], run: Run | None, against: str | None
 ) -> dict[str, dict[str, Any]]:
     """The metrics to measure with the options `given`: those named, else the run's, else is, and fid against data."""
     from sngan_cli.composition import metrics_named
 
     if chosen is not None:
         names = metrics_named(chosen, "--metric")
-    elif run_id is not None:
-        with paths.open_store(create=False) as store:
-            names = list(store.get(run_id).config["metrics"])
+    elif run is not None:
+        names = list(run.config["metrics"])
     else:
         names = ["is"] if against is None else ["is", "fid"]
     return {name: given.get(name, {}) for name in dict.fromkeys([*names, *given])}
 
 
-def _of_run(run_id: str, checkpoint: str, request: Request) -> Scores:
+def _of_run(run: Run, checkpoint: str, request: Request) -> Scores:
     from sngan_cli.bars import Bars
     from sngan_cli.scoring import evaluate_run
 
     with paths.open_store(create=False) as store, Bars() as audience:
-        return evaluate_run(store.get(run_id), checkpoint, request, paths.place(store), audience)
+        return evaluate_run(run, checkpoint, request, paths.place(store), audience)
 
 
 def _of_pictures(
@@ -202,7 +208,7 @@ def _of_pictures(
 ) -> Scores:
     from sngan_cli.bars import Bars
     from sngan_cli.errors import NotFoundError
-    from sngan_cli.scoring import evaluate_images
+    from sngan_cli.picture_scoring import evaluate_images
 
     if not images.exists():
         raise NotFoundError(f"--images {images}: there is no such folder or archive.")
