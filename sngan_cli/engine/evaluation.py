@@ -217,32 +217,18 @@ def score(
             raise features.ScoringStoppedError
 
     def finished(name: str, accumulator: Accumulator) -> Scored:
-        metric = metrics[name]
-        unusual = {**extraction.settings(), **settings}
-        if resized_to is not None and name not in real.statistics:
+        metric, is_compared = metrics[name], name in real.statistics
+        of_metric, unusual = settings_of(name, metric), {**extraction.settings(), **settings}
+        if resized_to is not None and not is_compared:
             unusual["side"] = resized_to
-        of_metric = settings_of(name, metric)
-        own = {**of_metric, **unusual}
-        known: dict[str, int | float | str] = {"images": samples, **of_metric}
-        if name in real.statistics:
-            cast("Comparison", accumulator).against(real.statistics[name])
-            own["real"] = f"{real.images}@{real.data_sha256[:8]}" + ("/evenly" if real.chosen == "evenly" else "")
-            known |= {"real": real.images, "data_images": real.data_images, "real_sha256": real.data_sha256}
-            known["real_chosen"] = real.chosen
-        compared = real.images if name in real.statistics else None
-        is_usual = not unusual.keys() - {"seed"}
-        named = name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol) if is_usual else None
+        of_real, real_evidence = _held_against(real, name, accumulator) if is_compared else ({}, {})
         value, std = _checked(name, accumulator.result())
-        more: dict[str, str | Mapping[str, float]] = {}
-        if isinstance(accumulator, Classwise):
-            if class_names is None:
-                own["classes"] = "one"
-            else:
-                more["classes"] = by_class = _by_class(name, class_names, accumulator.per_class())
-                if len(by_class) < len(class_names):
-                    which = hashlib.sha256("\0".join(sorted(by_class)).encode()).hexdigest()
-                    own["classes"] = f"{len(by_class)}of{len(class_names)}@{which[:4]}"
-        same = compared is not None and evidence.get("pictures_sha256") == real.data_sha256
+        of_classes, class_evidence = _by_class(name, accumulator, class_names)
+        is_usual = not unusual.keys() - {"seed"}
+        compared = real.images if is_compared else None
+        named = name_of(name, metric, samples, compared, whole=real.whole, preferred=protocol) if is_usual else None
+        more: dict[str, str] = {}
+        same = is_compared and evidence.get("pictures_sha256") == real.data_sha256
         remarks = (
             "these are the very pictures that they are compared with" if same else None,
             extraction.remark(),
@@ -259,14 +245,17 @@ def score(
             value=value,
             std=std,
             higher_is_better=metric.higher_is_better,
-            protocol=_protocol(extraction.label, samples, own),
+            protocol=_protocol(extraction.label, samples, {**of_metric, **unusual, **of_real, **of_classes}),
             evidence={
                 **extraction.evidence(),
                 **({} if named is None else {"protocol name": named}),
-                **known,
+                "images": samples,
+                **of_metric,
+                **real_evidence,
                 **evidence,
                 "sngan": version("sngan"),
                 "torch": torch.__version__,
+                **class_evidence,
                 **more,
             },
         )
@@ -357,16 +346,40 @@ def settings_of(name: str, metric: Metric) -> dict[str, int | float | str]:
     return found
 
 
-def _by_class(name: str, class_names: Sequence[str], values: Sequence[object]) -> dict[str, float]:
-    """A metric's finite values by class; raises `ComponentError` where they are no numbers."""
+def _held_against(real: References, name: str, accumulator: Accumulator) -> tuple[dict[str, str], dict[str, str | int]]:
+    """Give a metric what it made of real images; returns what these add to protocol and evidence."""
+    cast("Comparison", accumulator).against(real.statistics[name])
+    how = "/evenly" if real.chosen == "evenly" else ""
+    return {"real": f"{real.images}@{real.data_sha256[:8]}{how}"}, {
+        "real": real.images,
+        "data_images": real.data_images,
+        "real_sha256": real.data_sha256,
+        "real_chosen": real.chosen,
+    }
+
+
+def _by_class(
+    name: str, accumulator: Accumulator, class_names: Sequence[str] | None
+) -> tuple[dict[str, str], dict[str, Mapping[str, float]]]:
+    """What a metric that looks at classes adds to protocol and evidence: whether it saw all, and its finite values.
+
+    Raises `ComponentError` where these are no numbers.
+    """
+    if not isinstance(accumulator, Classwise):
+        return {}, {}
+    if class_names is None:
+        return {"classes": "one"}, {}
     found = {}
-    for class_, value in zip(class_names, values, strict=False):
+    for class_, value in zip(class_names, cast("Sequence[object]", accumulator.per_class()), strict=False):
         if not isinstance(value, Real):
             given = shortened(repr(value))
             raise ComponentError(f"The metric {name!r} gives {given} for {class_!r}, no number. Tell its author.")
         if math.isfinite(value):
             found[class_] = float(value)
-    return found
+    if len(found) == len(class_names):
+        return {}, {"classes": found}
+    which = hashlib.sha256("\0".join(sorted(found)).encode()).hexdigest()
+    return {"classes": f"{len(found)}of{len(class_names)}@{which[:4]}"}, {"classes": found}
 
 
 def _shuffled(count: int) -> np.ndarray:
