@@ -1,8 +1,8 @@
 """Everything a plugin implements, on one page.
 
 A component is a class registered under one of `GROUPS` in its distribution's entry points. Its fields are its
-options: typed, documented with `Field(description=...)`, validated by pydantic, defaults included, set by
-`--set loss.margin=2` or in TOML, and recorded with the run. Every component names the major version of this page that
+options: typed, documented by the string below each, validated by pydantic, defaults included, set by `--set
+loss.margin=2` or in TOML, and recorded with the run. Every component names the major version of this page that
 it was written for:
 
     class Hinge(Loss, contract=1):
@@ -85,8 +85,8 @@ class Pictures(ABC):
     identity: str
     """Names the content (not the place) of the data set; the key of the cache of decoded pictures."""
     identity_covers_code: bool = False
-    """True where `identity` changes whenever the code makes other pictures. Otherwise the source file of this class is
-    part of the key, too: after an edit the pictures are decoded again."""
+    """True where `identity` changes whenever the code makes other pictures. Otherwise all code of the package of
+    this class is part of the key, too: after an edit the pictures are decoded again."""
     class_names: Sequence[str] | None
     """One name for each class, all different and none empty, in label order; None where the pictures are unlabelled."""
     max_unreadable: int = 0

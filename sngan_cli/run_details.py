@@ -33,6 +33,11 @@ class Recorded:
     events: Sequence[Event]
     scalars: Sequence[Scalar]
 
+    @property
+    def on_disk(self) -> list[Checkpoint]:
+        """The checkpoints that were not deleted."""
+        return [checkpoint for checkpoint in self.checkpoints if checkpoint.deleted is None]
+
 
 def print_run(run: Run, recorded: Recorded) -> None:
     """Print a run: a summary, its scores and checkpoints, its settings, and what each score rests on."""
@@ -40,7 +45,7 @@ def print_run(run: Run, recorded: Recorded) -> None:
     print_section(f"run {run.id}", _summary(run, recorded))
     _print_best_and_last(series)
     print_section("losses", _last_scalars(recorded.scalars))
-    print_section("checkpoints", _checkpoints(run, recorded))
+    print_section("checkpoints", _checkpoints(recorded))
     plain = {key: value for key, value in run.config.items() if not isinstance(value, dict)}
     print_section("settings", [(key, text_of(value)) for key, value in plain.items()])
     print_section(
@@ -89,8 +94,7 @@ def print_section(title: str, rows: Sequence[tuple[str | None, str | None]]) -> 
 
 def _summary(run: Run, recorded: Recorded) -> list[tuple[str, str | None]]:
     environment, folder = run.environment, paths.runs_folder() / run.id
-    on_disk = [c.step for c in recorded.checkpoints if c.deleted is None]
-    way, command = _way_on(run, recorded, on_disk)
+    way, command = _way_on(run, recorded)
     return [
         ("name", run.name),
         ("status", run.status.value + (f": {reason}" if (reason := _reason(run)) else "")),
@@ -118,8 +122,9 @@ def _reason(run: Run) -> str | None:
     return run.reason
 
 
-def _way_on(run: Run, recorded: Recorded, on_disk: Sequence[int]) -> tuple[str, str | None]:
+def _way_on(run: Run, recorded: Recorded) -> tuple[str, str | None]:
     """What to do about a run that did not come to its end, or is not scored there, and the command that does it."""
+    on_disk = [checkpoint.step for checkpoint in recorded.on_disk]
     if run.status is Status.FINISHED and run.steps in on_disk and not is_scored(run, recorded.scores, run.steps):
         return "score it", f"sngan train --resume {run.id}"
     if run.status not in (Status.INTERRUPTED, Status.LOST, Status.FAILED):
@@ -142,7 +147,7 @@ def _duration(run: Run, events: Iterable[Event]) -> str | None:
 
 def _best_and_last(run: Run, recorded: Recorded) -> str | None:
     """Which checkpoints `best` and `last` mean."""
-    on_disk = [c.step for c in recorded.checkpoints if c.deleted is None]
+    on_disk = [checkpoint.step for checkpoint in recorded.on_disk]
     if not on_disk:
         return "none on disk" if recorded.checkpoints else None
     best, last = best_step(run, recorded.scores, on_disk), max(on_disk)
@@ -151,9 +156,8 @@ def _best_and_last(run: Run, recorded: Recorded) -> str | None:
     return f"last is of step {last}" if best is None else f"best is of step {best}, last of step {last}"
 
 
-def _checkpoints(run: Run, recorded: Recorded) -> list[tuple[str, str]]:
-    on_disk = [c for c in recorded.checkpoints if c.deleted is None]
-    deleted = [c.step for c in recorded.checkpoints if c.deleted is not None]
+def _checkpoints(recorded: Recorded) -> list[tuple[str, str]]:
+    on_disk, deleted = recorded.on_disk, [c.step for c in recorded.checkpoints if c.deleted is not None]
     rows = [
         (
             f"step {c.step}",

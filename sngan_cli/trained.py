@@ -13,6 +13,7 @@ from sngan_cli.comparison import best_step
 from sngan_cli.config import ROLES, RunConfig
 from sngan_cli.contracts import NetworkShape
 from sngan_cli.engine import checkpoint, gan
+from sngan_cli.engine.checkpoint_folder import fault
 from sngan_cli.errors import CheckpointError, NotFoundError, UsageError, no_such
 from sngan_cli.run_checkpoints import checkpoints_of
 from sngan_cli.run_folder import files_of, manifest_sha256
@@ -42,7 +43,6 @@ class TrainedGenerator:
     """A generator in evaluation mode, and what is known of its run; `class_names` is None where unconditional."""
 
     network: nn.Module
-    config: RunConfig
     step: int
     class_names: tuple[str, ...] | None
     weights: str
@@ -110,19 +110,11 @@ def _other(present: Sequence[Checkpoint], damaged: Checkpoint, run: Run, runs: P
     """Say which checkpoint that is whole may take the place of a damaged one: the last before it, or one after it."""
     others = [each for each in present if each.step != damaged.step]
     nearest = sorted(others, key=lambda each: (each.step > damaged.step, -each.step))
-    sound = next((each.step for each in nearest if _is_sound(each, run, runs)), None)
+    faults = ((each.step, fault(runs / run.id / each.path, manifest_sha256(each, run.status))) for each in nearest)
+    sound = next((step for step, found in faults if found is None), None)
     if sound is None:
         return f"There is no other: put it back from a copy, or begin again with `sngan train --like {run.id}`."
     return f"Use another: --checkpoint {sound}."
-
-
-def _is_sound(checkpoint_: Checkpoint, run: Run, runs: Path) -> bool:
-    """Whether every byte of a checkpoint is as it was written."""
-    try:
-        checkpoint.verify(runs / run.id / checkpoint_.path, manifest_sha256(checkpoint_, run.status))
-    except CheckpointError:
-        return False
-    return True
 
 
 def check_installed(run: Run, components: Iterable[Component], catalog: Catalog, *, has_choice: bool = False) -> None:
@@ -170,7 +162,7 @@ def load_generator(
     with blaming(catalog.load("architecture", config.arch_g.name).entry):
         untrained = arch.generator(NetworkShape(config.size, progress.classes), norm)
         network = gan.load_generator(untrained, progress.classes, chosen.folder, weights, device)
-    return TrainedGenerator(network, config, chosen.step, progress.class_names, weights, progress.data_sha256)
+    return TrainedGenerator(network, chosen.step, progress.class_names, weights, progress.data_sha256)
 
 
 def _present(store: Store, run: Run, runs: Path) -> list[Checkpoint]:

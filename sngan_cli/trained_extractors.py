@@ -15,7 +15,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -396,5 +396,4 @@ def discarded() -> Iterator[Discarded]:
 
 def to_json(manifest: Manifest) -> dict[str, Any]:
     """A manifest as plain values, with its folder."""
-    values = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
-    return {**values, "path": str(folder_of(manifest.name))}
+    return {**vars(manifest), "path": str(folder_of(manifest.name))}

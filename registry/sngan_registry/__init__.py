@@ -22,7 +22,6 @@ from sngan_registry.errors import (
     SchemaError,
 )
 from sngan_registry.queries import (
-    Sorted,
     best_first,
     best_of,
     duration_of,
@@ -32,7 +31,6 @@ from sngan_registry.queries import (
     sort_summaries,
 )
 from sngan_registry.records import (
-    LOST_AFTER,
     Artifact,
     Checkpoint,
     Component,
@@ -55,10 +53,10 @@ if TYPE_CHECKING:
     from sngan_registry.store import Store
 
 __all__ = [
-    "LOST_AFTER", "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "DamagedError", "Environment", "Event",
+    "AmbiguousRunError", "Artifact", "Checkpoint", "Component", "DamagedError", "Environment", "Event",
     "ExtractorRecord", "Measurement", "MovedError", "NewRun", "PictureScore", "QueryError", "RegistryError", "Run",
     "RunBusyError", "RunChangedError", "RunFiles", "RunNotFoundError", "RunNotRemovedError", "RunRemovedError",
-    "RunScore", "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Sorted", "Status", "Store",
+    "RunScore", "RunSummary", "RunTakenError", "Scalar", "SchemaError", "Score", "Status", "Store",
     "best_first", "best_of", "duration_of", "facts_of", "filter_summaries", "most_used_first", "sort_summaries",
 ]  # fmt: skip
 

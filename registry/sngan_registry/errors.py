@@ -55,7 +55,6 @@ class RunNotFoundError(RegistryError):
         because = f": {why}" if why else ""
         hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
         super().__init__(f"There is no run {_shortened(ref)!r}{because}.{hint} `sngan runs list` shows them all.")
-        self.ref = ref
 
 
 class NoRunsError(RunNotFoundError):
@@ -63,7 +62,6 @@ class NoRunsError(RunNotFoundError):
 
     def __init__(self, ref: str) -> None:
         RegistryError.__init__(self, f"There is no run {_shortened(ref)!r}: the registry is empty.")
-        self.ref = ref
 
 
 class RunRemovedError(RunNotFoundError):
@@ -76,7 +74,6 @@ class RunRemovedError(RunNotFoundError):
         else:
             text = f"{ref!r} fits {len(ids)} runs in the trash: `sngan runs restore ID` gets {' or '.join(ids)} back."
         RegistryError.__init__(self, text)
-        self.ref = ref
         self.ids = tuple(ids)
 
 
@@ -87,7 +84,6 @@ class RunNotRemovedError(RunNotFoundError):
         RegistryError.__init__(
             self, f"There is no run {ref!r} in the trash. `sngan runs gc --dry-run` shows all that is there."
         )
-        self.ref = ref
 
 
 class AmbiguousRunError(RegistryError):
@@ -99,7 +95,6 @@ class AmbiguousRunError(RegistryError):
         super().__init__(
             f"{ref!r} fits {len(shown)} runs; give more of the id:\n{', '.join(shown[:_CANDIDATES_SHOWN])}{more}"
         )
-        self.ref = ref
         self.candidates = tuple(candidates)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import DataDir, given_path, path_option
+from sngan_cli.commands.options import AsJson, DataDir, given_path, path_option
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ def list_experiments(
     folder: Annotated[
         Path | None, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder with experiments of yours.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the experiments that come with sngan, and those in a folder of yours."""
     from sngan_cli.experiments.experiment import built_in, load
@@ -69,7 +69,7 @@ def list_experiments(
 @app.command()
 def show(
     name: Name,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show an experiment: what is fixed, what changes from case to case, and what was published."""
     from sngan_cli.config import flat
@@ -148,11 +148,11 @@ def run(
     with paths.open_store(create=True) as store:
         for one, other in alike(planned):
             console.warn(f"Cases {one} and {other} have the same settings, and would be trained alike.")
-        ended = train_missing(experiment, planned, overrides, paths.place(store))
+        code = train_missing(experiment, planned, overrides, paths.place(store))
         now = refreshed(planned, store)
         _print_outcome(experiment, now, store)
     diverged = DivergedError.exit_code if any(item.state == "diverged" for item in now) else 0
-    raise typer.Exit(ended.exit_code or diverged)
+    raise typer.Exit(code or diverged)
 
 
 def _try(experiment: Experiment, planned: Sequence[Planned], place: Place, *, as_json: bool) -> int:

@@ -96,6 +96,7 @@ RUN_ID = typer.Argument(metavar="RUN_ID", help="Id (or unique prefix), name, @la
 RunId = Annotated[str, RUN_ID]
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN_ID", help="Ids (or unique prefixes), names, @last or @best.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RecordsAsJson = Annotated[bool, typer.Option("--json", help="Print complete records as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 # Where what stands for a value is the name in capitals, typer 0.27 wants the name said, or has it in capitals too.
 DataDir = Annotated[Path | None, path_option(help="Folder or archive that holds the data set.")]

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help=COMMANDS["registry"], no_args_is_help=True, add_completion=False)
 
 
-@app.callback()
-def registry() -> None:
-    """Where runs are recorded."""
-
-
 @app.command()
 def path() -> None:
     """Print the registry's file or URL (a password in it is hidden)."""

@@ -13,7 +13,7 @@ from sngan_cli.commands import COMMANDS
 from sngan_cli.commands.archive import export, import_
 from sngan_cli.commands.doctor import doctor
 from sngan_cli.commands.housekeeping import gc, name, note, restore, rm, tag
-from sngan_cli.commands.options import AsJson, RunId, RunIds, given, path_option
+from sngan_cli.commands.options import AsJson, RecordsAsJson, RunId, RunIds, given, path_option
 from sngan_cli.commands.watch import watch
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def list_runs(
     columns: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Columns: those shown by default, or any setting.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print complete records as JSON.")] = False,
+    as_json: RecordsAsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
     """List runs, newest first or by score.
@@ -178,7 +178,7 @@ def compare(
     metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this metric; refused where the runs share no protocol.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print complete records as JSON.")] = False,
+    as_json: RecordsAsJson = False,
 ) -> None:
     """Compare runs: the settings and versions that differ, and best and last scores, within one protocol each.
 

@@ -8,7 +8,7 @@ import typer
 
 from sngan_cli import console, paths
 from sngan_cli.commands import COMMANDS
-from sngan_cli.commands.options import Yes
+from sngan_cli.commands.options import RecordsAsJson, Yes
 
 app = typer.Typer(help=COMMANDS["scores"], no_args_is_help=True, add_completion=False)
 
@@ -16,7 +16,7 @@ app = typer.Typer(help=COMMANDS["scores"], no_args_is_help=True, add_completion=
 @app.command("list")
 def list_scores(
     metric: Annotated[str | None, typer.Option(metavar="NAME", help="Only this metric.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print complete records as JSON.")] = False,
+    as_json: RecordsAsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the scores as CSV.")] = False,
 ) -> None:
     """List the scores of all runs and of all pictures that were scored: best first, within one protocol each.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,189 +41,103 @@ class Decay(StrEnum):
     NONE = "none"
 
 
-COMPONENTS, TRAINING, RECORD, SOURCES = "Components", "Training", "Record", "Where settings come from"
+COMPONENTS, SOURCES = "Components", "Where settings come from"
+_component, _training, _record, _source = (
+    partial(typer.Option, rich_help_panel=panel) for panel in (COMPONENTS, "Training", "Record", SOURCES)
+)
 
 
 @app.command()
 def train(
     ctx: typer.Context,
-    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Data set.", rich_help_panel=COMPONENTS)] = None,
+    dataset: Annotated[str | None, _component(metavar="NAME", help="Data set.")] = None,
     data_dir: Annotated[
         Path | None, path_option(help="Folder or archive that holds the data set.", rich_help_panel=COMPONENTS)
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS",
-            help="Side of the images in pixels (default: the data set's own).",
-            rich_help_panel=COMPONENTS,
-        ),
+        int | None, _component(metavar="PIXELS", help="Side of the images in pixels (default: the data set's own).")
     ] = None,
-    arch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Architecture of both networks.", rich_help_panel=COMPONENTS)
-    ] = None,
-    arch_g: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Architecture of the generator.", rich_help_panel=COMPONENTS)
-    ] = None,
-    arch_d: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Architecture of the discriminator.", rich_help_panel=COMPONENTS)
-    ] = None,
-    loss: Annotated[str | None, typer.Option(metavar="NAME", help="Loss.", rich_help_panel=COMPONENTS)] = None,
-    norm: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Normalization of the discriminator.", rich_help_panel=COMPONENTS)
-    ] = None,
-    norm_g: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Normalization of the generator.", rich_help_panel=COMPONENTS)
-    ] = None,
+    arch: Annotated[str | None, _component(metavar="NAME", help="Architecture of both networks.")] = None,
+    arch_g: Annotated[str | None, _component(metavar="NAME", help="Architecture of the generator.")] = None,
+    arch_d: Annotated[str | None, _component(metavar="NAME", help="Architecture of the discriminator.")] = None,
+    loss: Annotated[str | None, _component(metavar="NAME", help="Loss.")] = None,
+    norm: Annotated[str | None, _component(metavar="NAME", help="Normalization of the discriminator.")] = None,
+    norm_g: Annotated[str | None, _component(metavar="NAME", help="Normalization of the generator.")] = None,
     extractor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Extractor that scores the images (default: the data set's).",
-            rich_help_panel=COMPONENTS,
-        ),
+        str | None, _component(metavar="NAME", help="Extractor that scores the images (default: the data set's).")
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(
+        _component(
             metavar="A,B,...",
             help="Metrics of the scores (default: the recipe's); the first one says which checkpoint is the best.",
-            rich_help_panel=COMPONENTS,
         ),
     ] = None,
     conditional: Annotated[
-        bool | None,
-        typer.Option(
-            "--conditional/--unconditional", help="Condition both networks on the class.", rich_help_panel=COMPONENTS
-        ),
+        bool | None, _component("--conditional/--unconditional", help="Condition both networks on the class.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Generator updates.", rich_help_panel=TRAINING)] = None,
+    steps: Annotated[int | None, _training(metavar="N", help="Generator updates.")] = None,
     epochs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Passes of D over the data, in place of --steps.", rich_help_panel=TRAINING),
+        int | None, _training(metavar="N", help="Passes of D over the data, in place of --steps.")
     ] = None,
     n_dis: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Discriminator updates for each generator update.", rich_help_panel=TRAINING),
+        int | None, _training(metavar="N", help="Discriminator updates for each generator update.")
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Images in a discriminator update.", rich_help_panel=TRAINING)
-    ] = None,
-    g_batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Images in a generator update.", rich_help_panel=TRAINING)
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Learning rate of both networks.", rich_help_panel=TRAINING)
-    ] = None,
-    lr_g: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Learning rate of the generator.", rich_help_panel=TRAINING)
-    ] = None,
-    lr_d: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Learning rate of the discriminator.", rich_help_panel=TRAINING)
-    ] = None,
-    beta1: Annotated[
-        float | None, typer.Option(metavar="DECAY", help="Adam's beta1.", rich_help_panel=TRAINING)
-    ] = None,
-    beta2: Annotated[
-        float | None, typer.Option(metavar="DECAY", help="Adam's beta2.", rich_help_panel=TRAINING)
-    ] = None,
-    ema: Annotated[
-        float | None,
-        typer.Option(metavar="DECAY", help="Decay of G's averaged weights; 0 for none.", rich_help_panel=TRAINING),
-    ] = None,
-    lr_decay: Annotated[
-        Decay | None, typer.Option(help="How the learning rates fall.", rich_help_panel=TRAINING)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=TRAINING)
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel=TRAINING),
-    ] = None,
+    batch_size: Annotated[int | None, _training(metavar="N", help="Images in a discriminator update.")] = None,
+    g_batch_size: Annotated[int | None, _training(metavar="N", help="Images in a generator update.")] = None,
+    lr: Annotated[float | None, _training(metavar="RATE", help="Learning rate of both networks.")] = None,
+    lr_g: Annotated[float | None, _training(metavar="RATE", help="Learning rate of the generator.")] = None,
+    lr_d: Annotated[float | None, _training(metavar="RATE", help="Learning rate of the discriminator.")] = None,
+    beta1: Annotated[float | None, _training(metavar="DECAY", help="Adam's beta1.")] = None,
+    beta2: Annotated[float | None, _training(metavar="DECAY", help="Adam's beta2.")] = None,
+    ema: Annotated[float | None, _training(metavar="DECAY", help="Decay of G's averaged weights; 0 for none.")] = None,
+    lr_decay: Annotated[Decay | None, _training(help="How the learning rates fall.")] = None,
+    seed: Annotated[int | None, _training(metavar="N", help="Seed of everything random.")] = None,
+    device: Annotated[str | None, _training("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = None,
     devices: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="GPUs, or processes on the CPU, that share the batch.", rich_help_panel=TRAINING
-        ),
+        int | None, _training(metavar="N", help="GPUs, or processes on the CPU, that share the batch.")
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(
-            help="Arithmetic of convolutions (default: bf16 where the device has units for it).",
-            rich_help_panel=TRAINING,
-        ),
+        _training(help="Arithmetic of convolutions (default: bf16 where the device has units for it)."),
     ] = None,
     compile_: Annotated[
         Compile | None,
-        typer.Option(
+        _training(
             "--compile",
             help=(
                 "auto (default): a GPU does each step as one CUDA graph, from 20000 steps on of compiled networks; on: "
                 "networks are compiled in any case, on a CPU too; off: neither."
             ),
-            rich_help_panel=TRAINING,
         ),
     ] = None,
-    eval_every: Annotated[
-        int | None, typer.Option(metavar="N", help="Steps between scores; 0: at the end only.", rich_help_panel=RECORD)
-    ] = None,
-    eval_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="Images in a score.", rich_help_panel=RECORD)
-    ] = None,
+    eval_every: Annotated[int | None, _record(metavar="N", help="Steps between scores; 0: at the end only.")] = None,
+    eval_samples: Annotated[int | None, _record(metavar="N", help="Images in a score.")] = None,
     checkpoint_every: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Steps between checkpoints; 0: with scores only.", rich_help_panel=RECORD),
+        int | None, _record(metavar="N", help="Steps between checkpoints; 0: with scores only.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name of the run.", rich_help_panel=RECORD)
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Tag of the run; repeatable.", rich_help_panel=RECORD),
-    ] = None,
-    note: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="A note to keep with the run.", rich_help_panel=RECORD)
-    ] = None,
+    name: Annotated[str | None, _record("--name", metavar="NAME", help="Name of the run.")] = None,
+    tag: Annotated[list[str] | None, _record("--tag", metavar="TAG", help="Tag of the run; repeatable.")] = None,
+    note: Annotated[str | None, _record(metavar="TEXT", help="A note to keep with the run.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            parser=given,
-            help="Settings to start from: paper, seed or fast (default: paper).",
-            rich_help_panel=SOURCES,
-        ),
+        _source(metavar="NAME", parser=given, help="Settings to start from: paper, seed or fast (default: paper)."),
     ] = None,
     config: Annotated[
         Path | None, path_option(help="TOML configuration, as --dry-run prints it.", rich_help_panel=SOURCES)
     ] = None,
-    like: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Start from another run's settings.", rich_help_panel=SOURCES)
-    ] = None,
+    like: Annotated[str | None, _source(metavar="RUN", help="Start from another run's settings.")] = None,
     set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any setting, such as arch.width=0.5.", rich_help_panel=SOURCES
-        ),
+        list[str] | None, _source("--set", metavar="KEY=VALUE", help="Any setting, such as arch.width=0.5.")
     ] = None,
-    resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run that stopped.", rich_help_panel=SOURCES)
-    ] = None,
+    resume: Annotated[str | None, _source(metavar="RUN", help="Go on with a run that stopped.")] = None,
     checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHICH", help="Checkpoint to resume from: last (default), best or a step.", rich_help_panel=SOURCES
-        ),
+        str | None, _source(metavar="WHICH", help="Checkpoint to resume from: last (default), best or a step.")
     ] = None,
     yes: Annotated[
-        bool,
-        typer.Option(
-            "--yes", "-y", help="Do not ask before what came after the checkpoint is dropped.", rich_help_panel=SOURCES
-        ),
+        bool, _source("--yes", "-y", help="Do not ask before what came after the checkpoint is dropped.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the configuration and stop.", rich_help_panel=SOURCES)
-    ] = False,
+    dry_run: Annotated[bool, _source("--dry-run", help="Print the configuration and stop.")] = False,
 ) -> None:
     """Train a GAN and record the run; its id is printed on stdout.
 

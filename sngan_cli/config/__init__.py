@@ -12,12 +12,11 @@ from sngan_cli.config.layers import (
     shared_name,
     united,
 )
-from sngan_cli.config.run_config import ROLES, SETTINGS, Choice, RunConfig
+from sngan_cli.config.run_config import ROLES, SETTINGS, RunConfig
 
 __all__ = [
     "ROLES",
     "SETTINGS",
-    "Choice",
     "Layer",
     "RunConfig",
     "config_file",

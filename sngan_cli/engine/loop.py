@@ -178,15 +178,10 @@ class Training:
         self._save(step)
         self._stopping = self.world.any(self._stopping)  # the leader may have been asked to stop while it scored
 
-    def _is_time_to_score(self) -> bool:
-        return self.progress.step == self.config.steps or due(self.progress.step, self.config.eval_every)
-
     def _owes_score(self) -> bool:
-        return (
-            self._extraction is not None
-            and self._is_time_to_score()
-            and self.progress.scored_step != self.progress.step
-        )
+        step = self.progress.step
+        is_time = step == self.config.steps or due(step, self.config.eval_every)
+        return self._extraction is not None and is_time and self.progress.scored_step != step
 
     def _try_to_score(self, step: int) -> None:
         """Score, or tell why that failed: nothing that was trained is lost for want of a score."""

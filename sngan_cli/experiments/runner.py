@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sngan_cli.composition import Composition
@@ -21,17 +20,7 @@ from sngan_cli.stopping import StopSignal
 from sngan_registry import Run, Status
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a session of training ended: its exit code, and the errors of cases that failed, by their label."""
-
-    exit_code: int
-    failed: dict[str, SnganError]
-
-
-def train_missing(
-    experiment: Experiment, planned: Sequence[Planned], overrides: Sequence[Layer], place: Place
-) -> Ended:
+def train_missing(experiment: Experiment, planned: Sequence[Planned], overrides: Sequence[Layer], place: Place) -> int:
     """Train the cases that have no finished run: interrupted ones from their last checkpoint, others anew.
 
     A finished one whose last step could not be scored is scored.
@@ -40,7 +29,7 @@ def train_missing(
     row before there is a run (missing data, say) is raised. A signal ends the session after the step; what is left is
     trained by the next one.
     """
-    failed: dict[str, SnganError] = {}
+    failed = 0
     unbegun = ""
     for number, item in enumerate(planned, start=1):
         run, state = look_up(place.store, item.tags, item.composition)  # another process may have been at it meanwhile
@@ -67,16 +56,16 @@ def train_missing(
                 if not display.begun and str(error) == unbegun:
                     raise
                 unbegun = "" if display.begun else str(error)
-                failed[item.label] = error
+                failed = max(failed, error.exit_code)
                 display.warn(f"{item.label}: {error}")
                 continue
             display.finish(result)
             if result.unscored is not None:
-                failed[item.label] = result.unscored
+                failed = max(failed, result.unscored.exit_code)
                 display.warn(f"{item.label}: {result.unscored}")
         if result.status != "finished":
-            return Ended(stop.exit_code, failed)
-    return Ended(max((error.exit_code for error in failed.values()), default=0), failed)
+            return stop.exit_code
+    return failed
 
 
 def check_some(planned: Sequence[Planned], cache: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sngan_cli.contracts import DataError, Dataset, Field, Pictures
-from sngan_plugins.datasets.decoding import SUFFIXES
+from sngan_plugins.datasets.decoding import is_picture
 from sngan_plugins.datasets.files import FilePictures, is_visible, open_files
 from sngan_plugins.datasets.published import download
 
@@ -37,7 +37,7 @@ class AnimeFace(Dataset, contract=1):
         found = [
             (name, m["character"])
             for name in names
-            if is_visible(name) and _is_picture(name) and (m := _PICTURE.fullmatch(name))
+            if is_visible(name) and is_picture(name) and (m := _PICTURE.fullmatch(name))
         ]
         if not found:
             shown = ", ".join(names[:3]) or "nothing"
@@ -59,10 +59,6 @@ class AnimeFace(Dataset, contract=1):
     def default_side(self, pictures: Pictures) -> int:
         """96 pixels, as in the article."""
         return 96
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
 
 
 def _number(character: str) -> tuple[int, str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 from sngan_cli.contracts import DataError, Dataset, Field, Pictures
-from sngan_plugins.datasets.decoding import SUFFIXES
+from sngan_plugins.datasets.decoding import is_picture
 from sngan_plugins.datasets.files import FilePictures, is_visible, open_files
 
 URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -15,8 +14,6 @@ ARCHIVE = "img_align_celeba.zip"
 
 class CelebA(Dataset, contract=1):
     """CelebA (Liu et al., 2015): 202 599 aligned faces, cut square, at 64 px; unlabelled here."""
-
-    downloads: ClassVar[bool] = False
 
     max_unreadable: int = Field(default=10, ge=0)
     """Broken pictures that are skipped before the data set is refused."""
@@ -31,7 +28,7 @@ class CelebA(Dataset, contract=1):
         if root.is_dir():
             root = next((p for p in (root / ARCHIVE, root / "img_align_celeba") if p.exists()), root)
         files = open_files(root, download_to)
-        paths = sorted(name for name in files.names() if is_visible(name) and name.lower().endswith(SUFFIXES))
+        paths = sorted(name for name in files.names() if is_visible(name) and is_picture(name))
         if not paths:
             raise DataError(f"There are no pictures in {files.place}: expected is {ARCHIVE}, from {URL}.")
         return FilePictures("celeba", files, paths, [0] * len(paths), max_unreadable=self.max_unreadable)

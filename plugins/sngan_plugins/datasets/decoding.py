@@ -13,6 +13,11 @@ SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", "
 """Endings of the files that are taken for pictures, in lower case."""
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file is taken for a picture, by the end of its name."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def decode(content: bytes, side: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Decode a picture (the first one of an animation) to uint8 (side, side, 3); says its own size, too.
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sngan_cli.contracts import DataError, Dataset, Field, Pictures, UsageError
-from sngan_plugins.datasets.decoding import SUFFIXES
+from sngan_plugins.datasets.decoding import SUFFIXES, is_picture
 from sngan_plugins.datasets.files import FilePictures, Files, as_text, is_visible, open_files
 
 _FORMATS = ", ".join(suffix[1:] for suffix in SUFFIXES)
@@ -43,8 +43,8 @@ def by_sub_folder(files: Files, max_unreadable: int) -> FilePictures:
     dead link of any name may have been a class: it is one picture more, which cannot be read.
     """
     names = sorted(name for name in files.names() if is_visible(name))
-    paths = [name for name in names if name.lower().endswith(SUFFIXES)]
-    lost = [name for name in names if not name.lower().endswith(SUFFIXES) and files.is_lost(name)]
+    paths = [name for name in names if is_picture(name)]
+    lost = [name for name in names if not is_picture(name) and files.is_lost(name)]
     others = _others({*names} - {*paths, *lost})
     if not paths:
         found = f", but {others}" if others else ""

@@ -53,9 +53,9 @@ class LoadedShapesCnn:
 class ShapesClassifier(nn.Module):
     """Four convolutions with batch norm, global average pooling and a linear layer, for images in [-1, 1] of 32 px."""
 
-    def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)):
+    def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        channels, layers = (24, 48, 96, 128), list[nn.Module]()
         for k, (i, o) in enumerate(zip((3, *channels), channels, strict=False)):
             layers += [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
             if k < len(channels) - 1:

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 TIME = sa.DateTime(timezone=True)
 
@@ -124,11 +122,6 @@ def upgrade() -> None:
         *_keys("events", "id"),
     )
     op.create_index("ix_events_run_id", "events", ["run_id"])
-
-
-def downgrade() -> None:
-    """Refuse: the backup that was made before the upgrade is the way back."""
-    raise NotImplementedError("restore the backup that was made before the upgrade")
 
 
 def _run_id() -> sa.Column[str]:

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 TIME = sa.DateTime(timezone=True)
 
@@ -38,8 +36,3 @@ def upgrade() -> None:
         sa.Column("removed", TIME),
         sa.PrimaryKeyConstraint("weights_sha256", "name", name="pk_extractors"),
     )
-
-
-def downgrade() -> None:
-    """Refuse: the backup that was made before the upgrade is the way back."""
-    raise NotImplementedError("restore the backup that was made before the upgrade")

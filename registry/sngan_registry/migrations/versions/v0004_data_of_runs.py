@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 TOLD = re.compile(r"The data are \d+ pictures, SHA-256 ([0-9a-f]{64})\.")
 
@@ -24,8 +22,3 @@ def upgrade() -> None:
     for run_id, message in told:
         if isinstance(message, str) and (found := TOLD.fullmatch(message)):
             connection.execute(runs.update().where(runs.c.id == run_id).values(data_sha256=found[1]))
-
-
-def downgrade() -> None:
-    """Refuse: the backup that was made before the upgrade is the way back."""
-    raise NotImplementedError("restore the backup that was made before the upgrade")
