@@ -66,7 +66,8 @@ def compose(layers: Sequence[Layer], catalog: Catalog) -> Composition:
         options = _options(layers, role, name, catalog)
         if role == "extractor":
             name, found = trained_extractors.resolve(name, catalog)
-            options = trained_extractors.found_again(found | options)
+            led = trained_extractors.as_given if _says_where_weights_lie(layers) else trained_extractors.found_again
+            options = led(found | options)
         made[role] = catalog.make(kind, name, options, role)
         entries[role] = catalog.load(kind, name).entry
         tables[role] = {"name": name, **made[role].model_dump(mode="json")}
@@ -212,6 +213,12 @@ def _options(layers: Sequence[Layer], role: str, name: str, catalog: Catalog) ->
                 keep = _meant_for(options, role, name, layers, catalog) if shared else options
                 chosen.update({key: value for key, value in options.items() if key in keep})
     return chosen
+
+
+def _says_where_weights_lie(layers: Sequence[Layer]) -> bool:
+    """Whether the last layer that leads to an extractor's weights is the user's: records have their SHA-256, too."""
+    tables = [options for layer in layers for _, options, _ in _tables(layer, "extractor") if "weights" in options]
+    return bool(tables) and "sha256" not in tables[-1]
 
 
 def _meant_for(options: Mapping[str, Any], role: str, name: str, layers: Sequence[Layer], catalog: Catalog) -> set[str]:

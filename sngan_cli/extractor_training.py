@@ -109,7 +109,7 @@ def train_extractor(request: Request, store: Store, audience: Audience) -> Made:
         names = data.class_names or ()
         with blaming(entry):
             network = classifier.build(extractor, side, len(names), plan.seed, device)
-            classifier.write_weights(network, folder / WEIGHTS)  # fails now, where it cannot, not after the training
+            classifier.write_weights(network, folder / WEIGHTS, names)  # fails now, where it does, not after training
         audience.begin(
             f"extractor {request.name}: {request.dataset[0]} {side} px, {len(names)} classes, "
             f"{counted(len(parts.training), 'picture')} to train on and {len(parts.held_out)} held out, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -91,18 +92,17 @@ def evaluate_images(
                 resized_to=side if sides - {side} else None,
             )
             for scored in scores:
-                place.store.picture_scores.add(
-                    picture_score_of(
-                        scored,
-                        pictures=called.name,
-                        pictures_sha256=made.data_sha256,
-                        against="" if dataset is None else ruler.composition.config.dataset.name,
-                    )
+                record = picture_score_of(
+                    scored,
+                    pictures=called.name,
+                    pictures_sha256=made.data_sha256,
+                    against="" if dataset is None else ruler.composition.config.dataset.name,
                 )
-                outcome.found.append(scored)
+                outcome.record(scored, partial(place.store.picture_scores.add, record))
     outcome.check_some()
     ruler.tell_of_extraction()
-    called.tell(outcome.found, place.store, audience)
+    if not outcome.unrecorded:
+        called.tell(outcome.found, place.store, audience)
     return outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from sngan_cli.catalog import Catalog, reason_of
 from sngan_cli.comparison import best_step
@@ -21,7 +22,7 @@ from sngan_cli.recording import score_of
 from sngan_cli.run_folder import describe_folder
 from sngan_cli.stopping import StopAtOnceError
 from sngan_cli.trained import TrainedGenerator, check_installed, load_generator, steps_of
-from sngan_registry import Event, Run, Score
+from sngan_registry import Event, RegistryError, Run, Score
 
 _DROPPED = "The run was resumed meanwhile from a step before, and what was scored is dropped: score it again."
 
@@ -33,6 +34,8 @@ class Scores:
     found: list[Scored] = field(default_factory=list)
     stopped: StopAtOnceError | None = None
     """The signal that has ended the measuring, where one has."""
+    unrecorded: RegistryError | None = None
+    """Why what was found could not be recorded, or not all of it."""
     _reasons: dict[str, list[str]] = field(default_factory=dict)
     _first: Failure | None = None
 
@@ -45,6 +48,14 @@ class Scores:
             self._first = self._first or error
 
         return note
+
+    def record(self, scored: Scored, add: Callable[[], None]) -> None:
+        """Take in what was measured, maybe for hours: it is told of also where it cannot be recorded."""
+        self.found.append(scored)
+        try:
+            add()
+        except RegistryError as error:
+            self.unrecorded = error
 
     @contextmanager
     def until_stopped(self) -> Iterator[None]:
@@ -60,9 +71,14 @@ class Scores:
             self.check_all()
 
     def check_all(self) -> None:
-        """Raise the signal that ended the measuring, or `UnscoredError`: it names each metric, and each reason once."""
+        """Raise the signal that ended the measuring, or what else went wrong.
+
+        `UnscoredError` names each metric, and each reason once.
+        """
         if self.stopped:
             raise self.stopped
+        if self.unrecorded:
+            raise RegistryError(f"{self.unrecorded} The scores were measured, and are not all recorded.")
         if self._first:
             said = [f"Not scored: {', '.join(what)}. {reason}" for reason, what in self._reasons.items()]
             raise UnscoredError(" ".join(said)) from self._first
@@ -114,10 +130,11 @@ def evaluate_run(run: Run, which: str, request: Request, place: Place, audience:
                 if _is_dropped(trained.step, run, resumed, place):
                     unscored(scored.metric, CheckpointError(_DROPPED))
                     continue
-                place.store.add_score(run.id, score_of(scored))
-                outcome.found.append(scored)
+                outcome.record(scored, partial(place.store.add_score, run.id, score_of(scored)))
     outcome.check_some()
     ruler.tell_of_extraction()
+    if outcome.unrecorded:
+        return outcome
     if again := [scored for scored in outcome.found if _measured(scored) in before]:
         same = ", ".join(f"{scored.metric} of step {scored.step}" for scored in again)
         audience.warn(f"Scored before by the same protocol, weights and seed, and replaced: {same}.")

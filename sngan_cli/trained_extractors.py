@@ -23,7 +23,7 @@ from typing import Any
 from sngan_cli.catalog import Catalog
 from sngan_cli.disk import flush, move, sweep
 from sngan_cli.errors import ComponentError, NotFoundError, SnganError, UsageError, did_you_mean, no_such
-from sngan_cli.home import extractors_folder, trash_folder
+from sngan_cli.home import extractors_folder, real_path, trash_folder
 from sngan_cli.stopping import StopSignal
 from sngan_cli.wording import shortened
 
@@ -186,13 +186,33 @@ def accuracy_of(options: Mapping[str, Any]) -> tuple[float, float | None] | None
         return None
 
 
+def as_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a trained extractor, led to weights where the user says; raises `NotFoundError` where none are."""
+    if options.get("trained") is None:
+        return dict(options)
+    path = real_path(str(options["weights"]))
+    if not path.is_file():
+        raise NotFoundError(
+            f"extractor.weights = {str(options['weights'])!r} names no file: give the weights of the extractor "
+            f"{options['trained']!r}, whose SHA-256 begins {options['sha256'][:8]}, or leave it out."
+        )
+    return {**options, "weights": str(path)}
+
+
 def check_there(options: Mapping[str, Any]) -> None:
     """Raise `ComponentError` where the weights of a trained extractor were removed or replaced, and say the way back.
 
     Whether the file is the one that it was, only its reader finds out.
     """
-    if options.get("trained") is not None and _are_lost(options):
-        raise ComponentError(f"{_lost(options['trained'], options['sha256'])}.")
+    if options.get("trained") is None or not _are_lost(options):
+        return
+    folder = Path(options["weights"]).parent
+    if _sha256_in(folder) == options["sha256"]:
+        raise ComponentError(
+            f"The weights {options['weights']} of the extractor {folder.name!r} are gone: put the file whose SHA-256 "
+            f"begins {options['sha256'][:8]} back from a copy, or train the extractor again."
+        )
+    raise ComponentError(f"{_lost(options['trained'], options['sha256'])}.")
 
 
 def called_here(trained_as: str, weights: str) -> str:

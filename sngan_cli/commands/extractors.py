@@ -23,7 +23,7 @@ from sngan_cli.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sngan_cli.extractor_records import Standing
     from sngan_registry import ExtractorRecord
@@ -241,7 +241,9 @@ def rm(name: Name, yes: Yes = False) -> None:
         known = [standing.name for standing in standings]
         raise NotFoundError(no_such("trained extractor", name, known))
     where = f"to {trash_folder()}" if lies_here else "out of the registry's list, since its folder is gone"
-    scores = _scored_by(each for each in standings if each.name == name and (each.state.has_folder or not lies_here))
+    own = [each for each in standings if each.name == name and (each.state.has_folder or not lies_here)]
+    others = [each for each in standings if each.name != name and each.state.has_folder]
+    scores = _scored_by(_weights(own) - _weights(others))  # any with the same weights does as well
     called = f"the extractor {name!r}{f', which scores {scores},' if scores else ''}"
     console.confirm(f"Move {called} {where}?", f"Removing {called.rstrip(',')}", yes=yes)
     if yes and scores:
@@ -293,12 +295,15 @@ def restore(
         console.warn(str(error))
 
 
-def _scored_by(standings: Iterable[Standing]) -> str:
-    """How many runs such extractors score, and the ids of some; nothing where there are none."""
+def _weights(standings: Iterable[Standing]) -> set[str]:
+    return {each.values["weights_sha256"] for each in standings if each.values}
+
+
+def _scored_by(weights: Collection[str]) -> str:
+    """How many runs extractors of such weights score, and the ids of some; nothing where there are none."""
     from sngan_cli.extractor_records import runs_by
     from sngan_cli.wording import counted
 
-    weights = {each.values["weights_sha256"] for each in standings if each.values}
     with paths.open_store(create=False) as store:
         runs = runs_by(store, weights)
     more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""

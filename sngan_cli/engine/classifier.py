@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from sngan_cli.contracts import TrainableExtractor
 from sngan_cli.engine.data import derived_seed
-from sngan_cli.errors import DivergedError
+from sngan_cli.errors import DivergedError, SnganError
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 WARM_UP = 0.2
@@ -196,10 +196,21 @@ def to_unit(pixels: Tensor) -> Tensor:
 
 
 def write_weights(network: nn.Module, path: Path, class_names: Sequence[str] = ()) -> str:
-    """Write the network's weights and its classes' names as a safetensors file; returns the file's SHA-256."""
+    """Write the network's weights and its classes' names as a safetensors file; returns the file's SHA-256.
+
+    Where there are some already, their room on the disk is kept. Raises `SnganError` where there is none.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     content = save(tensors, {"class_names": json.dumps(list(class_names))})
-    path.write_bytes(content)
+    try:
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.write(content)
+            file.truncate()
+    except OSError as error:
+        raise SnganError(
+            f"The classifier's weights, {len(content) / 2**20:.1f} MiB, cannot be written to {path.parent}: "
+            f"{error.strerror or error}. Make room there, or set SNGAN_HOME to a folder that has it."
+        ) from error
     return hashlib.sha256(content).hexdigest()
 
 

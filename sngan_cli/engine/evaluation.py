@@ -231,7 +231,7 @@ def score(
         same = is_compared and evidence.get("pictures_sha256") == real.data_sha256
         remarks = (
             "these are the very pictures that they are compared with" if same else None,
-            extraction.remark(),
+            *extraction.remarks(class_names),
             accumulator.remark() if isinstance(accumulator, Remarking) else None,
         )
         if said := "; ".join(filter(None, remarks)):

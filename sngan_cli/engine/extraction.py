@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,10 +12,11 @@ from torch import Tensor
 from sngan_cli import trained_extractors
 from sngan_cli.catalog import third_party
 from sngan_cli.composition import Composition
-from sngan_cli.contracts import Features, LoadedExtractor, OfOneSide
+from sngan_cli.contracts import Features, LoadedExtractor, NamedClasses, OfOneSide
 from sngan_cli.engine.device import enough_memory
 from sngan_cli.engine.source import source_sha256
 from sngan_cli.errors import ComponentError
+from sngan_cli.wording import first_of
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -113,14 +115,16 @@ class Extraction:
             found["resized"] = self.resized
         return found
 
-    def remark(self) -> str | None:
-        """Say where whatever is scored by it means little."""
-        if self.accuracy is None or self.chance is None or self.accuracy > self.chance:
-            return None
-        return (
-            f"the extractor names the class of {self.accuracy:.1%} of its held-out pictures, no more than "
-            "by chance: the value means little"
-        )
+    def remarks(self, class_names: Sequence[str] | None) -> Iterator[str]:
+        """Say where what is scored by it means little: images of these classes, where they are known."""
+        if self.accuracy is not None and self.chance is not None and self.accuracy <= self.chance:
+            yield (
+                f"the extractor names the class of {self.accuracy:.1%} of its held-out pictures, no more than "
+                "by chance: the value means little"
+            )
+        own = self.loaded.class_names if isinstance(self.loaded, NamedClasses) else ()
+        if class_names and own and not {*class_names} & {*own}:
+            yield f"the extractor was trained on other classes than these images have, {first_of(own)}"
 
 
 def features_of(loaded: LoadedExtractor, images: Tensor, name: str) -> Features:

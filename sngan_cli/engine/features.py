@@ -93,7 +93,7 @@ def _cached(path: Path, images: int, extracted: Iterator[Features], device: torc
             parts.append([part.float().cpu().contiguous() for part in (features.pooled, features.logits)])
             yield features
         pooled, logits = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        with suppress(OSError):
+        with suppress(OSError, SafetensorError):  # the latter is what a full disk is to safetensors
             _write(path, {"pooled": pooled, "logits": logits})
         return
     for start in range(0, len(kept["pooled"]), BATCH):

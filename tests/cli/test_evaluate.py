@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sngan_cli import scoring
+from sngan_cli import picture_scoring
 from sngan_cli.config.protocols import protocols
-from sngan_cli.engine import device, evaluation
+from sngan_cli.engine import device, evaluation, features
 from sngan_cli.events import Scored
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_plugins.metrics.inception_score import Splits
 from sngan_registry import RegistryError, Store
+from sngan_registry.apart import PictureScores
 
 FEW = ("--set", "metrics.is.splits=2", "--device", "cpu")
 
@@ -90,6 +92,46 @@ def test_nothing_is_scored_for_a_registry_that_cannot_be_written(
         done = sngan("evaluate", *what, "--protocol", "quick")
         assert (done.code, done.out) == (4, "")
         assert "readonly database" in done.err
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_what_cannot_be_recorded_is_printed_all_the_same(
+    sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: bool
+) -> None:
+    def full(*_: Any) -> None:
+        raise RegistryError("database or disk is full.")
+
+    monkeypatch.setattr(Store, "add_score", full)
+    monkeypatch.setattr(PictureScores, "add", full)
+    what = ["--images", drawn(tmp_path / "few", 12), "--against", "shapes", "--set", "dataset.images=12", *FEW]
+    done = sngan("evaluate", *(what if pictures else [trained]), "--protocol", "quick", "--metric", "is,fid", "--json")
+    assert [score["metric"] for score in done.json] == ["fid", "is"]
+    assert done.code == 4
+    assert "database or disk is full. The scores were measured, and are not all recorded." in done.err
+
+
+def test_an_extractor_of_other_classes_is_remarked_on(sngan: Any, tmp_path: Path) -> None:
+    for k in range(24):
+        (tmp_path / "own" / "nb"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (9 * k, 250 * (k % 2), 90)).save(tmp_path / "own" / "nb"[k % 2] / f"{k}.png")
+    command = ("evaluate", "--protocol", "quick", "--metric", "is", *FEW, "--json", "--extractor", "shapes-cnn")
+    (other,) = sngan(*command, "--images", tmp_path / "own").json
+    said = "the extractor was trained on other classes than these images have, disc, ring, square, triangle, ..."
+    assert said in other["evidence"]["remark"]
+    (own,) = sngan(*command, "--images", drawn(tmp_path / "shapes", 24)).json
+    assert "other classes" not in own["evidence"].get("remark", "")
+
+
+def test_features_are_not_kept_on_a_full_disk(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(features, "save_file", full)
+    done = sngan("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
+    assert (done.code, [score["metric"] for score in done.json]) == (0, ["fid"])
+    assert list((home / "cache" / "features").iterdir()) == []
 
 
 def test_debug_says_what_was_set_for_speed(sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -614,7 +656,7 @@ def test_a_size_is_asked_for_where_one_of_many_pictures_has_another_side(
 ) -> None:
     folder = drawn(tmp_path / "p", 40, labelled=False)
     Image.new("RGB", (9, 9)).save(folder / "9.png")
-    monkeypatch.setattr(scoring, "_sides", lambda pictures: {8})  # of many only some are looked at
+    monkeypatch.setattr(picture_scoring, "_sides", lambda pictures: {8})  # of many only some are looked at
     refused = sngan("evaluate", "--images", folder, "--extractor", "shapes-cnn", "--protocol", "quick", *FEW)
     assert (refused.code, "have sides of 8 to 9 px: say with --size" in refused.err) == (2, True)
 

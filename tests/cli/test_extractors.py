@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -186,6 +187,31 @@ def test_weights_that_have_moved_are_found_again(
     )
 
 
+def test_weights_that_are_gone_are_named(sngan: Any, tiny: list[str], mine: Path, home: Path) -> None:
+    run_id, score = sngan("train", *tiny, "--steps", 1).out.strip(), ("--metric", "is", "--device", "cpu")
+    (mine / "weights.safetensors").rename(home / "elsewhere")
+    refused = sngan("evaluate", run_id, "--extractor", "mine", *score)
+    assert refused.code == 1
+    assert f"The weights {mine / 'weights.safetensors'} of the extractor 'mine' are gone: put the file" in refused.err
+    lies_at = (
+        "--set",
+        f"extractor.weights={home / 'elsewhere'}",
+        "--set",
+        "metrics.is.splits=1",
+        "--protocol",
+        "quick",
+    )
+    done = sngan("evaluate", run_id, "--extractor", "mine", *score, *lies_at, "--json")
+    assert (done.code, done.json[0]["protocol"].split("@")[0]) == (0, "mine")
+
+
+def test_weights_that_the_user_names_are_not_sought_elsewhere(sngan: Any, tiny: list[str], mine: Path) -> None:
+    run_id = sngan("train", *tiny, "--steps", 1, "--extractor", "mine").out.strip()
+    refused = sngan("evaluate", run_id, "--device", "cpu", "--set", "extractor.weights=/nowhere/file")
+    assert refused.code == 3
+    assert "extractor.weights = '/nowhere/file' names no file: give the weights of the extractor 'mine'" in refused.err
+
+
 def test_a_configuration_that_names_it_means_the_same_again(
     sngan: Any, tiny: list[str], mine: Path, tmp_path: Path
 ) -> None:
@@ -347,6 +373,9 @@ def test_rm_says_which_runs_it_scores(sngan: Any, tiny: list[str], home: Path, m
     by = f"scores 2 runs ({others[0]}, {named})"
     refused = sngan("extractors", "rm", "mine")
     assert f"Removing the extractor 'mine', which {by} needs --yes" in refused.err
+    shutil.copytree(mine, mine.with_name("copy"))
+    assert "Removing the extractor 'mine' needs --yes" in sngan("extractors", "rm", "mine").err  # the copy does as well
+    shutil.rmtree(mine.with_name("copy"))
     done = sngan("extractors", "rm", "mine", "--yes")
     assert done.err == f"The extractor 'mine' {by}: `sngan extractors restore mine` gets it back.\n"
 
@@ -415,6 +444,24 @@ def test_weights_that_cannot_be_written_are_found_out_before_the_training(
     done = sngan("extractors", "train", "mine", *TRAIN)
     assert done.code == 1
     assert re.search(r"error: The extractor 'classifier' of sngan \S+ failed: RuntimeError: .*share memory", done.err)
+
+
+@pytest.mark.parametrize("in_the_end", [False, True])
+def test_a_disk_without_room_for_the_weights_is_said_with_the_way_out(
+    sngan: Any, home: Path, monkeypatch: pytest.MonkeyPatch, in_the_end: bool
+) -> None:
+    def opened(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
+        if path.name == "weights.safetensors" and mode == ("r+b" if in_the_end else "wb"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, mode, *more, **named)
+
+    real = Path.open
+    monkeypatch.setattr(Path, "open", opened)
+    done = sngan("extractors", "train", "mine", *TRAIN)
+    assert (done.code, leftovers(home)) == (1, [])
+    assert re.search(r"error: The classifier's weights, 0\.0 MiB, cannot be written to .*: No space left on", done.err)
+    assert "Make room there, or set SNGAN_HOME to a folder that has it." in done.err
+    assert ("epoch 2/2" in done.err) is in_the_end
 
 
 def test_a_name_that_looks_like_a_flag_or_is_a_plugins_is_refused(sngan: Any) -> None:
