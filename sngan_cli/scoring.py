@@ -81,7 +81,7 @@ class Scores:
             raise RegistryError(f"{self.unrecorded} The scores were measured, and are not all recorded.")
         if self._first:
             said = [f"Not scored: {', '.join(what)}. {reason}" for reason, what in self._reasons.items()]
-            raise UnscoredError(" ".join(said)) from self._first
+            raise UnscoredError("\n".join(said)) from self._first
 
 
 def evaluate_run(run: Run, which: str, request: Request, place: Place, audience: Audience) -> Scores:
