@@ -30,15 +30,22 @@ def test_d_is_updated_n_dis_times_on_fresh_real_and_generated_images(
     composition = tiny(n_dis=3)
     gan, real = build(composition, data)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    original = step_module.update_discriminator
+    shown_to_g: list[int] = []
+    original, update_g = step_module.update_discriminator, step_module.update_generator
 
     def spy(gan: Gan, x: Any, y: Any, fake: Any, fake_y: Any) -> Any:
         seen.append((x.clone(), fake.clone()))
         return original(gan, x, y, fake, fake_y)
 
+    def spy_g(gan: Gan, images: int) -> Any:
+        shown_to_g.append(images)
+        return update_g(gan, images)
+
     monkeypatch.setattr(step_module, "update_discriminator", spy)
+    monkeypatch.setattr(step_module, "update_generator", spy_g)
     iteration(gan, real, composition.config)
-    assert len(seen) == 3
+    assert shown_to_g == [6]
+    assert [(len(x), len(fake)) for x, fake in seen] == [(4, 4)] * 3
     assert real.drawn == 3 * 4
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert not torch.equal(seen[one][0], seen[other][0])
@@ -48,7 +55,7 @@ def test_d_is_updated_n_dis_times_on_fresh_real_and_generated_images(
 def test_the_article_trains_g_first_and_shows_its_batch_to_every_d_update(
     tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    composition = tiny(n_dis=3, fakes="reused", g_batch_size=4, conditional=True)
+    composition = tiny(n_dis=3, fakes="reused", conditional=True)
     gan, real = build(composition, data, classes=3)
     order: list[str] = []
     fakes: list[torch.Tensor] = []
@@ -72,15 +79,17 @@ def test_the_article_trains_g_first_and_shows_its_batch_to_every_d_update(
     monkeypatch.setattr(step_module, "update_generator", spy_g)
     iteration(gan, real, composition.config)
     assert order == ["G", "D", "D", "D"]
-    assert all(torch.equal(fake, fakes[0]) for fake in fakes)
-    assert all(torch.equal(label, labels[0]) for label in labels)
+    assert [len(fake) for fake in fakes] == [len(label) for label in labels] == [6, 4, 4, 4]
+    assert all(torch.equal(fake, fakes[0][:4]) for fake in fakes[1:])
+    assert all(torch.equal(label, labels[0][:4]) for label in labels[1:])
 
 
+@pytest.mark.parametrize("fakes", ["fresh", "reused"])
 @pytest.mark.parametrize(("norm_g", "g_advances"), [("batch", 0), ("spectral", 1)])
 def test_constraints_advance_once_an_update_of_their_network(
-    tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch, norm_g: str, g_advances: int
+    tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch, norm_g: str, g_advances: int, fakes: str
 ) -> None:
-    composition = tiny(n_dis=3, norm_g=norm_g, ema=0.0)
+    composition = tiny(n_dis=3, norm_g=norm_g, ema=0.0, fakes=fakes)
     gan, real = build(composition, data)
     advanced: list[object] = []
     for network in (gan.generator, gan.discriminator):
@@ -103,6 +112,22 @@ def test_training_g_changes_nothing_in_d(tiny: Any, data: Any) -> None:
     update_generator(gan, 6)
     assert all(torch.equal(before[key], value) for key, value in gan.discriminator.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in gan.discriminator.parameters())
+
+
+def test_each_network_has_a_learning_rate_of_its_own(tiny: Any, data: Any) -> None:
+    composition = tiny(lr_g=1e-4, lr_d=3e-4, lr_decay="linear")
+    gan, _ = build(composition, data)
+    for step, of_g, of_d in ((1, 1e-4, 3e-4), (5, 5e-5, 1.5e-4)):
+        gan.schedule(composition.config, step)
+        assert [float(group["lr"]) for group in gan.optimizer_g.param_groups] == pytest.approx([of_g])
+        assert [float(group["lr"]) for group in gan.optimizer_d.param_groups] == pytest.approx([of_d])
+
+
+def test_images_of_every_class_are_drawn_in_training_as_often(tiny: Any, data: Any) -> None:
+    gan, _ = build(tiny(conditional=True), data, classes=3)
+    _, y = gan.latents(3000)
+    assert y is not None
+    assert torch.bincount(y).tolist() == [pytest.approx(1000, abs=104)] * 3  # four standard deviations
 
 
 def test_one_pass_over_both_kinds_of_image_equals_two(tiny: Any, data: Any) -> None:
@@ -137,6 +162,21 @@ def test_the_average_follows_its_definition_in_float64() -> None:
     torch.testing.assert_close(averaged.weight.detach(), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_an_iteration_moves_the_average_by_the_weight_of_its_step(tiny: Any, data: Any) -> None:
+    composition = tiny(ema=0.9, n_dis=3, norm_g="batch")
+    gan, real = build(composition, data)
+    assert gan.averaged is not None
+    before = copy.deepcopy(gan.averaged.state_dict())
+    iteration(gan, real, composition.config)
+    found, now = gan.averaged.state_dict(), gan.generator.state_dict()
+    assert not torch.equal(now["to_rgb.weight"], before["to_rgb.weight"])
+    counted = [name for name, tensor in now.items() if not tensor.is_floating_point()]
+    assert counted
+    assert all(found[name] == now[name] == 3 + 1 for name in counted)  # batches, of D's updates and of G's
+    for name in found.keys() - counted:  # the decay of the first step is (1 + 1) / (10 + 1)
+        torch.testing.assert_close(found[name], 2 / 11 * before[name] + 9 / 11 * now[name])
+
+
 def test_an_averaged_spectral_norm_keeps_singular_vectors_of_unit_length(tiny: Any, data: Any) -> None:
     composition = tiny(norm_g="spectral", ema=0.99)
     gan, real = build(composition, data)
@@ -149,19 +189,23 @@ def test_an_averaged_spectral_norm_keeps_singular_vectors_of_unit_length(tiny: A
         assert vector.norm().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_penalty_is_added_to_the_loss_of_d(tiny: Any, data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_penalty_is_told_real_and_generated_images_and_added_to_the_loss_of_d(tiny: Any, data: Any) -> None:
     composition = tiny(n_dis=1)
     gan, real = build(composition, data)
-    called: list[torch.Size] = []
+    called: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Penalised(type(composition.loss), contract=1):  # type: ignore[misc]
         def penalty(self, discriminator: Any, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-            called.append(real.shape)
+            called.append((real, fake))
             return 0 * discriminator(fake).sum() + 7 * sum(p.sum() for p in gan.discriminator.parameters())
 
     gan.loss = Penalised()
-    iteration(gan, real, composition.config)
-    assert called == [torch.Size([4, 3, 8, 8])]
+    x, y = real.next(4, gan.random)
+    fake, fake_y = step_module.draw(gan, 4)
+    step_module.update_discriminator(gan, x, y, fake, fake_y)
+    ((told_real, told_fake),) = called
+    assert torch.equal(told_real, x)
+    assert torch.equal(told_fake, fake)
     bias = [p for p in gan.discriminator.parameters() if p.dim() == 1]
     assert all(p.grad is not None and p.grad.abs().min() > 0 for p in bias)
 
