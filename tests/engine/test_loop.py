@@ -8,17 +8,20 @@ import math
 import re
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from sngan_cli.contracts import Reference
-from sngan_cli.engine import checkpoint, quickest, watch
+from sngan_cli.engine import checkpoint, evaluation, pictures, quickest, watch
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.loop import Result, Training
@@ -58,6 +61,40 @@ def test_the_last_the_best_and_every_kth_checkpoint_are_kept(
     assert checkpoint.read_progress(checkpoint.folder_of(tmp_path / "checkpoints", 8)).best_step == 2
 
 
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [
+        ({"is": [math.nan, 2.0, 2.0]}, (2, 2.0)),
+        ({"is": [math.inf, 1.0, 2.0]}, (3, 2.0)),
+        ({"fid": [-math.inf, 2.0, 2.0]}, (2, 2.0)),
+        ({"fid": [math.nan, math.nan, math.nan]}, (None, None)),
+        ({"is": [2.0, 1.0, 1.0], "fid": [3.0, 2.0, 1.0]}, (1, 2.0)),
+        ({"fid": [3.0, 2.0, 1.0], "is": [2.0, 1.0, 1.0]}, (3, 1.0)),
+    ],
+    ids=str,
+)
+def test_the_best_step_is_the_first_of_the_best_finite_scores_by_the_first_metric(
+    tiny: Any,
+    data: Any,
+    tmp_path: Path,
+    listener: Any,
+    extractor: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, list[float]],
+    best: tuple[int | None, float | None],
+) -> None:
+    def scripted(batches: Any, metrics: Any, extraction: Any, *, step: int, **given: Any) -> Any:
+        for name, metric in metrics.items():
+            yield Scored(step, name, values[name][step - 1], None, metric.higher_is_better, "by hand", {})
+
+    monkeypatch.setattr(evaluation, "score", scripted)
+    made = tiny(steps=3, eval_every=1, metrics={"fid": {}})
+    composition = replace(made, metrics={name: made.metrics[name] for name in values})
+    training = Training(composition, data, tmp_path, listener, extractor=extractor)
+    training.run()
+    assert (training.progress.best_step, training.progress.best_value) == best
+
+
 def test_checkpoints_of_every_so_many_steps_are_kept(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
     Training(tiny(steps=8, checkpoint_every=2, keep_every=4), data, tmp_path / "a", listener).run()
     assert checkpoint.steps_in(tmp_path / "a" / "checkpoints") == [4, 8]
@@ -78,6 +115,7 @@ def test_a_score_carries_its_evidence(tiny: Any, data: Any, tmp_path: Path, list
     assert scored.evidence["splits"] == 2
     assert scored.evidence["generator_weights"] == "raw"
     assert scored.evidence["labels"] == "even"
+    assert scored.evidence["checkpoint"] == "while training"
 
 
 def test_scoring_leaves_training_as_it_was(
@@ -120,6 +158,86 @@ def test_a_sheet_of_fixed_latents_is_drawn_with_each_checkpoint(
     assert [event.step for event in drawn] == [1, 2]
     with Image.open(drawn[0].path) as picture:
         assert picture.size == size
+
+
+class Noisy(nn.Module):
+    """Draws the first number of a latent on the left, and one of torch's random numbers on the right."""
+
+    latent_dim = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
+        halves = torch.stack([z[:, 0], torch.rand(len(z))], 1) * self.weight
+        return halves.repeat_interleave(4, 1).view(-1, 1, 1, 8).expand(-1, 3, 8, 8)
+
+
+def test_all_that_is_random_in_a_run_follows_from_its_seed(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any
+) -> None:
+    def drawn(seed: int, again: str = "") -> dict[str, Any]:
+        folder = tmp_path / f"{seed}{again}"
+        composition = tiny(seed=seed, steps=0, conditional=True)
+        training = Training(composition, data, folder, listener, extractor=extractor)
+        gan = training.gan
+        networks = {"G": gan.generator, "D": gan.discriminator}
+        found: dict[str, Any] = {"torch": torch.rand(4), "latents": gan.latents(4)[0]}
+        found |= {name: torch.cat([p.flatten() for p in each.parameters()]) for name, each in networks.items()}
+        found["real"], _ = training.real.next(4, torch.Generator().manual_seed(0))  # in another order
+        gan.generator = Noisy()
+        training.run()
+        with Image.open(listener.of(SamplesDrawn)[-1].path) as sheet:
+            first = torch.from_numpy(np.array(sheet))[2:10, 2:10]
+        return found | {"latents of the sheet": first[:, :4], "noise of the sheet": first[:, 4:]}
+
+    one, again, other = drawn(0), drawn(0, "again"), drawn(1)
+    assert [name for name in one if not torch.equal(one[name], again[name])] == []
+    assert [name for name in one if torch.equal(one[name], other[name])] == []
+    scores = listener.of(Scored)
+    assert [scored.evidence["seed"] for scored in scores] == [0, 0, 1]
+    assert scores[0].value == scores[1].value != scores[2].value
+
+
+@pytest.mark.parametrize(("weights", "grey"), [("averaged", True), ("raw", False)])
+def test_scores_and_sheets_are_of_the_weights_that_the_run_names(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, weights: str, grey: bool
+) -> None:
+    """The averaged ones are made 0 here, which draw mere grey."""
+    shown: list[Tensor] = []
+
+    class Looking(type(extractor)):  # type: ignore[misc]
+        def __call__(self, images: Tensor) -> Any:
+            shown.append(images)
+            return super().__call__(images)
+
+    training = Training(tiny(steps=0, ema=0.9, weights=weights), data, tmp_path, listener, extractor=Looking())
+    assert training.gan.averaged is not None
+    for parameter in training.gan.averaged.parameters():
+        parameter.zero_()
+    training.run()
+    (scored,), (sheet,) = listener.of(Scored), listener.of(SamplesDrawn)
+    assert scored.evidence["generator_weights"] == weights
+    assert bool((torch.cat(shown) == 128).all()) == grey
+    expected = np.array(pictures.grid(np.full((64, 8, 8, 3), 128, dtype=np.uint8), 8))
+    with Image.open(sheet.path) as drawn:
+        assert np.array_equal(np.array(drawn), expected) == grey
+
+
+@pytest.mark.parametrize(("flip", "dequantize"), [(True, False), (False, True)])
+def test_real_images_are_mirrored_and_dequantised_where_the_run_says_so(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, flip: bool, dequantize: bool
+) -> None:
+    """They are black on the left and white on the right."""
+    images = np.zeros_like(data.images)
+    images[:, :, 4:] = 255
+    half = type(data)(images, data.labels)
+    training = Training(tiny(flip=flip, dequantize=dequantize), half, tmp_path, listener)
+    found, _ = training.real.next(40, training.gan.random)
+    white_on_the_left = (found[:, 0, 0, 0] > 0).sum().item()
+    assert 0 < white_on_the_left < 40 if flip else white_on_the_left == 0
+    assert bool((found.abs() == 1).all()) != dequantize
 
 
 def test_nan_ends_the_run_and_is_never_saved(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
@@ -253,13 +371,14 @@ def test_a_resumed_run_that_stops_in_the_score_it_owes_owes_it_still(
     tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any, at: int
 ) -> None:
     """And nothing is compiled for steps that are not made."""
-    settings = tiny(eval_every=2, compile="on")
-    unscored = Training(tiny(steps=at), data, tmp_path, listener)
+    settings = tiny(eval_every=2, keep_every=2, compile="on")
+    unscored = Training(tiny(steps=at, keep_every=2), data, tmp_path, listener)
     unscored.run()
     for _ in range(2):
         resumed = Training(settings, data, tmp_path, listener, extractor=extractor, stop=lambda: True)
         resumed.resume(checkpoint.folder_of(tmp_path / "checkpoints", at))
         assert resumed.run() == Result("interrupted", at)
+        assert resumed.progress.kept == tuple(range(2, at + 1, 2))
     assert [notice.message for notice in listener.of(Noticed)] == ["Not scored: the run was asked to stop."] * 2
     assert not listener.of(Compiling)
 
@@ -334,6 +453,21 @@ def test_metrics_that_compare_are_given_the_data(
     assert all(value > 0 for value in classes.values())
     # Real images are looked at once: twenty generated ones of each score, and ten of the data.
     assert [(event.done, event.total) for event in listener.of(Scoring)] == [(10, 10), (20, 20), (20, 20)]
+
+
+def test_as_many_real_images_are_looked_at_as_are_drawn_and_their_features_are_kept(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, extractor: Any
+) -> None:
+    composition = tiny(steps=0, eval_samples=6, metrics={"diversity": {}})
+    for name in ("first", "second"):
+        training = Training(
+            composition, data, tmp_path / name, listener, extractor=extractor, cache=tmp_path / "features"
+        )
+        training.run()
+    first, second = (scored for scored in listener.of(Scored) if scored.metric == "diversity")
+    assert first == second
+    assert (first.evidence["real"], first.evidence["data_images"]) == (6, 10)
+    assert [(event.done, event.total) for event in listener.of(Scoring)] == [(6, 6)] * 3
 
 
 def test_a_metric_that_has_failed_of_the_data_is_tried_again(

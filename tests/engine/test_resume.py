@@ -10,10 +10,10 @@ import torch
 
 from sngan_cli.engine import checkpoint
 from sngan_cli.engine.distributed import World
-from sngan_cli.engine.gan import Gan
+from sngan_cli.engine.gan import Gan, try_checkpoint
 from sngan_cli.engine.loop import Result, Training
 from sngan_cli.errors import CheckpointError
-from sngan_cli.events import Scored, Stepped
+from sngan_cli.events import Noticed, Scored, Stepped
 
 
 def losses(listener: Any) -> list[tuple[int, dict[str, float]]]:
@@ -75,6 +75,32 @@ def test_what_is_written_is_what_is_read(tiny: Any, data: Any, tmp_path: Path, l
             assert torch.equal(read[name][key], tensor), f"{name}: {key}"
 
 
+def test_a_run_that_moved_to_another_kind_of_device_has_random_numbers_of_its_seed_and_step(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU is there: one's random state is put beside the CPU's."""
+    Training(tiny(checkpoint_every=2, keep_every=2, steps=4), data, tmp_path, listener).run()
+
+    def with_a_gpus(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+        state = read_state(folder)
+        state["random"]["cuda"] = torch.zeros(16, dtype=torch.uint8)
+        return state
+
+    read_state = checkpoint.read_state
+    monkeypatch.setattr(checkpoint, "read_state", with_a_gpus)
+    drawn: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for seed, step in ((0, 4), (0, 2), (0, 2), (1, 2)):
+        training = Training(tiny(seed=seed), data, tmp_path, listener)
+        torch.manual_seed(len(drawn))
+        training.resume(checkpoint.folder_of(tmp_path / "checkpoints", step))
+        drawn.append((training.gan.latents(4)[0], torch.rand(4)))
+    assert [(event.step, event.kind) for event in listener.of(Noticed)] == [(s, "moved") for s in (4, 2, 2, 2)]
+    for of_another_step, first, again, of_another_seed in zip(*drawn, strict=True):
+        assert torch.equal(first, again)
+        assert not torch.equal(first, of_another_step)
+        assert not torch.equal(first, of_another_seed)
+
+
 def test_another_data_set_is_refused(tiny: Any, data: Any, tmp_path: Path, listener: Any) -> None:
     Training(tiny(steps=1), data, tmp_path, listener).run()
     other = type(data)(data.images, data.labels, data.class_names, "f" * 64)
@@ -99,3 +125,14 @@ def test_how_the_network_of_a_checkpoint_differs_is_said(tiny: Any, removed: lis
         CheckpointError, match=rf"{said} in the other or of another shape, 'to_rgb\.bias' to begin with"
     ):
         gan.load_state(state)
+
+
+@pytest.mark.parametrize("network", ["norm", "norm_g"])
+def test_a_checkpoint_is_tried_on_both_networks(
+    tiny: Any, data: Any, tmp_path: Path, listener: Any, network: str
+) -> None:
+    Training(tiny(steps=0), data, tmp_path, listener).run()
+    folder = checkpoint.folder_of(tmp_path / "checkpoints", 0)
+    try_checkpoint(tiny(), None, folder)
+    with pytest.raises(CheckpointError, match="The checkpoint is of another network than"):
+        try_checkpoint(tiny(**{network: "weight"}), None, folder)
