@@ -116,11 +116,14 @@ def test_pictures_are_decoded_in_order(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_the_checksum_covers_pixels_labels_and_names(tmp_path: Path) -> None:
-    decoded = prepare(Numbered(2), 1, tmp_path)
-    content = b'[[2, 1, 1, 3], ["ant", "bee", "cat"]]' + bytes([0, 0, 0, 1, 1, 1]) + bytes([0] * 8 + [1] + [0] * 7)
+@pytest.mark.parametrize("count", [2, 4097])
+def test_the_checksum_covers_pixels_labels_and_names(tmp_path: Path, count: int) -> None:
+    decoded = prepare(Numbered(count), 1, tmp_path)
+    content = f'[[{count}, 1, 1, 3], ["ant", "bee", "cat"]]'.encode()
+    content += bytes(i % 256 for i in range(count) for _ in range(3))
+    content += b"".join(bytes([i % 3] + [0] * 7) for i in range(count))
     assert decoded.data_sha256 == hashlib.sha256(content).hexdigest()
-    assert prepare(Numbered(2, names=("a", "b", "c")), 1, tmp_path / "other").data_sha256 != decoded.data_sha256
+    assert prepare(Numbered(count, names=("a", "b", "c")), 1, tmp_path / "other").data_sha256 != decoded.data_sha256
 
 
 def test_a_second_time_nothing_is_decoded(tmp_path: Path) -> None:
@@ -141,8 +144,12 @@ def test_another_side_or_content_is_another_cache(tmp_path: Path) -> None:
 
 
 def test_images_can_be_changed_in_memory_only(tmp_path: Path) -> None:
-    prepare(Numbered(), 4, tmp_path).images[:] = 255
-    assert numbers(prepare(Numbered(), 4, tmp_path)) == list(range(50))
+    decoded, again = prepare(Numbered(), 4, tmp_path), Numbered()
+    written = (decoded.path / "images.npy").read_bytes()
+    decoded.images[:] = 255
+    assert numbers(prepare(again, 4, tmp_path)) == list(range(50))
+    assert again.reads == 0
+    assert (decoded.path / "images.npy").read_bytes() == written
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", "no json", None])
@@ -169,6 +176,19 @@ def test_a_truncated_cache_is_made_again(tmp_path: Path, name: str, cut: int) ->
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+def test_a_large_file_that_became_longer_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is not looked at to its end, and NumPy does not mind what comes after an array."""
+    monkeypatch.setattr(module, "_CHECKED", 0)
+    with (prepare(Numbered(), 4, tmp_path).path / name).open("ab") as file:
+        file.write(b"0")
+    again = Numbered()
+    assert numbers(prepare(again, 4, tmp_path)) == list(range(50))
+    assert again.reads == 50
+
+
 def flip_a_byte(file: Path, at: int) -> None:
     content = bytearray(file.read_bytes())
     content[at] ^= 1
@@ -190,17 +210,19 @@ def test_a_flipped_byte_is_noticed_and_said(tmp_path: Path, name: str, at: int) 
     assert prepare(Numbered(), 4, tmp_path).remarks == ()
 
 
+@pytest.mark.parametrize("at", [200, 2**20 + 200, -1], ids=["first part", "second part", "last byte"])
 def test_a_flipped_byte_of_a_large_file_is_noticed_where_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     monkeypatch.setattr(module, "_CHECKED", 2**20)
     monkeypatch.setattr(module, "_PART", 2**20)
     side, told = 128, list[tuple[int, int]]()
     path = prepare(Numbered(), side, tmp_path).path
-    flip_a_byte(path / "images.npy", -1)
-    assert prepare(Numbered(), side, tmp_path).images[-1, -1, -1, -1] == 49 ^ 1
-    decoded = prepare(Numbered(), side, tmp_path, comparing=lambda *at: told.append(at))
-    assert (decoded.images[-1, -1, -1, -1], len(decoded.remarks)) == (49, 1)
+    flip_a_byte(path / "images.npy", at)
+    whole = np.arange(50).reshape(50, 1, 1, 1)
+    assert (prepare(Numbered(), side, tmp_path).images != whole).sum() == 1
+    decoded = prepare(Numbered(), side, tmp_path, comparing=lambda *done: told.append(done))
+    assert ((decoded.images != whole).sum(), len(decoded.remarks)) == (0, 1)
     assert told == [(0, 2), (1, 2), (2, 2), (2, 2)] * 2  # before and after it is decoded anew
 
 
@@ -216,6 +238,14 @@ def test_enlarged_pictures_are_told_of_whenever_they_are_opened(tmp_path: Path) 
     for _ in range(2):
         assert prepare(Sized(broken=[1], allowed=1), 10, tmp_path).remarks == (said,)
     assert prepare(Sized(), 2, tmp_path).remarks == ()
+
+
+def test_of_pictures_that_are_enlarged_alike_the_first_by_name_is_told_of() -> None:
+    stored = Stored()
+    stored.add([(4, 4, "b.png"), (4, 5, "a.png")], 10)
+    stored.add([(4, 6, "c.png"), (5, 5, "0.png")], 10)
+    said = "Enlarged 4 of 4 pictures to 10 px, a.png the most, from 4 px: a smaller --size would enlarge fewer."
+    assert stored.remark(4, 10) == said
 
 
 def test_how_large_pictures_were_is_known_whenever_they_are_opened(tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ def test_power_iterations_is_how_many_an_advance_makes() -> None:
     assert torch.equal(norm_of(once).u, norm_of(twice).u)
 
 
+def test_a_norm_that_would_never_follow_its_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"power_iterations\n  Input should be greater than or equal to 1"):
+        Spectral(power_iterations=0)
+
+
 def test_gradient_is_equation_12(layer: nn.Module) -> None:
     # With L = <C, W / sigma>, u and v constants: dL/dW = (C - <C, W / sigma> u v^T) / sigma.
     Spectral().constrain(layer)
