@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sngan_cli.catalog import Catalog
+from sngan_cli.catalog import Catalog, Entry
 from sngan_cli.composition import compose
 from sngan_cli.config import Layer, recipe
 from sngan_cli.contracts import Extractor, Features, Metric
-from sngan_cli.engine import evaluation
+from sngan_cli.engine import evaluation, features, sampling
 from sngan_cli.engine.evaluation import Drawing, References, _evenly, _protocol
 from sngan_cli.engine.extraction import Extraction
 from sngan_cli.engine.trial import try_metrics
@@ -73,6 +74,16 @@ def scored(drawing: Drawing, extraction: Extraction, frequencies: list[float] | 
     return found
 
 
+class OfReal(Metric, contract=1):
+    """Looks at real images alone."""
+
+    def accumulator(self, images: int) -> Any:
+        raise NotImplementedError
+
+    def protocol(self) -> dict[str, int]:
+        return {}
+
+
 def labels_of(drawing: Drawing, frequencies: list[float]) -> list[int]:
     drawn = evaluation.generated(Plain(), 2000, frequencies, drawing)
     return torch.cat([y for _, y in drawn if y is not None]).tolist()
@@ -83,6 +94,7 @@ def test_real_images_are_taken_evenly_from_the_classes() -> None:
     chosen = _evenly(labels, 12)
     assert np.bincount(labels[chosen]).tolist() == [5, 4, 3]
     assert len(set(chosen.tolist())) == 12
+    assert not {0, 1, 2, 3, 4} <= {*chosen.tolist()}  # of each class they are taken at random
     assert chosen.tolist() == _evenly(labels, 12).tolist()
     assert sorted(_evenly(labels, 1000).tolist()) == list(range(58))
     assert sorted(labels[chosen[:3]].tolist()) == [0, 1, 2]
@@ -125,6 +137,18 @@ def test_splits_of_images_that_are_drawn_evenly_are_no_more_alike_than_those_of_
     assert in_splits.var().item() == pytest.approx(200 * 0.1 * 0.9 * (1 - 200 / 2000), rel=0.5)  # hypergeometric
     assert drawn.tolist() == labels_of(Drawing(), [0.1] * 10)
     assert drawn.tolist() != labels_of(Drawing(seed=1), [0.1] * 10)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_latents_of_scores_follow_the_seed_and_are_no_others(seed: int) -> None:
+    ((drawn, _),) = evaluation.generated(Plain(), 20, None, Drawing(seed=seed))
+
+    def of(seed: int, purpose: str) -> Tensor:
+        return sampling.images(Plain(), sampling.latents(Plain(), 20, seed, purpose), None, seed=0)
+
+    assert torch.equal(drawn, of(seed, "scores"))
+    assert not torch.equal(drawn, of(1 - seed, "scores"))
+    assert not torch.equal(drawn, of(seed, "samples"))
 
 
 def test_drawing_leaves_random_states_and_other_devices_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +212,54 @@ def test_how_real_images_are_chosen_is_part_of_the_protocol_where_it_matters(
         samples=50, class_names=None, real=real, settings={}, evidence={}, progress=lambda _: True,
     )  # fmt: skip
     assert found.evidence["real_chosen"] == how
+    assert (found.evidence["real"], found.evidence["data_images"]) == (min(count, 40), 40)
+    assert not found.higher_is_better
     assert found.protocol.endswith(f"real={real.images}@abababab" + ("/evenly" if how == "evenly" else ""))
 
 
+@pytest.mark.parametrize(("conditional", "evenly"), [(True, True), (True, False), (False, False)])
+def test_real_images_are_chosen_at_random_and_shown_with_their_own_labels(conditional: bool, evenly: bool) -> None:
+    class Recording(OfReal, contract=1):
+        def reference(self, images: int) -> Any:
+            class Seen:
+                def __init__(self) -> None:
+                    self.pooled, self.labels = list[Tensor](), list[Tensor | None]()
+
+                def add(self, features: Features) -> None:
+                    self.pooled.append(features.pooled[:, 0])
+                    self.labels.append(features.labels)
+
+                def result(self) -> dict[str, Tensor]:
+                    labels = torch.cat([y for y in self.labels if y is not None]) if conditional else torch.ones(0)
+                    return {"chosen": torch.cat(self.pooled).long(), "labels": labels}
+
+            return Seen()
+
+    labels = np.random.default_rng(3).permutation([0] * 190 + [1] * 60)
+    numbers = np.arange(250, dtype=np.uint8).reshape(250, 1, 1, 1).repeat(3, axis=3)
+
+    def features_of(chosen: np.ndarray) -> Any:
+        for _, batch in features.batches(numbers, chosen):
+            found = batch[:, :1, 0, 0].float()
+            yield Features(found, found)
+
+    real = evaluation.references(
+        {"recording": Recording()}, features_of, labels, "ab" * 32, conditional=conditional, count=220, evenly=evenly
+    )
+    seen = real.statistics["recording"]
+    chosen = seen["chosen"].tolist()
+    assert len({*chosen}) == real.images == 220
+    assert seen["labels"].tolist() == (labels[chosen].tolist() if conditional else [])
+    assert chosen[:100] != sorted(chosen[:100])
+    assert {*chosen} != {*range(220)}
+
+
 def test_features_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
+    class Weighted(Linear):
+        def __init__(self, weights_sha256: str) -> None:
+            super().__init__()
+            self.weights_sha256 = weights_sha256
+
     class Scaled(Extractor, contract=1):
         gain: float = 1.0
         weights: Path | None = None
@@ -203,11 +271,29 @@ def test_features_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
         [recipe("paper"), Layer("test", {"dataset": "shapes", "arch": "standard"})], Catalog.installed()
     )
 
-    def extraction(**options: Any) -> Extraction:
-        return Extraction.of(replace(composition, extractor=Scaled(**options)), Linear(), CPU, "fp32")
+    class Copied(Scaled, contract=1):
+        pass
+
+    entry = composition.entries["extractor"]
+
+    def extraction(
+        made: type[Scaled] = Scaled, /, *, entry: Entry = entry, sha256: str = "cd" * 32, **options: Any
+    ) -> Extraction:
+        entries = {**composition.entries, "extractor": entry}
+        return Extraction.of(
+            replace(composition, extractor=made(**options), entries=entries), Weighted(sha256), CPU, "fp32"
+        )
 
     usual, other, elsewhere = extraction(), extraction(gain=2.5), extraction(weights=tmp_path)
-    assert usual.identity == elsewhere.identity != other.identity
+    assert usual.identity == elsewhere.identity
+    others = [
+        other,
+        extraction(sha256="ef" * 32),
+        extraction(Copied),
+        extraction(entry=replace(entry, version="0.0.9")),
+        extraction(entry=replace(entry, distribution="another")),
+    ]
+    assert len({usual.identity, *(each.identity for each in others)}) == 6
     assert (usual.label, other.label) == ("shapes-cnn@cdcdcdcd", "shapes-cnn[gain=2.5]@cdcdcdcd")
     assert elsewhere.label == usual.label
 
@@ -226,6 +312,8 @@ def test_what_is_unusual_makes_a_protocol_of_its_own() -> None:
         "none",
         "fp32",
     )
+    assert (usual.evidence["sngan"], usual.evidence["torch"]) == (version("sngan"), torch.__version__)
+    assert usual.higher_is_better
     assert scored(Drawing(labels="data"), Extraction(Linear(), "linear", CPU), None).protocol == usual.protocol
     other = scored(
         Drawing(labels="data", truncation=0.5, standing=True), Extraction(Linear(), "linear", CPU, "bf16"), [0.5, 0.5]
@@ -257,6 +345,32 @@ def test_a_score_names_the_protocol_that_it_follows(monkeypatch: pytest.MonkeyPa
     assert name_of("fid", fid, 250, 90, whole=False, preferred="first") == "second"
     assert name_of("fid", fid, 250, 1000, whole=True) == "first"
     assert name_of("fid", fid, 250, 1000, whole=False) is None
+
+
+def test_of_several_protocols_that_a_score_follows_the_one_that_was_asked_for_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sngan_cli.config import protocols
+    from sngan_cli.config.protocols import ScoringProtocol
+    from sngan_plugins.metrics.fid import FrechetInceptionDistance
+
+    tables = {name: ScoringProtocol(name, 50, real, {}) for name, real in (("few", 30), ("first", 0), ("second", 0))}
+    monkeypatch.setattr(protocols, "protocols", lambda: tables)
+    metrics, images = {"fid": FrechetInceptionDistance()}, torch.zeros(40, 3, 4, 4, dtype=torch.uint8)
+
+    def named(count: int, preferred: str | None) -> object:
+        real = evaluation.references(
+            metrics, lambda chosen: iter([Linear()(images[chosen])]), EVEN, "ab" * 32, conditional=False, count=count
+        )
+        (found,) = evaluation.score(
+            evaluation.generated(Plain(), 50, None, Drawing()), metrics, Extraction(Linear(), "linear", CPU), step=0,
+            samples=50, class_names=None, real=real, settings={}, evidence={}, progress=lambda _: True,
+            protocol=preferred,
+        )  # fmt: skip
+        return found.evidence.get("protocol name")
+
+    assert (named(40, None), named(40, "second"), named(40, "few")) == ("first", "second", "first")
+    assert (named(30, "second"), named(29, "second")) == ("few", None)
 
 
 class Nearest(Metric, contract=1):
@@ -300,6 +414,21 @@ def test_in_bf16_the_difference_is_measured() -> None:
     nothing(torch.zeros_like(images))
     assert nothing.difference == 0
     assert "difference of features from fp32" not in Extraction(Linear(), "linear", CPU).evidence()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "chance", "said"),
+    [
+        (0.1, 0.1, ["the extractor names the class of 10.0% of its held-out pictures, no more than by chance: the "
+                    "value means little"]),
+        (0.11, 0.1, []),
+        (0.1, None, []),
+    ],
+)  # fmt: skip
+def test_an_extractor_no_better_than_chance_is_remarked_on(
+    accuracy: float, chance: float | None, said: list[str]
+) -> None:
+    assert [*Extraction(Linear(), "linear", CPU, accuracy=accuracy, chance=chance).remarks(["a", "b"])] == said
 
 
 def test_resizing_is_said() -> None:
@@ -347,6 +476,9 @@ def test_numbers_of_any_library_are_results() -> None:
     assert evaluation._checked("mine", (2, np.float64(0.5))) == (2.0, 0.5)
 
 
+RESERVED = ("n", "images", "real", "classes", "side", "precision", "labels", "truncation", "seed")
+
+
 class Odd(Metric, contract=1):
     """A metric of somebody else's, which does `what` it should not."""
 
@@ -362,6 +494,8 @@ class Odd(Metric, contract=1):
                     getattr(features, what).mul_(2)
                 if what == "fail":
                     raise ArithmeticError("no such thing")
+                if what == "exit":
+                    raise SystemExit("no licence")
 
             def result(self) -> tuple[float, None]:
                 if what == "kept":
@@ -376,9 +510,8 @@ class Odd(Metric, contract=1):
     def protocol(self) -> Any:
         return {
             "tensor setting": {"k": torch.ones(())},
-            "reserved": {"real": 5},
             "numbers": {"a": np.float32(0.5), "b": np.int64(3), "c": True, "d": "x\ny"},
-        }.get(self.what, {})
+        }.get(self.what, {key: 5 for key in [self.what] if key in RESERVED})
 
 
 def by_odd(what: str) -> tuple[dict[str, Any], dict[str, BaseException]]:
@@ -413,7 +546,34 @@ def test_a_metric_that_changes_what_others_see_ends_the_scoring(what: str) -> No
             try_metrics({"odd": Odd(what=what)}, shown, 10)
 
 
-@pytest.mark.parametrize(("what", "said"), [("reserved", "calls a setting 'real'"), ("tensor setting", "'k' of the")])
+def test_a_metric_that_changes_features_of_real_images_ends_the_scoring() -> None:
+    """Those that others have seen by then may be kept by them."""
+
+    class Scaling(OfReal, contract=1):
+        def reference(self, images: int) -> Any:
+            class Kept:
+                def add(self, features: Features) -> None:
+                    self.kept = features.pooled
+
+                def result(self) -> dict[str, Tensor]:
+                    return {"scaled": self.kept.mul_(2)}
+
+            return Kept()
+
+    seen = Linear()(torch.ones(40, 3, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ComponentError, match=r"^The metric 'scaling' changes the features that it is shown"):
+        evaluation.references(
+            {"scaling": Scaling()}, lambda _: iter([seen]), EVEN, "ab" * 32, conditional=False, count=40
+        )
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("tensor setting", "'k' of the"),
+        *((key, f"calls a setting '{key}', as sngan calls its own") for key in RESERVED),
+    ],
+)
 def test_a_protocol_that_cannot_be_written_is_found_out_before_there_is_a_score(what: str, said: str) -> None:
     shown = Linear()(torch.ones(2, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ComponentError, match=said):
@@ -430,9 +590,10 @@ def test_features_made_in_inference_mode_are_shown_too() -> None:
     ("what", "said"),
     [
         ("fail", "no such thing"),
+        ("exit", "no licence"),
         ("tensors", "The metric 'odd' gives tensor(1.) for 'a', no number. Tell its author."),
         ("tensor setting", "The setting 'k' of the metric 'odd' is tensor(1.), no number or text. Tell its author."),
-        ("reserved", "The metric 'odd' calls a setting 'real', as sngan calls its own. Tell its author."),
+        ("real", "The metric 'odd' calls a setting 'real', as sngan calls its own. Tell its author."),
     ],
 )
 def test_what_cannot_be_recorded_costs_other_metrics_nothing(what: str, said: str) -> None:
