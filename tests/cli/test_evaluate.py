@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from sngan_cli import picture_scoring
 from sngan_cli.config.protocols import protocols
-from sngan_cli.engine import device, evaluation, features
+from sngan_cli.engine import device, evaluation, features, sampling
 from sngan_cli.events import Scored
 from sngan_plugins.datasets.shapes import Shapes
 from sngan_plugins.metrics.inception_score import Splits
-from sngan_registry import RegistryError, Store
+from sngan_registry import Event, RegistryError, Store
 from sngan_registry.apart import PictureScores
 
 FEW = ("--set", "metrics.is.splits=2", "--device", "cpu")
@@ -125,7 +125,8 @@ def test_an_extractor_of_other_classes_is_remarked_on(sngan: Any, tmp_path: Path
 def test_features_are_not_kept_on_a_full_disk(
     sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
+    def full(tensors: object, path: Path, *_: Any) -> None:
+        path.write_bytes(b"half")
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(features, "save_file", full)
@@ -356,23 +357,83 @@ def test_the_protocols_are_those_of_the_papers(monkeypatch: pytest.MonkeyPatch) 
     assert found["article"].of("is") == (10_000, 10_000, {"splits": 1})
 
 
-def test_how_images_are_drawn_is_an_option_and_recorded(sngan: Any, trained: str) -> None:
+def test_each_option_of_how_images_are_drawn_is_followed_and_recorded(sngan: Any, trained: str) -> None:
     plain = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
-    drawn = ("--labels", "data", "--truncation", "0.5", "--standing", "--precision", "bf16", "--checkpoint", "best")
-    usual, other = sngan(*plain).json[0], sngan(*plain, *drawn).json[0]
-    assert usual["evidence"]["checkpoint"] == "last"
-    assert usual["evidence"]["protocol name"] == "quick"
-    assert other["value"] != usual["value"]
-    assert " labels=data precision=bf16 real=12@" in other["protocol"]
-    assert other["protocol"].endswith(" truncation=0.5")
-    evidence = other["evidence"]
-    assert "protocol name" not in evidence
-    assert evidence["generator_weights"] == "raw, standing statistics"
-    assert 0 < evidence["difference of features from fp32"] < 0.05
-    assert evidence["checkpoint"] == "best"
-    assert len(sngan("runs", "show", trained, "--json").json["scores"]) == 4
+    (usual,) = sngan(*plain).json
+    start, real = re.fullmatch(r"(.* n=40) (real=12@\w+)", usual["protocol"]).groups()  # type: ignore[union-attr]
+    raw, standing = "raw", "raw, standing statistics"
+    values = [usual["value"]]
+    for options, words, weights in (
+        (("--labels", "data"), ["labels=data", real], raw),
+        (("--truncation", "0.5"), [real, "truncation=0.5"], raw),
+        (("--precision", "bf16"), ["precision=bf16", real], raw),
+        (("--standing",), [real], standing),
+        (("--weights", "averaged"), [real], "averaged"),
+        (("--weights", "averaged", "--standing"), [real], "averaged, standing statistics"),
+        (("--checkpoint", "2"), [real], raw),
+    ):
+        done = sngan(*plain, *options)
+        (other,) = done.json
+        values.append(other["value"])
+        assert other["protocol"] == " ".join([start, *words])
+        evidence = other["evidence"]
+        assert evidence["generator_weights"] == weights
+        assert evidence.get("protocol name") == ("quick" if words == [real] else None)
+        assert (0 < evidence.get("difference of features from fp32", 0) < 0.05) == ("bf16" in options)
+        assert "Scored before" not in done.err, options
+    assert len({*values}) == len(values)
+    assert sngan(*plain, "--weights", "raw").json == [usual]
+    kept = sngan("runs", "show", trained, "--json").json["scores"]
+    assert sorted(score["value"] for score in kept if score["metric"] == "fid") == sorted(values)
     shown = sngan("runs", "show", trained).out
     assert "standing statistics" in shown
+
+
+def test_standing_statistics_are_of_the_latents_that_the_score_draws(
+    sngan: Any, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[dict[str, Any]] = []
+
+    def keep(generator: object, classes: int | None, **how: Any) -> None:
+        taken.append({"classes": classes, **how})
+
+    monkeypatch.setattr(sampling, "standing_statistics", keep)
+    command = ("evaluate", trained, "--protocol", "quick", "--metric", "is,fid", "--device", "cpu", "--standing")
+    assert sngan(*command, "--seed", 5, "--truncation", 0.5).code == 0
+    assert sngan(*command).code == 0
+    assert taken == [
+        {"classes": 10, "seed": 5, "truncation": 0.5},
+        {"classes": 10, "seed": 0, "truncation": None},
+    ]
+
+
+@pytest.mark.parametrize("labels", ["even", "data"])
+def test_real_images_are_chosen_from_the_classes_as_images_are_drawn(
+    sngan: Any, tiny: list[str], tmp_path: Path, labels: str
+) -> None:
+    for name, count in (("ape", 15), ("bee", 6)):
+        drawn(tmp_path / name, count, labelled=False)
+    folder = ("--dataset", "folder", "--data-dir", tmp_path, "--extractor", "shapes-cnn", "--conditional")
+    assert sngan("train", *tiny[4:], *folder, "--steps", 1).code == 0
+    (score,) = sngan("evaluate", "@last", "--protocol", "quick", "--metric", "fid", "--labels", labels, "--json").json
+    assert score["evidence"]["real_chosen"] == {"even": "evenly", "data": "as in the data"}[labels]
+
+
+@pytest.mark.parametrize("real", [12, 0])
+def test_the_protocol_that_is_asked_for_is_named_where_scores_follow_several(
+    sngan: Any, trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: int
+) -> None:
+    from sngan_cli.config import protocols as module
+
+    tables = {name: module.ScoringProtocol(name, 20, real, {"is": {"splits": 2}}) for name in ("first", "second")}
+    monkeypatch.setattr(module, "protocols", lambda: tables)
+    pictures = ("--images", drawn(tmp_path / "own", 20), "--against", "shapes", "--set", "dataset.images=20", *FEW)
+    for what in ((trained,), (*pictures, "--size", 8)):
+        for name in tables:
+            scores = sngan("evaluate", *what, "--protocol", name, "--metric", "is,fid", "--json").json
+            assert [score["evidence"]["protocol name"] for score in scores] == [name, name]
+            fid = next(score["evidence"] for score in scores if score["metric"] == "fid")
+            assert (fid["real"], fid["real_chosen"]) == ((12, "as in the data") if real else (20, "all"))
 
 
 def test_metrics_of_classes_are_refused_where_there_are_none(sngan: Any, tiny: list[str], tmp_path: Path) -> None:
@@ -489,12 +550,16 @@ def test_metrics_that_fail_for_one_reason_are_named_with_it_once(sngan: Any, tmp
     assert f"error: {said}\n" in done.err
 
 
-def test_a_score_of_another_seed_replaces_none(sngan: Any, trained: str) -> None:
-    command = ("evaluate", trained, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
-    values = [sngan(*command, "--seed", seed).json[0]["value"] for seed in (0, 5, 0)]
-    assert values[0] == values[2] != values[1]
-    kept = [s for s in sngan("runs", "show", trained, "--json").json["scores"] if s["metric"] == "fid"]
-    assert sorted(s["evidence"]["seed"] for s in kept) == [0, 5]
+def test_a_score_of_another_seed_replaces_none(sngan: Any, tiny: list[str]) -> None:
+    run = sngan("train", *tiny, "--steps", 1, "--seed", 7).out.strip()
+    command = ("evaluate", run, "--protocol", "quick", "--metric", "fid", "--device", "cpu", "--json")
+    found = [sngan(*command, *seed).json[0] for seed in ((), ("--seed", 0), ("--seed", 7), ("--seed", 5))]
+    assert [score["evidence"]["seed"] for score in found] == [7, 0, 7, 5]
+    assert [re.findall(r" seed=\d+", score["protocol"]) for score in found] == [[], [" seed=0"], [], [" seed=5"]]
+    values = [score["value"] for score in found]
+    assert (values[0] == values[2], len({*values})) == (True, 3)
+    kept = [s for s in sngan("runs", "show", run, "--json").json["scores"] if s["metric"] == "fid"]
+    assert sorted(s["evidence"]["seed"] for s in kept) == [0, 5, 7]
 
 
 def test_a_run_keeps_its_own_options_of_metrics(sngan: Any, tiny: list[str]) -> None:
@@ -539,6 +604,48 @@ def test_a_score_of_what_was_dropped_meanwhile_is_not_recorded(
     found = {(s["step"], s["protocol"]) for s in sngan("runs", "show", trained, "--json").json["scores"]}
     new = found - {(s["step"], s["protocol"]) for s in before}
     assert {step for step, _ in new} == {2, 6}
+
+
+def resumed(store: Store, run_id: str, step: int) -> None:
+    store.add_event(run_id, Event(kind="resumed", message=f"Resumed from step {step}.", step=step))
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "dropped"),
+    [
+        (2, None, False),
+        (None, lambda store, run_id: resumed(store, run_id, 4), False),
+        (None, lambda store, run_id: resumed(store, run_id, 3), True),
+        (None, lambda store, run_id: store.rewind(run_id, 2), True),  # a moment before it says so
+    ],
+    ids=["resumed before", "from the step itself", "from before it", "not said yet"],
+)
+def test_what_was_scored_is_dropped_where_the_run_was_resumed_since_from_before_it(
+    sngan: Any,
+    trained: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: int | None,
+    meanwhile: Callable[[Store, str], None] | None,
+    dropped: bool,
+) -> None:
+    score = evaluation.score
+
+    def slow(*arguments: Any, **options: Any) -> Iterator[Any]:
+        if meanwhile is not None:
+            with Store.open(home / "registry.db") as store:
+                meanwhile(store, trained)
+        yield from score(*arguments, **options)
+
+    if before is not None:
+        with Store.open(home / "registry.db") as store:
+            resumed(store, trained, before)
+    monkeypatch.setattr(evaluation, "score", slow)
+    done = sngan("evaluate", trained, "--metric", "is", "--protocol", "quick", "--device", "cpu")
+    said = "Not scored: is of step 4. The run was resumed meanwhile from a step before"
+    assert (done.code, said in done.err) == (int(dropped), dropped)
+    kept = sngan("runs", "show", trained, "--json").json["scores"]
+    assert any(score["protocol"].endswith("n=60 splits=3") for score in kept) != dropped
 
 
 def test_a_damaged_checkpoint_costs_the_others_nothing(sngan: Any, trained: str, home: Path) -> None:
@@ -606,7 +713,9 @@ def test_features_of_other_images_are_not_taken_from_the_cache(sngan: Any, train
     assert sngan(*command).json == first
 
 
-def test_pictures_without_a_data_set_keep_their_side(sngan: Any, tmp_path: Path) -> None:
+def test_pictures_without_a_data_set_keep_their_side(
+    sngan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Side 8 is the extractor's business; several sides, or another one, are the user's."""
     folder = drawn(tmp_path / "p", 60, labelled=False, side=80)
     score = ("evaluate", "--images", folder, "--metric", "is", "--extractor", "shapes-cnn", "--protocol", "quick")
@@ -618,7 +727,8 @@ def test_pictures_without_a_data_set_keep_their_side(sngan: Any, tmp_path: Path)
     assert small["protocol"].endswith(" n=60 side=16 splits=2")
     assert small["evidence"]["pictures resized"] == "80 px to 16 px"
     assert "warning: The pictures are resized, 80 px to 16 px." in done.err
-    Image.new("RGB", (5, 7)).save(folder / "0.png")
+    Image.new("RGB", (5, 7)).save(folder / "30.png")  # neither the first nor the last
+    monkeypatch.setattr(picture_scoring, "prepare", pytest.fail)  # nothing is decoded for it
     refused = sngan(*score, *FEW)
     assert refused.code == 2
     assert f"The pictures in {folder} have sides of 5 to 80 px: say with --size" in refused.err
@@ -674,6 +784,10 @@ def test_the_only_folder_is_a_class_where_it_is_called_so(sngan: Any, tmp_path: 
     disc = sngan(*score, "--images", tmp_path / "disc", *FEW)
     assert which not in str(disc.json)  # which classes they are is part of the protocol
     assert accuracy["evidence"]["remark"] == "9 of 10 classes are left out: there are no images of them"
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "star" / "star").rename(tmp_path / "far" / "away" / "star")
+    (far, _) = sngan(*score, "--images", tmp_path / "far", *FEW).json
+    assert list(far["evidence"]["classes"]) == ["star"]
     refused = sngan(*score, "--images", tmp_path / "others", *FEW)
     assert (refused.code, "lie in no folders of the data's classes" in refused.err) == (2, True)
 
@@ -709,3 +823,4 @@ def test_evidence_says_which_of_the_runs_checkpoints_it_was(sngan: Any, trained:
     assert chosen("all") in ({2: "all (best)", 4: "all (last)"}, {2: "all", 4: "all (best and last)"})
     assert chosen("4")[4] in ("step (last)", "step (best and last)")
     assert chosen("last") == {4: "last"}
+    assert [*chosen("best").values()] == ["best"]

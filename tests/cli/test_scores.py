@@ -160,7 +160,7 @@ def test_a_path_that_a_terminal_would_obey_is_escaped(sngan: Any, tmp_path: Path
         assert sngan("scores", "rm", str(tmp_path / shown), "--yes").code == 0
 
 
-def test_a_name_is_that_of_all_scores_of_the_pictures_and_stays(sngan: Any, tmp_path: Path) -> None:
+def test_a_name_is_that_of_all_scores_of_the_pictures_and_stays(sngan: Any, tmp_path: Path, home: Path) -> None:
     images = drawn(tmp_path / "one", 30)
     command = ("evaluate", "--images", images, "--against", "shapes", "--size", 8, "--protocol", "quick", "--device",
                "cpu", "--metric")  # fmt: skip
@@ -175,7 +175,12 @@ def test_a_name_is_that_of_all_scores_of_the_pictures_and_stays(sngan: Any, tmp_
         ("diversity", "fid", "is"), "theirs"
     )
     assert "recorded as" not in sngan(*command, "fid", "--name", "theirs").err
-    assert sngan("scores", "rm", "theirs", "--yes").err == "Removed the 3 scores of 'theirs'.\n"
+    with Store.open(home / "registry.db") as store:  # as where naming all was cut short
+        store.picture_scores.add(replace(store.picture_scores.all()[0], pictures="mine", protocol="other n=1"))
+    both = sngan(*command, "fid", "--name", "mine").err
+    assert "All scores of these pictures are under 'mine' now, not 'theirs'." in both
+    assert "Other pictures are called" not in both
+    assert sngan("scores", "rm", "mine", "--yes").err == "Removed the 4 scores of 'mine'.\n"
 
 
 def test_pictures_stand_beside_runs_best_first(sngan: Any, trained: str, tmp_path: Path) -> None:
