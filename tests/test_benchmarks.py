@@ -22,6 +22,7 @@ from sngan_cli.engine.gan import Gan
 from sngan_cli.engine.step import iteration
 
 CPU = torch.device("cpu")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 BATCH, N_DIS, CLASSES = 2, 2, 3
 
 
@@ -94,7 +95,7 @@ def constrained(network: nn.Module) -> list[Any]:
 def test_the_plain_step_trains_the_same_losses(
     arch: str, side: int, classes: int | None, rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     torch.manual_seed(0)
     plain = importlib.import_module("plain").Plain(arch, side, classes, CPU)
     ours, config = build(arch, side, classes)
@@ -120,28 +121,27 @@ def test_the_plain_step_trains_the_same_losses(
     assert abs(found[2] - found[0]) > 2e-3  # they have moved by much more
 
 
-def test_the_table_has_every_row_that_was_kept(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    benchmarks = Path(__file__).parents[1] / "benchmarks"
-    monkeypatch.syspath_prepend(str(benchmarks))
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script that prints tables, as if it were called without options."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr("sys.argv", ["table.py"])
-    importlib.import_module("table").main()
+    return importlib.import_module("table")
+
+
+def test_the_table_has_every_row_that_was_kept(table: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    table.main()
     told = capsys.readouterr().out
-    texts = [path.read_text(encoding="utf-8") for path in (benchmarks / "results").glob("*.jsonl")]
+    texts = [path.read_text(encoding="utf-8") for path in (BENCHMARKS / "results").glob("*.jsonl")]
     kept = [json.loads(line) for text in texts for line in text.splitlines()]
     assert len(kept) > 10
     assert all(f"| `{line['row']}` |" in told for line in kept)
 
 
 def test_a_result_that_is_cut_off_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    benchmarks = Path(__file__).parents[1] / "benchmarks"
-    monkeypatch.syspath_prepend(str(benchmarks))
-    monkeypatch.setattr("sys.argv", ["table.py"])
-    table = importlib.import_module("table")
-    first = (benchmarks / "results" / "cpu.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    first = (BENCHMARKS / "results" / "cpu.jsonl").read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "cpu.jsonl").write_text(f"{first}\n{first[:100]}", encoding="utf-8")
     monkeypatch.setattr(table, "RESULTS", tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -151,20 +151,15 @@ def test_a_result_that_is_cut_off_is_named(
 
 
 def test_what_two_trainings_at_once_took_has_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    benchmarks = Path(__file__).parents[1] / "benchmarks"
-    monkeypatch.syspath_prepend(str(benchmarks))
-    monkeypatch.setattr("sys.argv", ["table.py"])
-    table = importlib.import_module("table")
-    kept = json.loads((benchmarks / "results" / "cpu.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    kept = json.loads((BENCHMARKS / "results" / "cpu.jsonl").read_text(encoding="utf-8").splitlines()[0])
     median = {"spinning 1": 1.0, "spinning 2": 6.0, "sleeping 1": 1.25, "sleeping 2": 2.0}
     line = {**kept, "benchmark": "sharing", "row": "standard-32", "median": median}
     (tmp_path / "cpu.jsonl").write_text(json.dumps(line), encoding="utf-8")
     monkeypatch.setattr(table, "RESULTS", tmp_path)
     table.main()
-    told = capsys.readouterr().out.splitlines()
-    assert told[-2:] == [
+    assert capsys.readouterr().out.splitlines()[-2:] == [
         "| `standard-32` | 1 | 1.000 | 1.250 | 0.80 |",
         "| `standard-32` | 2 | 6.000 | 2.000 | 3.00 |",
     ]
@@ -180,7 +175,7 @@ SCRIPTS = (
 def test_every_script_says_what_it_does(
     script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     module = importlib.import_module(script)
     monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
     with pytest.raises(SystemExit) as ended:
@@ -207,7 +202,7 @@ def test_every_script_says_what_it_does(
 def test_what_cannot_be_measured_is_said_in_a_line(
     script: str, options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr("sys.argv", [f"{script}.py", *options])
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(script).main()
