@@ -1,4 +1,7 @@
-"""FID, KID, precision, recall, density, coverage and intra-FID: by hand, and beside torch-fidelity's."""
+"""FID, KID, precision, recall, density, coverage and intra-FID: by hand, and beside torch-fidelity's.
+
+Also what all metrics have: a direction, and the least of their settings.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -16,10 +20,12 @@ from sngan_cli.conformance.absent_gpu import GPU, absent_gpu
 from sngan_cli.conformance.promises import UncheckedError
 from sngan_cli.contracts import Features, UsageError
 from sngan_plugins import neighbours
+from sngan_plugins.metrics.accuracy import Accuracy
 from sngan_plugins.metrics.coverage import Coverage
 from sngan_plugins.metrics.density import Density
 from sngan_plugins.metrics.diversity import Diversity
 from sngan_plugins.metrics.fid import FrechetInceptionDistance, frechet_distance
+from sngan_plugins.metrics.inception_score import InceptionScore
 from sngan_plugins.metrics.intra_fid import IntraFid
 from sngan_plugins.metrics.kid import KernelInceptionDistance
 from sngan_plugins.metrics.precision import Precision
@@ -125,12 +131,18 @@ def test_kid_says_where_subsets_leave_images_out(both: tuple[Tensor, Tensor]) ->
     ]
     assert abs(values[0] - values[1]) > 10 * abs(many[0] - many[1])
     assert compared(KernelInceptionDistance(subsets=50, subset_size=100), *both).remark() is None
+    fewer_generated = compared(KernelInceptionDistance(subsets=2, subset_size=40), both[0][:50], both[1][:300])
+    assert "look at 80 of 300 images at most" in fewer_generated.remark()
 
 
 def test_kid_says_where_all_subsets_are_the_same(both: tuple[Tensor, Tensor]) -> None:
     same = compared(KernelInceptionDistance(subsets=3, subset_size=50), *(x[:50] for x in both))
     assert same.result()[1] == pytest.approx(0, abs=1e-12)
     assert "each subset holds all images: the standard deviation over subsets is 0" in same.remark()
+    assert compared(KernelInceptionDistance(subsets=1, subset_size=50), *(x[:50] for x in both)).remark() is None
+    other_real = compared(KernelInceptionDistance(subsets=6, subset_size=50), both[0][:50], both[1][:300])
+    assert other_real.result()[1] > 1e-3
+    assert other_real.remark() is None
 
 
 def test_balls_that_hold_most_images_are_remarked_on() -> None:
@@ -140,6 +152,9 @@ def test_balls_that_hold_most_images_are_remarked_on() -> None:
     assert large.result()[0] == 1.0 != value(Precision(neighbours=1), other, real)
     assert "a ball holds neighbours = 19 of 20 images" in large.remark()
     assert compared(Precision(neighbours=2), other, real).remark() is None
+    many = torch.randn(200, 4, generator=random)
+    for generated, data in ((other, many), (many, real)):
+        assert "a ball holds neighbours = 3 of 20 images" in compared(Precision(neighbours=3), generated, data).remark()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +168,10 @@ def test_balls_without_room_are_remarked_on(metric: Any, expected: float) -> Non
     random = torch.Generator().manual_seed(0)
     few = torch.cat([torch.zeros(5, 4), torch.randn(55, 4, generator=random)])
     assert compared(metric, few, few).remark() is None
+    some = torch.cat([torch.zeros(7, 4), few[7:]])
+    assert compared(metric, some, some).remark() == (
+        "7 of 60 balls have a radius of 0: these images have the same features as 3 others"
+    )
 
 
 def test_intra_fid_says_which_part_of_the_classes_it_is_of(both: tuple[Tensor, Tensor]) -> None:
@@ -191,9 +210,20 @@ def test_intra_fid_says_of_no_class_that_is_left_out_that_its_covariance_is_sing
 ) -> None:
     five, one = ((torch.arange(700) >= count).long() for count in (5, 1))
     assert "5 images of a class for 32 features" in compared(IntraFid(), *both, (five, five)).remark()
-    assert compared(IntraFid(), *both, (five, one)).remark() == (
-        "1 of 2 classes are left out: fewer than two real images of 1"
-    )
+    found = compared(IntraFid(), *both, (five, one))
+    assert found.remark() == "1 of 2 classes are left out: fewer than two real images of 1"
+    of_the_other = value(FrechetInceptionDistance(), both[0][5:], both[1][1:])
+    assert found.result()[0] == pytest.approx(of_the_other, rel=1e-6)
+    assert math.isnan(found.per_class()[0])
+
+
+@pytest.mark.parametrize(("count", "singular"), [(2, True), (32, True), (33, False)])
+def test_the_covariance_of_a_class_is_singular_up_to_as_many_images_as_there_are_features(
+    both: tuple[Tensor, Tensor], count: int, singular: bool
+) -> None:
+    labels = (torch.arange(700) >= count).long()
+    said = f"{count} images of a class for 32 features: covariances are singular, and the distance too high"
+    assert compared(IntraFid(), *both, (labels, labels)).remark() == (said if singular else None)
 
 
 def test_the_same_images_are_at_no_distance(both: tuple[Tensor, Tensor]) -> None:
@@ -391,3 +421,31 @@ def test_too_few_images_are_refused(metric: Any, images: int, message: str) -> N
 def test_too_few_real_images_are_refused() -> None:
     with pytest.raises(UsageError, match="two images at least, not 1"):
         IntraFid().reference(1)
+    with pytest.raises(UsageError, match="Precision with neighbours = 3 needs more real images than 3"):
+        Precision().reference(3)
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [
+        (InceptionScore, True), (FrechetInceptionDistance, False), (KernelInceptionDistance, False), (Precision, True),
+        (Recall, True), (Density, True), (Coverage, True), (Accuracy, True), (IntraFid, False), (Diversity, True),
+    ],
+)  # fmt: skip
+def test_distances_are_better_where_they_are_less_and_all_else_where_it_is_greater(metric: Any, higher: bool) -> None:
+    assert metric.higher_is_better is higher
+
+
+@pytest.mark.parametrize(
+    ("metric", "setting", "least"),
+    [
+        (KernelInceptionDistance, "subsets", 1), (KernelInceptionDistance, "subset_size", 2),
+        (InceptionScore, "splits", 1), (Precision, "neighbours", 1), (Recall, "neighbours", 1),
+        (Density, "neighbours", 1), (Coverage, "neighbours", 1),
+    ],
+)  # fmt: skip
+def test_settings_below_what_can_be_measured_are_refused(metric: Any, setting: str, least: int) -> None:
+    """One image has no distance to others, and its own is 0."""
+    metric(**{setting: least})
+    with pytest.raises(ValidationError, match=f"greater than or equal to {least}"):
+        metric(**{setting: least - 1})

@@ -64,6 +64,23 @@ def test_distances_by_hand() -> None:
     assert found.result()[0] == pytest.approx(0.25)
 
 
+def test_classes_that_only_real_pictures_are_of_count_on_neither_side() -> None:
+    """Pairs at distances 2 and 4 beside real ones at 4 and 8, and at 100 in a class that is not drawn."""
+    generated = features(torch.tensor([[0.0], [2.0], [0.0], [4.0]]), torch.tensor([0, 0, 1, 1]))
+    real = features(torch.tensor([[0.0], [4.0], [0.0], [8.0], [0.0], [100.0]]), torch.tensor([0, 0, 1, 1, 2, 2]))
+    found = compared(generated, real)
+    assert found.result()[0] == pytest.approx(0.5)
+    assert found.per_class() == pytest.approx([0.5, 0.5, math.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_features_stay_as_they_are(precision: torch.dtype) -> None:
+    """Other metrics see them, too."""
+    given = torch.tensor([[1.0, 2.0], [4.0, 6.0]], dtype=precision)
+    assert mean_distance(given).item() == pytest.approx(5.0)
+    assert given.tolist() == [[1.0, 2.0], [4.0, 6.0]]
+
+
 def test_unlabelled_pictures_are_one_class() -> None:
     triangle = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
     found = compared(features(2 * triangle), features(triangle))

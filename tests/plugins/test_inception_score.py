@@ -113,6 +113,7 @@ def test_splits_of_a_few_images_are_said_to_tell_nothing() -> None:
     assert tiny.result()[0] < 0.85 * whole.result()[0]
     assert tiny.remark() == "2 images in a split are too few to tell how far the score is below that of many"
     assert "9 images in a split are too few" in str(scored(logits[:18], splits=2).remark())
+    assert "9 images in a split are too few" in str(scored(logits[:19], splits=2).remark()), "the other has ten"
     assert "too few" not in str(scored(logits[:20], splits=2).remark())
 
 
