@@ -11,7 +11,7 @@ from torch import nn
 
 from sngan_cli.contracts import ComponentError, UsageError
 from sngan_cli.engine.classifier import write_weights
-from sngan_plugins.extractors.classifier import Classifier, ResidualClassifier
+from sngan_plugins.extractors.classifier import Classifier, LoadedClassifier, ResidualClassifier
 
 
 @pytest.fixture
@@ -39,6 +39,21 @@ def test_deeper_branches_have_more_convolutions_at_the_halved_side() -> None:
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
+def test_a_stage_adds_its_branch_to_what_it_has_pooled_and_then_normed() -> None:
+    (stage,) = Classifier(width=8).network(32, 10).stages[:1]
+    x = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    halved = stage.halve(x)
+    torch.testing.assert_close(stage(x), halved + stage.residual(halved))
+    *_, norm, _ = stage.residual
+    nn.init.zeros_(norm.weight)
+    torch.testing.assert_close(stage(x), halved)
+    *before, _ = stage.halve
+    normed = nn.Sequential(*before)(x)
+    assert normed.shape == (4, 8, 4, 4)
+    torch.testing.assert_close(normed.mean((0, 2, 3)), torch.zeros(8), rtol=0, atol=1e-5)
+    torch.testing.assert_close(normed.std((0, 2, 3), correction=0), torch.ones(8), rtol=0, atol=1e-2)
+
+
 @pytest.mark.parametrize(("side", "left"), [(8, 1), (32, 4), (33, 4), (48, 6), (64, 4), (96, 6), (128, 4)])
 def test_large_pictures_are_halved_more_often(side: int, left: int) -> None:
     network = ResidualClassifier(side, 2, 4, 1, mirror=False).eval()
@@ -58,6 +73,26 @@ def test_features_are_what_the_linear_layer_sees_and_pictures_are_resized(traine
     plain = torch.full((1, 3, 8, 8), 77, dtype=torch.uint8)
     large = torch.full((1, 3, 40, 40), 77, dtype=torch.uint8)
     torch.testing.assert_close(found(plain).logits, found(large).logits)
+
+
+def test_large_pictures_are_made_smaller_without_losing_what_lies_between_the_samples() -> None:
+    """Of each four columns the two in the middle are white: samples a quarter as close would hit these alone."""
+    network = ResidualClassifier(8, 3, 4, 1, mirror=False).eval()
+    seen: list[torch.Tensor] = []
+    network.stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    white = torch.tensor([0, 255, 255, 0], dtype=torch.uint8).repeat(8).expand(1, 3, 32, 32)
+    LoadedClassifier(network, "", ())(white)
+    (x,) = seen
+    assert x.shape == (1, 3, 8, 8)
+    torch.testing.assert_close(x[..., 1:-1], torch.zeros(1, 3, 8, 6))  # half white, half black
+
+
+def test_the_path_of_the_weights_may_begin_at_ones_home(
+    trained: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = trained.model_copy(update={"weights": Path("~/weights.safetensors")}).load("cpu", tmp_path)
+    assert found.weights_sha256 == trained.sha256
 
 
 def test_with_mirror_an_image_and_its_mirror_image_have_the_same_features_the_mean_of_both(tmp_path: Path) -> None:

@@ -70,6 +70,18 @@ def test_another_file_is_refused_before_it_is_loaded(stand_in: Callable[..., Any
         made.make(weights=evil).load("cpu", tmp_path)
 
 
+def test_a_path_may_begin_at_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "own.pth"
+    torch.save({"x": torch.tensor([7])}, path)
+    published = PublishedWeights(
+        "own", "https://example.org/other.pth", hashlib.sha256(path.read_bytes()).hexdigest(), "SNGAN_OWN"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert published.load(Path("~/own.pth"), tmp_path)["x"].tolist() == [7]
+    monkeypatch.setenv("SNGAN_OWN", "~/own.pth")
+    assert published.load(None, tmp_path)["x"].tolist() == [7]
+
+
 def test_what_is_no_tensor_is_not_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "odd.pth"
     torch.save({"path": Path("touched")}, path)
@@ -136,8 +148,20 @@ def test_published_checksums_begin_as_the_files_are_named(weights: PublishedWeig
     assert len(weights.sha256) == 64
 
 
-def test_sizes_of_dinov2_have_weights_of_their_own() -> None:
-    published = [size.weights for size in dinov2.SIZES.values()]
-    assert [weights.file for weights in published] == [f"dinov2_vit{letter}14_pretrain.pth" for letter in "sbl"]
-    assert {len(weights.sha256) for weights in published} == {64}
-    assert len({weights.sha256 for weights in published}) == 3
+@pytest.mark.parametrize(
+    ("size", "measures", "file", "sha256"),
+    [
+        ("small", (384, 12, 6), "dinov2_vits14_pretrain.pth",
+         "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"),
+        ("base", (768, 12, 12), "dinov2_vitb14_pretrain.pth",
+         "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"),
+        ("large", (1024, 24, 16), "dinov2_vitl14_pretrain.pth",
+         "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"),
+    ],
+)  # fmt: skip
+def test_sizes_of_dinov2_are_those_of_the_paper_with_weights_of_their_own(
+    size: str, measures: tuple[int, int, int], file: str, sha256: str
+) -> None:
+    """Width, layers and heads of the ViT-S, B and L. Weights would go into other numbers of heads, too."""
+    width, layers, heads, weights = dinov2.SIZES[size]
+    assert ((width, layers, heads), weights.file, weights.sha256) == (measures, file, sha256)
