@@ -65,6 +65,13 @@ def test_too_small_pictures_are_refused() -> None:
         Classifier().network(7, 2)
 
 
+def test_classes_are_called_as_they_were_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    digest = write_weights(ResidualClassifier(8, 3, 4, 1, mirror=False), path, ["zebra", "ant", "Mole"])
+    found = Classifier(width=4, weights=path, sha256=digest).load("cpu", tmp_path)
+    assert found.class_names == ["zebra", "ant", "Mole"]
+
+
 def test_features_are_what_the_linear_layer_sees_and_pictures_are_resized(trained: Classifier, tmp_path: Path) -> None:
     found = trained.load("cpu", tmp_path)
     features = found(torch.randint(0, 256, (2, 3, 20, 20), dtype=torch.uint8))
