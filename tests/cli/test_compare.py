@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from sngan_cli import trained_extractors
+from sngan_cli.comparison import Compared, differences, measured
 from sngan_cli.config import protocols as named
 from sngan_cli.contracts import Extractor, LoadedExtractor
 from sngan_registry import Checkpoint, Component, Environment, NewRun, Run, Score, Status, Store
@@ -21,6 +23,7 @@ ENVIRONMENT = Environment(
     sngan="0.1.0", python="3.11", torch="2.15", cuda=None, device="cpu", host="elsewhere", pid=1, git_commit=None,
     command="sngan train --dataset shapes",
 )  # fmt: skip
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 CONFIG: dict[str, Any] = {
     "recipe": "paper", "n_dis": 5, "lr_g": 2e-4, "lr_d": 2e-4, "ema": 0.999, "weights": "raw", "seed": 0,
     "dataset": {"name": "shapes", "images": 4000}, "arch_g": {"name": "standard", "width": 1.0},
@@ -119,6 +122,19 @@ def test_both_networks_are_named_where_one_run_has_them_differ(sngan: Any, store
     assert "lr_d" not in shown
 
 
+def test_a_number_and_the_word_that_it_is_written_by_differ() -> None:
+    assert differences({"a": {"x": 1, "y": 1}, "b": {"x": "1", "y": 1}}) == {"x": {"a": 1, "b": "1"}}
+
+
+def test_what_runs_were_made_with_is_told_apart(sngan: Any, store: Store) -> None:
+    one = add_run(store, None, versions={"cuda": "13.0", "host": "here", "git_commit": "0123456789abcdef"})
+    other = add_run(store, None, versions={"python": "3.12", "host": "there", "device": "cuda:0"})
+    assert sngan("runs", "diff", one, other, "--json").json["versions"] == {
+        "python": {one: "3.11", other: "3.12"}, "CUDA": {one: "13.0"}, "host": {one: "here", other: "there"},
+        "trained on": {one: "cpu", other: "cuda:0"}, "git": {one: "0123456789ab"},
+    }  # fmt: skip
+
+
 def test_runs_alike_are_said_to_be(sngan: Any, store: Store) -> None:
     one, other = add_run(store, None), add_run(store, None)
     assert "They differ in no setting." in sngan("runs", "compare", one, other).out
@@ -155,6 +171,22 @@ def test_scores_stand_together_within_a_protocol_only(sngan: Any, store: Store) 
     assert "sngan evaluate" not in done.out  # no protocol has 1 000 images, and quick is shared already
 
 
+def test_the_last_score_is_that_of_the_last_step_and_each_step_counts_once() -> None:
+    """They come in any order: one step may be measured with several seeds."""
+    scores = [score(5.0, step=100), score(4.0, step=50), score(6.0, step=50, seed=1)]
+    run = cast("Run", SimpleNamespace(id="a"))
+    (block,) = measured([Compared(run, (), [replace(each, created=NOON) for each in scores], 1)], "is")
+    (entry,) = block.entries
+    assert (entry.best.value, entry.last.value, entry.steps) == (6.0, 5.0, 2)
+
+
+def test_of_equally_good_runs_each_leads(sngan: Any, store: Store) -> None:
+    for name, value in (("one", 5.5), ("other", 5.5), ("worse", 5.0)):
+        add_run(store, name, score(value))
+    shown = block(sngan("runs", "compare", "one", "other", "worse").out, "is by quick")
+    assert [row[3] for row in rows(shown)[2:]] == ["▸ 5.5000 ± 0.2500", "▸ 5.5000 ± 0.2500", "5.0000 ± 0.2500"]
+
+
 def test_less_is_better_where_it_is(sngan: Any, store: Store) -> None:
     protocol = "inception-v3@12345678 n=5000 real=5000"
     add_run(store, "one", score(20.0, protocol, metric="fid"))
@@ -186,6 +218,9 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
         ("inception-v3@1 n=50000 splits=10", "is", {}, "--metric is"),
         ("inception-v3@1 n=10000 splits=1", "is", {}, "--metric is --protocol article"),
         ("inception-v3@1 n=10000 real=5000", "fid", {}, "--metric fid --protocol sngan-2018"),
+        ("inception-v3@1 n=10000 real=4000", "fid", {"protocol name": "sngan-2018"},
+         "--metric fid --protocol sngan-2018"),
+        ("inception-v3@1 n=10000 real=4000", "fid", {"data_images": 4000}, "--metric fid --protocol sngan-2018"),
         ("inception-v3@1 n=50000 real=4000", "fid", {"protocol name": "standard"}, "--metric fid"),
         ("inception-v3@1 n=5000 splits=5", "is", {}, "--metric is --protocol quick --set metrics.is.splits=5"),
         ("inception-v3@1 n=5000 real=5000 subset_size=500", "kid", {},
@@ -197,7 +232,7 @@ def test_what_was_not_measured_is_said_with_the_way_to_measure_it(sngan: Any, st
     ],
 )  # fmt: skip
 def test_the_command_measures_by_the_same_protocol(
-    sngan: Any, store: Store, protocol: str, metric: str, evidence: dict[str, str], command: str
+    sngan: Any, store: Store, protocol: str, metric: str, evidence: dict[str, Any], command: str
 ) -> None:
     settings = {"conditional": "labels=" in protocol}
     add_run(store, "one", score(5.0, protocol, metric=metric, **evidence), **settings)
@@ -219,6 +254,21 @@ def test_a_setting_that_the_run_alone_has_is_spelled_out(sngan: Any, store: Stor
     other = add_run(store, "other", metrics={"kid": {"subset_size": 500, "subsets": 100}})
     command = f"  sngan evaluate {other} --protocol quick --set metrics.kid.subset_size=1000\n"
     assert command in sngan("runs", "compare", "one", "other").out
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("plain", "--protocol plain --set metrics.kid.subset_size=1000"), (None, "--protocol full")]
+)
+def test_the_protocol_that_the_others_followed_is_proposed_and_else_the_one_of_the_fewest_options(
+    sngan: Any, store: Store, monkeypatch: pytest.MonkeyPatch, name: str | None, command: str
+) -> None:
+    ways = {"plain": {}, "full": {"kid": {"subset_size": 1000}}}
+    made = {key: named.ScoringProtocol(key, 3000, 3000, metrics) for key, metrics in ways.items()}
+    monkeypatch.setattr("sngan_cli.proposals.protocols", lambda: made)
+    protocol = "inception-v3@1 n=3000 real=3000 subset_size=1000 subsets=100"
+    add_run(store, "one", score(5.0, protocol, metric="kid", **{"protocol name": name}))
+    other = add_run(store, "other", metrics={"kid": {"subset_size": 500}})
+    assert f"  sngan evaluate {other} {command}\n" in sngan("runs", "compare", "one", "other").out
 
 
 def test_a_metric_that_a_run_is_measured_by_anyway_is_not_named(sngan: Any, store: Store) -> None:
@@ -690,10 +740,11 @@ def test_data_are_told_apart_by_their_hashes_where_these_are_known(sngan: Any, s
     packed = add_run(store, "packed", data_sha256=OLD, data_dir="/pictures.zip", **usual)
     changed = add_run(store, "changed", data_sha256=NEW, data_dir="/pics", **usual)
     unknown = add_run(store, "unknown", data_dir="/elsewhere", **usual)
-    said = sngan("runs", "compare", "folder", "packed", "changed", "unknown").out
+    unhashed = add_run(store, "unhashed", data_dir="/pics", **usual)
+    said = sngan("runs", "compare", "folder", "packed", "changed", "unknown", "unhashed").out
     refused = re.findall(r"(\S+) \(\w+\) cannot be measured so: it was trained on other data", said)
     assert refused == [changed, unknown]
-    assert f"  sngan evaluate {packed}" in said
+    assert all(f"  sngan evaluate {run}" in said for run in (packed, unhashed))
     assert sngan("runs", "diff", packed, changed, "--json").json["versions"] == {
         "data": {packed: OLD[:12], changed: NEW[:12]}
     }

@@ -252,6 +252,17 @@ def test_csv_has_every_score_with_its_protocol(sngan: Any, registry: Store) -> N
     }  # fmt: skip
 
 
+def test_a_deviation_of_0_is_one(sngan: Any, registry: Store) -> None:
+    alike = PictureScore(
+        pictures="alike", pictures_sha256="alike", against="shapes", metric="kid", value=0.5, std=0.0,
+        higher_is_better=False, protocol="x@1 n=10", evidence={}, created=NOON,
+    )  # fmt: skip
+    registry.picture_scores.add(alike)
+    (row,) = csv.DictReader(io.StringIO(sngan("scores", "list", "--metric", "kid", "--csv").out))
+    assert row["std"] == "0.0"
+    assert sngan("scores", "list", "--metric", "kid").out.splitlines()[-1].split()[:2] == ["0.5000", "0.0000"]
+
+
 def test_json_and_csv_are_not_printed_at_once(sngan: Any, registry: Store) -> None:
     for what in ("scores", "runs"):
         done = sngan(what, "list", "--json", "--csv")
