@@ -750,6 +750,16 @@ def test_data_are_told_apart_by_their_hashes_where_these_are_known(sngan: Any, s
     }
 
 
+def test_data_that_are_known_to_be_others_are_not_taken_for_those_of_their_name(sngan: Any, store: Store) -> None:
+    """The scored run is of a release that did not hash its data, but its scores say what they were measured against."""
+    fid = score(5.0, "x@1 n=5000 real=600@aaaaaaaa", metric="fid", real_sha256=OLD, data_images=600)
+    usual: dict[str, Any] = {"data_dir": "/pics", "extractor": {"name": "x"}}
+    add_run(store, "scored", fid, **usual)
+    changed = add_run(store, "changed", data_sha256=NEW, **usual)
+    said = sngan("runs", "compare", "scored", "changed").out
+    assert f"{changed} (changed) cannot be measured so: it was trained on other data." in said
+
+
 def test_where_weights_lie_does_not_matter(sngan: Any, store: Store) -> None:
     """Their hash says whether they are the same; the path alone does where nobody knows it."""
     here, there = trained_table("mine", OLD), {**trained_table("mine", OLD), "weights": "/elsewhere/w.safetensors"}
