@@ -328,8 +328,14 @@ def test_without_a_blind_value_neither_pinned_nor_won_is_looked_for(blind: float
     ],
 )
 def test_d_has_won_by_most_readings_near_0(loss_d: Any, expected: str) -> None:
-    flat = [score(500, 2.0), score(2000, 2.0)]
+    flat = [score(500, 2.0), score(1000, 2.0), score(2000, 2.0)]
     assert kinds(diagnose(history(loss_d, scores=flat))) == [expected]
+
+
+def test_what_a_d_that_has_won_reads_is_told_by_the_median_of_its_loss() -> None:
+    (finding,) = diagnose(history(lambda k: 3.0 if k % 5 == 0 else 0.01, scores=[score(500, 2.0), score(2000, 2.0)]))
+    assert finding.figures["loss_d"] == 0.01
+    assert "(by median at 0.010; where D tells nothing apart it is 2.000)" in finding.message
 
 
 def test_d_has_not_won_while_g_learns() -> None:
@@ -478,6 +484,15 @@ def test_diversity_that_falls_to_the_datas_is_no_fall() -> None:
     assert kinds(diagnose(history(scores=[early, diversity(1.1)]))) == ["healthy"]
 
 
+@pytest.mark.parametrize(("weights", "expected"), [("raw", "healthy"), ("averaged", "collapsed")])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_one_step_the_diversity_of_the_weights_counts_that_the_run_is_drawn_with(
+    weights: str, expected: str, backwards: bool
+) -> None:
+    both = [diversity(0.8), score(2000, 0.1, metric="diversity", evidence={"generator_weights": "averaged"})]
+    assert kinds(diagnose(history(scores=both[:: -1 if backwards else 1], weights=weights))) == [expected]
+
+
 def test_the_last_diversity_counts() -> None:
     before = score(1000, 0.1, metric="diversity", evidence={"generator_weights": "raw", "classes": {"cat": 0.1}})
     assert kinds(diagnose(history(scores=[before, diversity(0.8, {"cat": 0.8})]))) == ["healthy"]
@@ -526,9 +541,15 @@ def test_it_is_said_where_collapse_was_not_looked_for() -> None:
     assert note == "Collapse of classes was not looked for: no checkpoint is on disk to measure it by."
 
 
-@pytest.mark.parametrize(("readings", "expected"), [(0, "untold"), (ENOUGH - 1, "untold"), (ENOUGH, "pinned")])
-def test_too_few_readings_tell_nothing(readings: int, expected: str) -> None:
-    assert kinds(diagnose(history(lambda k: 2.0, readings=readings))) == [expected]
+@pytest.mark.parametrize(("readings", "enough"), [(0, False), (ENOUGH - 1, False), (ENOUGH, True)])
+def test_too_few_readings_tell_nothing(readings: int, enough: bool) -> None:
+    pinned, won = history(lambda k: 2.0, readings=readings), history(lambda k: 0.0, loss_g=float, readings=readings)
+    assert kinds([*diagnose(pinned), *diagnose(won)]) == (["pinned", "won"] if enough else ["untold"] * 2)
+
+
+def test_a_single_reading_is_said_to_be_one() -> None:
+    (finding,) = diagnose(replace(history(readings=1), run=run_of(CONFIG, step=0)))
+    assert "D's loss was recorded once up to step 10; it takes 50." in finding.message
 
 
 @pytest.mark.parametrize(
@@ -536,6 +557,7 @@ def test_too_few_readings_tell_nothing(readings: int, expected: str) -> None:
     [
         (Status.INTERRUPTED, 5000, (90,), "Train it to its end (`sngan train --resume 1abc`)"),
         (Status.LOST, 5000, (50,), "Train it to its end (`sngan train --resume 1abc`)"),
+        (Status.LOST, 500, (50,), "Train it to its end (`sngan train --resume 1abc`)"),
         (Status.FINISHED, 90, (90,), "Train it for 500 steps at least (`sngan train --resume 1abc --steps 500`)"),
         (Status.INTERRUPTED, 200, (90,), "Train it for 500 steps at least (`sngan train --resume 1abc --steps 500`)"),
         (Status.LOST, 5000, (), "No checkpoint is on disk to go on from. Begin again (`sngan train --like 1abc`)"),
@@ -565,6 +587,31 @@ def test_a_run_whose_losses_were_recorded_seldom_is_trained_beyond_where_it_is()
 def test_nan_in_a_curve_is_told_as_divergence_and_is_no_healthy_run() -> None:
     (finding,) = diagnose(history(lambda k: math.nan if k == 150 else 1.2))
     assert (finding.kind, finding.step) == ("diverged", 1510)
+
+
+def test_a_run_that_diverged_is_told_by_the_step_of_its_reason_and_the_last_checkpoint() -> None:
+    """More steps may have been done by the time that a loss is looked at."""
+    reason = "Training diverged: the loss of D was nan by step 1234; all was well at step 1200. Try a smaller --lr-d."
+    run = run_of(CONFIG, status=Status.FAILED, reason=reason, step=1250)
+    (finding,) = diagnose(replace(history(on_disk=(500, 1000, 750)), run=run))
+    assert (finding.kind, finding.step) == ("diverged", 1234)
+    assert finding.figures == {"last_good_step": 1200, "checkpoint": 1000}
+    assert finding.message == (
+        "A loss or weight became NaN or infinite by step 1234; all was well at step 1200. Training cannot go on from "
+        "there. The last checkpoint from before it is that of step 1000."
+    )
+
+
+@pytest.mark.parametrize(("blind", "expected"), [(2.0, "diverged"), (1e7, "healthy"), (-1e7, "healthy")])
+def test_losses_are_beyond_all_measure_by_that_of_the_loss_that_was_trained_with(blind: float, expected: str) -> None:
+    assert kinds(diagnose(history(lambda k: 5e6, blind=blind))) == [expected]
+
+
+def test_scores_of_a_healthy_run_are_told_beside_their_best() -> None:
+    (rising,) = diagnose(history(scores=[score(1000, 5.0), score(2000, 6.0)]))
+    assert rising.message.endswith("is 6.000 at step 2000, the best so far.")
+    (wandering,) = diagnose(history(scores=[score(1000, 5.1), score(2000, 5.0)]))
+    assert wandering.message.endswith("is 5.000 at step 2000, after 5.100 at step 1000.")
 
 
 def test_the_worst_comes_first() -> None:

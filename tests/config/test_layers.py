@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sngan_cli.config import Layer, config_file, merge_scalars, parse_set, recipe, recipe_names
-from sngan_cli.errors import UsageError
+from sngan_cli.config import Layer, config_file, merge_scalars, parse_set, recipe, recipe_names, united
+from sngan_cli.errors import NotFoundError, UsageError
 
 
 def test_set_reads_toml_values_and_takes_the_rest_as_text() -> None:
@@ -38,6 +38,16 @@ def test_set_reads_toml_values_and_takes_the_rest_as_text() -> None:
 def test_set_refuses_what_it_cannot_mean(assignment: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_set([assignment])
+
+
+def test_set_may_have_spaces_about_the_equals_sign() -> None:
+    assert parse_set([" loss = hinge ", "n_dis = 1"]).values == {"loss": "hinge", "n_dis": 1}
+
+
+def test_settings_are_said_once_where_both_networks_agree_and_apart_where_they_do_not() -> None:
+    settings = {"lr_g": 1e-4, "lr_d": 4e-4, "arch_g": "standard", "arch_d": "standard", "arch_g.width": 1, "n_dis": 5}
+    assert united(settings) == {"lr_g": 1e-4, "lr_d": 4e-4, "arch": "standard", "arch_g.width": 1, "n_dis": 5}
+    assert united({"lr_g": 1e-4, "n_dis": 5, "lr_d": 1e-4}) == {"lr": 1e-4, "n_dis": 5}
 
 
 def test_an_empty_table_in_place_of_a_value_is_left_to_the_configuration_to_refuse() -> None:
@@ -112,7 +122,7 @@ def test_the_seed_recipe_holds_the_numbers_of_the_article() -> None:
 
 
 def test_a_configuration_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
+    with pytest.raises(NotFoundError, match=r"absent\.toml cannot be read: No such file"):
         config_file(tmp_path / "absent.toml")
     (tmp_path / "bad.toml").write_text("seed = \n")
     with pytest.raises(UsageError, match=r"bad\.toml is not valid TOML: .*line 1"):

@@ -231,13 +231,14 @@ def test_sort_by_a_metric_within_one_protocol(environment: Environment) -> None:
         summary(environment, "small-high", (score(9.0, small),)),
         summary(environment, "high", (score(7.0), score(900.0, metric="other"))),
         summary(environment, "middle", (score(6.0),)),
+        summary(environment, "lowest", (score(4.0),)),
         summary(environment, "other", (score(800.0, metric="other"),)),
     ]
     best_first = sort_summaries(runs, "is")
-    assert ids(best_first.summaries) == "high middle low nan small-high small-low none other"
+    assert ids(best_first.summaries) == "high middle low lowest nan small-high small-low none other"
     assert best_first.protocols == ("n=50000", small)
     worst_first = sort_summaries(runs, "is", reverse=True)
-    assert ids(worst_first.summaries) == "low middle high nan small-low small-high none other"
+    assert ids(worst_first.summaries) == "lowest low middle high nan small-low small-high none other"
     assert worst_first.protocols == ("n=50000", small)
 
 
@@ -278,6 +279,8 @@ def test_a_protocol_is_used_as_often_as_runs_have_it(environment: Environment) -
     scores = [("a", score(1.0, "twice in one", minute=k, step=k)) for k in (5, 6)]
     scores += [(run, score(1.0, "in two", minute=1)) for run in "ab"]
     assert most_used_first(scores) == ["in two", "twice in one"]
+    spoilt = [(run, score(math.nan, "by no number", minute=7)) for run in "abc"]
+    assert most_used_first([*spoilt, *scores]) == ["in two", "twice in one", "by no number"]
 
 
 def test_the_best_of_scores() -> None:
