@@ -191,6 +191,26 @@ def test_what_both_networks_share_has_a_name_of_its_own(environment: Environment
     apart = facts_of(summary(environment, "a", config=config))
     together = facts_of(summary(environment, "a", config={**config, "lr_d": 1e-4}))
     assert (apart["lr"], together["lr"]) == ([], [1e-4])
+    assert facts_of(summary(environment, "a", config={**config, "lr": 3e-4}))["lr"] == [3e-4], "as it was recorded"
+
+
+def test_what_the_registry_knows_of_a_run_is_a_fact_of_it(environment: Environment) -> None:
+    """And goes before what it was begun with: more steps may have been asked for since."""
+    own: dict[str, Any] = {"steps": 500, "reason": "it was cold", "note": "once more", "parent": "b"}
+    found = facts_of(
+        summary(
+            replace(environment, host="far", device="cuda:0"),
+            "a",
+            config={"steps": 100, "betas": [0.5, 0.9]},
+            tags=("new", "odd"),
+            created=NOON.replace(microsecond=5),
+            **own,
+        )
+    )
+    assert {key: found[key] for key in own} == {key: [value] for key, value in own.items()}
+    assert (found["host"], found["device"]) == (["far"], ["cuda:0"])
+    assert (found["tag"], found["betas"]) == (["new", "odd"], [0.5, 0.9])
+    assert (found["created"], found["ended"]) == (["2026-01-02T12:00:00+00:00"], [None])
 
 
 def test_where_knows_no_keys_where_there_are_no_runs() -> None:
