@@ -11,7 +11,7 @@ from sngan_cli.catalog import Catalog
 from sngan_cli.composition import compose
 from sngan_cli.errors import NotFoundError, SnganError, UsageError
 from sngan_cli.experiments.experiment import Experiment, built_in, load, parse
-from sngan_cli.experiments.plan import plan
+from sngan_cli.experiments.plan import alike, plan
 from sngan_registry import Store
 
 OUR_OWN = {"n-dis-1", "precision"}
@@ -144,6 +144,16 @@ def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, before: str, 
     path.write_text(GOOD.replace(before, after, 1), encoding="utf-8")
     with Store.open(tmp_path / "registry.db") as store, pytest.raises(SnganError, match=message):
         plan(load(str(path)), (), (), (), store)
+
+
+def test_a_seed_counts_once_and_cases_are_alike_only_where_their_settings_are(tmp_path: Path) -> None:
+    assert parse(GOOD.replace("[fixed]", "seeds = [1, 0, 1]\n[fixed]"), "mine", "mine.toml").seeds == (1, 0)
+    same = parse(GOOD.replace("cross-entropy", "hinge"), "mine", "mine.toml")
+    with Store.open(tmp_path / "registry.db") as store:
+        planned = plan(parse(GOOD, "mine", "mine.toml"), (), (3, 3, 2), (), store)
+        assert [(item.case.name, item.seed) for item in planned] == [("a", 3), ("b", 3), ("a", 2), ("b", 2)]
+        assert alike(planned) == []
+        assert alike(plan(same, (), (0, 1), (), store)) == [("a", "b")]
 
 
 def test_a_file_whose_name_can_be_no_tag_is_to_be_renamed(tmp_path: Path) -> None:
