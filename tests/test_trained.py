@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from sngan_cli.config import RunConfig
 from sngan_cli.errors import UsageError
 from sngan_cli.trained import TrainedGenerator
 
 
 def of_classes(*names: str) -> TrainedGenerator:
-    return TrainedGenerator(nn.Identity(), RunConfig.model_construct(), 0, names, "raw", "")
+    return TrainedGenerator(nn.Identity(), 0, names, "raw", "")
 
 
 @pytest.mark.parametrize(
