@@ -152,8 +152,8 @@ class Catalog:
                 kind,
                 point.name,
                 point.value,
-                (point.dist and point.dist.name) or "unknown",  # None where a distribution's METADATA is gone
-                (point.dist and point.dist.version) or "unknown",
+                _told(point, "Name"),
+                _told(point, "Version"),
             )
             for kind, group in GROUPS.items()
             for point in entry_points(group=group)
@@ -332,3 +332,9 @@ def _explain(error: ValidationError, component: type[Component], role: str, name
         return f"{name!r} needs the option {key!r}: give it with --set {role}.{key}=VALUE."
     setting = f"{role}.{key}" if key else name
     return f"{setting} = {refused(error)}"
+
+
+def _told(point: EntryPoint, key: str) -> str:
+    """What the METADATA of an entry point's distribution says, which may be gone."""
+    found = None if point.dist is None else point.dist.metadata
+    return found[key] if found is not None and key in found else "unknown"
