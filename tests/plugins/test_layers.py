@@ -64,7 +64,9 @@ def test_weights_start_glorot_uniform_and_biases_0(build: Callable[[], nn.Conv2d
             assert not bias.any()
 
 
-@pytest.mark.parametrize("build", [lambda norm: conv(norm, 3, 5, 3), lambda norm: deconv(norm, 3, 5)])
+@pytest.mark.parametrize(
+    "build", [lambda norm: conv(norm, 3, 5, 3), lambda norm: deconv(norm, 3, 5), lambda norm: linear(norm, 3, 5)]
+)
 def test_initialisation_reaches_constrained_layers(build: Callable[..., nn.Module]) -> None:
     torch.manual_seed(0)
     plain = build(NONE)
@@ -178,6 +180,13 @@ def test_projection_head_is_constrained_embedding_included() -> None:
     head = ProjectionHead(Spectral(), 6, 4)
     assert torch.linalg.vector_norm(head.linear.weight).item() == pytest.approx(1)
     assert torch.linalg.svdvals(head.embed.weight)[0].item() == pytest.approx(1, rel=0.03)
+
+
+def test_projection_head_starts_glorot_uniform_embedding_included() -> None:
+    torch.manual_seed(0)
+    head = ProjectionHead(NONE, 300, 100)
+    for layer, fans in ((head.linear, 300 + 1), (head.embed, 100 + 300)):
+        assert layer.weight.abs().max().item() == pytest.approx(math.sqrt(6 / fans), rel=0.01)
 
 
 def test_generators_own_choice_is_batch_norm() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sngan_cli.contracts import NetworkShape
+from sngan_cli.contracts import NetworkShape, Normalization
 from sngan_plugins.architectures.resnet_postact import ResnetPostact
+from sngan_plugins.architectures.resnet_preact import ResnetPreact
 from sngan_plugins.normalizations.batch import Batch
+from sngan_plugins.normalizations.instance import Instance
 from sngan_plugins.normalizations.none import NoNormalization
 
 NONE = NoNormalization()
@@ -57,6 +60,40 @@ def test_discriminator_parameters_at_48_px(initial_ch: int, total: int) -> None:
     assert parameters(conditional) == total + 10 * widths[-1]
 
 
+def test_other_sides_follow_the_pattern_up_to_1024_channels() -> None:
+    assert ResnetPostact.generator_sides == ResnetPostact.discriminator_sides == ResnetPreact.generator_sides
+    widths = [64, 128, 256, 512, 1024, 1024]
+    with torch.device("meta"):
+        generator = ResnetPostact().generator(NetworkShape(192), NONE)
+        discriminator = ResnetPostact().discriminator(NetworkShape(192), NONE)
+    twice = [width for width in widths for _ in range(2)]
+    assert [block.conv2.out_channels for block in discriminator.blocks] == twice
+    assert [block.conv2.out_channels for block in generator.blocks] == twice[:0:-1]
+    assert generator.linear.out_features == 1024 * 3**2
+
+
+def test_residual_convolutions_start_with_gain_sqrt_2() -> None:
+    torch.manual_seed(0)
+    generator = ResnetPostact(width=0.5).generator(NetworkShape(12), NONE)
+    discriminator = ResnetPostact(width=0.5).discriminator(NetworkShape(12), NONE)
+    (up, level), (down, plain) = generator.blocks[:2], discriminator.blocks[2:4]
+    residual = [up.conv1.conv, up.conv2, level.conv1, level.conv2, down.conv1, down.conv2, plain.conv1, plain.conv2]
+    others = [up.shortcut.conv, generator.to_rgb, down.shortcut]
+    for convs, gain in ((residual, math.sqrt(2)), (others, 1.0)):
+        for conv in convs:
+            glorot = math.sqrt(6 / (conv.kernel_size[0] ** 2 * (conv.in_channels + conv.out_channels)))
+            assert conv.weight.abs().max().item() == pytest.approx(gain * glorot, rel=0.02)
+
+
+def test_features_are_summed_in_float32_under_autocast() -> None:
+    network = ResnetPostact(initial_ch=4).discriminator(NetworkShape(12), NONE)
+    seen: list[Tensor] = []
+    network.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(2, 3, 12, 12), None)
+    assert seen[0].dtype == torch.float32
+
+
 def convolve(conv: nn.Module, h: Tensor) -> Tensor:
     return F.conv2d(h, conv.weight, conv.bias, padding=conv.weight.shape[-1] // 2)
 
@@ -82,14 +119,19 @@ def test_generator_layer_by_layer() -> None:
     torch.testing.assert_close(network(z, y), torch.tanh(convolve(network.to_rgb, x)))
 
 
-def test_discriminator_layer_by_layer() -> None:
+@pytest.mark.parametrize("norm", [NONE, Instance()])
+def test_discriminator_layer_by_layer(norm: Normalization) -> None:
     torch.manual_seed(0)
-    network = ResnetPostact(initial_ch=4).discriminator(NetworkShape(12, classes=3), NONE).double()
+    network = ResnetPostact(initial_ch=4).discriminator(NetworkShape(12, classes=3), norm).double()
     x, y = torch.randn(2, 3, 12, 12, dtype=torch.float64), torch.tensor([2, 0])
+
+    def activate(h: Tensor) -> Tensor:
+        return F.relu(h if norm is NONE else F.instance_norm(h))
+
     h = x
     for k, block in enumerate(network.blocks):
         h = F.avg_pool2d(h, 2) if k % 2 == 0 else h
-        residual = F.relu(convolve(block.conv2, F.relu(convolve(block.conv1, h))))
+        residual = activate(convolve(block.conv2, activate(convolve(block.conv1, h))))
         h = residual + (convolve(block.shortcut, h) if k % 2 == 0 else h)
     assert h.shape == (2, 8, 3, 3)
     phi = h.sum((2, 3))

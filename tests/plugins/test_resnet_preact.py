@@ -108,12 +108,15 @@ def test_sides() -> None:
     assert list(ResnetPreact.discriminator_sides) == [*sides, 512]
 
 
-def test_generator_layer_by_layer() -> None:
+@pytest.mark.parametrize(("choice", "classes"), [(Batch(), 3), (NONE, None)])
+def test_generator_layer_by_layer(choice: Normalization, classes: int | None) -> None:
     torch.manual_seed(0)
-    network = randomised(ResnetPreact(width=0.02).generator(NetworkShape(12, classes=3), Batch()))
+    network = randomised(ResnetPreact(width=0.02).generator(NetworkShape(12, classes=classes), choice))
     z, y = torch.randn(4, 128, dtype=torch.float64), torch.tensor([0, 2, 1, 2])
 
     def norm(layer: nn.Module, h: Tensor) -> Tensor:
+        if classes is None:
+            return h
         gamma, beta = (e.weight[y][:, :, None, None] for e in (layer.affine.gamma_of, layer.affine.beta_of))
         return gamma * F.batch_norm(h, None, None, training=True) + beta
 
@@ -178,12 +181,23 @@ def test_residual_convolutions_start_with_gain_sqrt_2() -> None:
     torch.manual_seed(0)
     generator = ResnetPreact(width=0.5).generator(NetworkShape(32), NONE)
     discriminator = ResnetPreact(width=0.5).discriminator(NetworkShape(32), NONE)
-    residual = [generator.blocks[0].conv1.conv, generator.blocks[0].conv2, discriminator.blocks[2].conv1]
+    down, same = discriminator.blocks[1], discriminator.blocks[2]
+    residual = [generator.blocks[0].conv1.conv, generator.blocks[0].conv2, down.conv1, down.conv2.conv, same.conv1]
+    residual += [same.conv2]
     others = [generator.blocks[0].shortcut.conv, generator.to_rgb, discriminator.blocks[0].shortcut.conv]
     for convs, gain in ((residual, math.sqrt(2)), (others, 1.0)):
         for conv in convs:
             glorot = math.sqrt(6 / (conv.kernel_size[0] ** 2 * (conv.in_channels + conv.out_channels)))
             assert conv.weight.abs().max().item() == pytest.approx(gain * glorot, rel=0.02)
+
+
+def test_features_are_summed_in_float32_under_autocast() -> None:
+    network = ResnetPreact(width=0.04).discriminator(NetworkShape(12), NONE)
+    seen: list[Tensor] = []
+    network.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(2, 3, 12, 12), None)
+    assert seen[0].dtype == torch.float32
 
 
 @pytest.mark.parametrize(("d_hidden", "hidden"), [("out", [64, 128, 256, 512, 1024]), ("in", [64, 64, 128, 256, 512])])

@@ -59,13 +59,21 @@ def test_discriminator_parameters(side: int, last: int, total: int) -> None:
 def test_generator_layer_by_layer(linear_norm: bool) -> None:
     torch.manual_seed(0)
     network = Standard(width=0.02, linear_norm=linear_norm).generator(NetworkShape(16, classes=3), Batch()).double()
+    for name, parameter in network.named_parameters():
+        if "affine" in name:
+            nn.init.normal_(parameter)
     z, y = torch.randn(4, 128, dtype=torch.float64), torch.tensor([0, 2, 1, 2])
+
+    def norm(layer: nn.Module, h: Tensor) -> Tensor:
+        gamma, beta = (e.weight[y][:, :, None, None] for e in (layer.affine.gamma_of, layer.affine.beta_of))
+        return gamma * F.batch_norm(h, None, None, training=True) + beta
+
     h = network.linear(z).reshape(4, 10, 2, 2)  # 512 * 0.02 channels
     if linear_norm:
-        h = F.relu(F.batch_norm(h, None, None, training=True))
-    for deconv in network.deconvs:
+        h = F.relu(norm(network.linear_norm, h))
+    for deconv, after in zip(network.deconvs, network.norms, strict=True):
         h = F.conv_transpose2d(h, deconv.weight, deconv.bias, stride=2, padding=1)
-        h = F.relu(F.batch_norm(h, None, None, training=True))
+        h = F.relu(norm(after, h))
     images = torch.tanh(F.conv2d(h, network.to_rgb.weight, network.to_rgb.bias, padding=1))
     torch.testing.assert_close(network(z, y), images)
     assert images.shape == (4, 3, 16, 16)
@@ -76,14 +84,16 @@ def test_generator_layer_by_layer(linear_norm: bool) -> None:
 def test_discriminator_layer_by_layer(instance: bool, slope: float) -> None:
     torch.manual_seed(0)
     norm = Instance() if instance else NoNormalization()
-    network = Standard(width=0.02, leaky_slope=slope).discriminator(NetworkShape(16), norm).double()
-    x: Tensor = torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    arch = Standard(width=0.02) if slope == 0.1 else Standard(width=0.02, leaky_slope=slope)  # the paper's by default
+    network = arch.discriminator(NetworkShape(16, classes=3), norm).double()
+    x, y = torch.randn(4, 3, 16, 16, dtype=torch.float64), torch.tensor([0, 2, 1, 2])
     h = x
     for conv, stride in zip(network.convs, (1, 2, 1, 2, 1, 2, 1), strict=True):
         h = F.conv2d(h, conv.weight, conv.bias, stride, padding=1)
         h = F.leaky_relu(F.instance_norm(h) if instance else h, slope)
-    logits = F.linear(h.flatten(1), network.head.linear.weight, network.head.linear.bias).squeeze(1)
-    torch.testing.assert_close(network(x, None), logits)
+    phi = h.flatten(1)
+    logits = network.head.linear(phi)[:, 0] + (network.head.embed.weight[y] * phi).sum(1)
+    torch.testing.assert_close(network(x, y), logits)
 
 
 def test_width_multiplies_hidden_channels() -> None:

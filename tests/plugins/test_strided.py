@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sngan_cli.contracts import NetworkShape
+from sngan_plugins.architectures.resnet_preact import ResnetPreact
 from sngan_plugins.architectures.resnet_strided import ResnetStrided
 from sngan_plugins.architectures.standard_strided import StandardStrided
 from sngan_plugins.normalizations.none import NoNormalization
@@ -36,13 +38,16 @@ def test_standard_strided_parameters(side: int, last: int, total: int) -> None:
     assert parameters(conditional) == total + 10 * features
 
 
-def test_standard_strided_layer_by_layer() -> None:
+@pytest.mark.parametrize(
+    ("arch", "slope"), [(StandardStrided(width=0.1), 0.1), (StandardStrided(width=0.1, leaky_slope=0.2), 0.2)]
+)
+def test_standard_strided_layer_by_layer(arch: StandardStrided, slope: float) -> None:
     torch.manual_seed(0)
-    network = StandardStrided(width=0.1, leaky_slope=0.2).discriminator(NetworkShape(16), NONE).double()
+    network = arch.discriminator(NetworkShape(16), NONE).double()
     x = torch.randn(3, 3, 16, 16, dtype=torch.float64)
     h = x
     for k, conv in enumerate(network.convs):
-        h = F.leaky_relu(F.conv2d(h, conv.weight, conv.bias, stride=1 + (k % 2 == 0), padding=1), 0.2)
+        h = F.leaky_relu(F.conv2d(h, conv.weight, conv.bias, stride=1 + (k % 2 == 0), padding=1), slope)
     assert h.shape == (3, 26, 1, 1)
     torch.testing.assert_close(network(x, None), network.head.linear(h.flatten(1)).squeeze(1))
 
@@ -86,6 +91,17 @@ def test_resnet_strided_layer_by_layer() -> None:
     phi = F.relu(h).sum((2, 3))
     torch.testing.assert_close(network.float()(x.float(), None).double(), network.head.linear.double()(phi)[:, 0],
                                rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+def test_the_stem_starts_with_gain_1() -> None:
+    torch.manual_seed(0)
+    stem = ResnetStrided().discriminator(NetworkShape(12), NONE).stem
+    assert stem.weight.abs().max().item() == pytest.approx(math.sqrt(6 / (16 * (3 + 32))), rel=0.01)
+
+
+def test_sides() -> None:
+    assert list(StandardStrided.discriminator_sides) == [16, 32, 48, 64, 80, 96, 112, 128]
+    assert list(ResnetStrided.discriminator_sides) == [s for s in ResnetPreact.discriminator_sides if s >= 12]
 
 
 def test_they_have_no_generator() -> None:

@@ -107,7 +107,8 @@ def test_under_autocast_it_is_as_exact_as_torchs(ours: Convolution, torchs: Conv
     ("channels", "side", "images", "stride", "form"),
     [
         (128, 8, 64, 2, "unfolded"), (128, 9, 64, 2, "plain"), (127, 8, 64, 2, "plain"), (128, 8, 512, 2, "unfolded"),
-        (128, 8, 513, 2, "plain"), (128, 5, 64, 1, "unfolded"), (128, 6, 64, 1, "plain"), (128, 5, 64, 3, "plain"),
+        (128, 8, 513, 2, "plain"), (256, 8, 256, 2, "unfolded"), (256, 8, 257, 2, "plain"),
+        (128, 5, 64, 1, "unfolded"), (128, 6, 64, 1, "plain"), (128, 5, 64, 3, "plain"),
     ],
 )  # fmt: skip
 def test_wide_layers_on_small_maps_take_it_in_bfloat16(
@@ -127,9 +128,11 @@ def test_a_map_that_does_not_come_out_at_its_border_is_left_to_torch() -> None:
     assert torch.equal(layer(h), F.conv2d(h, layer.weight, layer.bias, stride=2, padding=1))
 
 
-@pytest.mark.parametrize("kind", [Conv3x3, Conv4x4, Deconv4x4])
-def test_a_layer_takes_it_where_it_is_quicker(kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, h = kind(3, 3).bfloat16(), torch.randn(2, 3, 4, 4).bfloat16()
+@pytest.mark.parametrize(("kind", "side"), [(Conv3x3, 5), (Conv4x4, 16), (Deconv4x4, 8)])
+def test_a_layer_takes_it_where_it_is_quicker(
+    kind: type[nn.Module], side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, h = kind(3, 3).bfloat16(), torch.randn(2, 3, side, side).bfloat16()
     assert type(layer(h).grad_fn).__name__.startswith("Convolution")
     monkeypatch.setattr(unfolding, "_LEAST_CHANNELS", 3)
     assert type(layer(h).grad_fn).__name__ == "AddBackward0"

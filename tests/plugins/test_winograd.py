@@ -63,7 +63,9 @@ def test_in_float32_it_rounds_as_finely_as_the_definition() -> None:
 def test_wide_layers_of_many_pixels_take_it(channels: int, side: int, images: int, quicker: bool) -> None:
     h, weight = torch.empty(images, channels, side, side), torch.empty(256, channels, 3, 3)
     assert winograd._is_quicker(h, weight) == quicker
-    assert not winograd._is_quicker(h[:, :, 1:], weight)  # an odd height
+    odd_height, odd_width = torch.empty(images, channels, side + 1, side), torch.empty(images, channels, side, side + 1)
+    assert not winograd._is_quicker(odd_height, weight)
+    assert not winograd._is_quicker(odd_width, weight)
     assert not winograd._is_quicker(h.bfloat16(), weight.bfloat16())
     assert not winograd._is_quicker(h.to("meta"), weight.to("meta"))
     with torch.autocast("cpu", torch.bfloat16):
