@@ -19,6 +19,7 @@ from torchvision.datasets import utils
 from sngan_cli.contracts import DataError
 from sngan_plugins.datasets import cifar10
 from sngan_plugins.datasets.cifar10 import Cifar10
+from sngan_plugins.datasets.published import ArrayPictures
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -92,6 +93,11 @@ def test_another_side_is_resized(published: Path, tmp_path: Path) -> None:
     assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
 
 
+def test_the_size_of_decoded_pictures_is_their_width_and_height() -> None:
+    pictures = ArrayPictures("some", [np.zeros((2, 5, 9, 3), np.uint8)], np.zeros(2, np.int64), None)
+    assert pictures.size(1) == (9, 5)
+
+
 def test_each_split_has_an_identity_that_knows_no_place(published: Path, tmp_path: Path) -> None:
     shutil.copytree(published, tmp_path / "copy")
     splits: tuple[Any, ...] = ("train", "test", "train+test")
@@ -120,6 +126,7 @@ def test_without_a_place_it_is_downloaded_once(archive: Path, tmp_path: Path, mo
     urls = []
 
     def download(url: str, root: Path, filename: str, md5: str) -> None:
+        assert md5 == cifar10.SOURCE.md5
         urls.append(url)
         shutil.copy(archive / filename, root / filename)
 
@@ -146,10 +153,17 @@ def test_a_failed_download_says_what_to_put_where(
     )
 
 
-def test_an_archive_put_by_hand_where_the_message_says_is_found(archive: Path, tmp_path: Path) -> None:
+def test_an_archive_put_by_hand_where_the_message_says_is_found_if_it_is_as_published(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "downloads" / "cifar-10-batches-py"
     place.mkdir(parents=True)
-    shutil.copy(archive / "cifar-10-python.tar.gz", place)
+    content = (archive / "cifar-10-python.tar.gz").read_bytes()
+    (place / "cifar-10-python.tar.gz").write_bytes(content + b"x")  # not as published: it is fetched anew
+    monkeypatch.setattr(utils, "download_url", lambda *_: pytest.fail("downloading"))
+    with pytest.raises(pytest.fail.Exception, match="downloading"):
+        Cifar10().open(None, tmp_path / "downloads")
+    (place / "cifar-10-python.tar.gz").write_bytes(content)
     assert len(Cifar10().open(None, tmp_path / "downloads")) == 10
 
 

@@ -186,8 +186,11 @@ def test_identity_names_the_content_of_an_archive(tmp_path: Path) -> None:
     assert opened(here).identity == opened(there).identity
     renamed = {name.replace("dog", "hog"): content for name, content in CLASSES.items()}
     changed = CLASSES | {"cat/z.png": plain(GREEN)}
-    others = [opened(write_zip(tmp_path / f"{i}.zip", files)).identity for i, files in enumerate((renamed, changed))]
-    assert len({opened(here).identity, *others}) == 3
+    # Of one colour for another, in as many bytes.
+    bitmaps = [CLASSES | {"cat/z.bmp": encoded(Image.new("RGB", (4, 4), color), "BMP")} for color in (RED, GREEN)]
+    files_of_others = (renamed, changed, *bitmaps)
+    others = [opened(write_zip(tmp_path / f"{i}.zip", files)).identity for i, files in enumerate(files_of_others)]
+    assert len({opened(here).identity, *others}) == 5
 
 
 def test_identity_of_a_folder_follows_its_content(tmp_path: Path) -> None:
@@ -210,6 +213,13 @@ def test_a_note_of_its_content_that_a_crash_has_spoilt_is_made_again(tmp_path: P
     found = [opened(tmp_path / name).identity for name in "fg"]
     assert found == [first.identity, other.identity]
     assert len({*found}) == 2
+
+
+def test_identity_of_a_folder_names_its_pictures(tmp_path: Path) -> None:
+    """The same contents in the same order may be of other classes."""
+    files = (("cat/a.png", "cat/b.png", "dog/c.png"), ("cat/a.png", "dog/b.png", "dog/c.png"))
+    roots = [write(tmp_path / str(k), dict.fromkeys(names, plain())) for k, names in enumerate(files)]
+    assert opened(roots[0]).identity != opened(roots[1]).identity
 
 
 def test_folders_that_look_alike_are_told_apart(tmp_path: Path) -> None:
@@ -285,7 +295,7 @@ def test_folders_that_are_written_alike_are_refused(tmp_path: Path) -> None:
 def test_levels_of_other_types(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePictureError, match="floating-point"):
         decoded(tmp_path, encoded(Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)), "TIFF"), 4)
-    for level, expected in ((200, 200), (257 * 200, 200)):
+    for level, expected in ((200, 200), (255, 255), (257 * 200, 200), (257 * 200 + 200, 201), (70_000, 255)):
         picture = encoded(Image.fromarray(np.full((4, 4), level, dtype=np.int32)), "TIFF")
         assert decoded(tmp_path, picture, 4)[0, 0].tolist() == [expected] * 3
 

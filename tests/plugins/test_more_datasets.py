@@ -128,6 +128,18 @@ def test_a_tar_archive_that_leaves_its_folder_is_refused(tmp_path: Path, name: s
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.parametrize("target", ["/etc", "../.."])
+def test_a_tar_archive_with_a_link_out_of_its_folder_is_refused(tmp_path: Path, target: str) -> None:
+    path = write_tar(tmp_path / "evil.tar", {"cat/1.png": picture(1)}, "w")
+    with tarfile.open(path, "a") as archive:
+        entry = tarfile.TarInfo("cat/more")
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+        archive.addfile(entry)
+    with pytest.raises(DataError, match=r"evil\.tar is refused: 'cat/more' (is a link to|would link to)"):
+        Folder().open(path, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_a_truncated_tar_archive_is_named(tmp_path: Path) -> None:
     random = np.random.default_rng(0).bytes(100_000)
     path = write_tar(tmp_path / "cut.tgz", {"cat/1.png": random})
@@ -164,6 +176,26 @@ def test_animeface_has_a_class_a_character(pack: Pack, tmp_path: Path) -> None:
         ("face_1.png", 40, 2),
     ]
     assert dataset.default_side(pictures) == 96
+
+
+def test_animeface_has_its_characters_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"10_rin/1.png": picture(10), "9_miku/1.png": picture(20)})
+    pictures = AnimeFace().open(root, tmp_path / "cache")
+    assert pictures.class_names == ("miku", "rin")
+    assert levels(pictures) == [("1.png", 10, 1), ("1.png", 20, 0)]
+
+
+def test_as_many_pictures_may_be_broken_as_is_said(flowers: Path, tmp_path: Path) -> None:
+    faces = write_zip(tmp_path / "faces.zip", ANIMEFACE)
+    for kind, root in ((AnimeFace, faces), (CelebA, faces), (Flowers102, write_folder(flowers, JPEGS))):
+        found = [kind.model_validate(options).open(root, tmp_path) for options in ({}, {"max_unreadable": 3})]
+        assert [pictures.max_unreadable for pictures in found] == [10, 3]
+
+
+def test_one_archive_read_as_two_data_sets_is_two(tmp_path: Path) -> None:
+    """What is decoded of it is kept by its identity, with other labels for each."""
+    faces = write_zip(tmp_path / "faces.zip", {"thumb/0_a/1.png": picture(1), "thumb/1_b/1.png": picture(2)})
+    assert len({kind().open(faces, tmp_path).identity for kind in (AnimeFace, CelebA, Folder)}) == 3
 
 
 def test_animeface_is_found_beside_its_archive(tmp_path: Path) -> None:
@@ -246,6 +278,10 @@ def test_flowers_that_lack_something(flowers: Path, tmp_path: Path) -> None:
     write_folder(flowers, {name: content for name, content in JPEGS.items() if "00003" not in name})
     with pytest.raises(DataError, match=r"lacks 1 of the 5 pictures that setid\.mat names, such as image_00003\.jpg"):
         Flowers102().open(flowers, tmp_path)
+    write_folder(flowers, JPEGS)
+    scipy.io.savemat(flowers / "imagelabels.mat", {"labels": np.arange(1, 5)})
+    with pytest.raises(DataError, match=r"lacks 1 of the 5 pictures that setid\.mat names, such as image_00005\.jpg"):
+        Flowers102().open(flowers, tmp_path)
     scipy.io.savemat(flowers / "setid.mat", {"labels": np.ones(5)})
     with pytest.raises(DataError, match=r"setid\.mat is not Oxford .* it has no 'trnid'\. Download https://"):
         Flowers102().open(flowers, tmp_path)
@@ -286,7 +322,10 @@ def test_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "train_list", [["train", sums["train"]]])
     monkeypatch.setattr(source, "test_list", [["test", sums["test"]]])
     monkeypatch.setattr(source, "meta", source.meta | {"md5": sums["meta"]})
+    assert len(Cifar100().open(tmp_path, tmp_path / "unused")) == 2
     pictures = Cifar100(split="train+test").open(tmp_path, tmp_path / "unused")
+    assert pictures.class_names == tuple(f"kind {k}" for k in range(100))
+    assert Cifar100().default_side(pictures) == 32
     assert [pictures.read(k, 32)[1] for k in range(3)] == [7, 99, 0]
     np.testing.assert_array_equal(pictures.read(2, 32)[0], planes[2].reshape(3, 32, 32).transpose(1, 2, 0))
     assert (cifar100.SOURCE.url, cifar100.SOURCE.archive) == (source.url, source.filename)
@@ -297,7 +336,9 @@ def test_svhn(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 3), dtype=np.uint8)
     scipy.io.savemat(tmp_path / "train_32x32.mat", {"X": pixels[..., :2], "y": np.array([[10], [3]])})
     scipy.io.savemat(tmp_path / "extra_32x32.mat", {"X": pixels[..., 2:], "y": np.array([[9]])})
+    assert len(Svhn().open(tmp_path, tmp_path / "unused")) == 2
     pictures = Svhn(split="train+extra").open(tmp_path, tmp_path / "unused")
+    assert Svhn().default_side(pictures) == 32
     assert [pictures.read(k, 32)[1] for k in range(3)] == [0, 3, 9]
     np.testing.assert_array_equal(pictures.read(1, 32)[0], pixels[..., 1])
     assert pictures.class_names == tuple("0123456789")
@@ -307,7 +348,9 @@ def test_svhn(tmp_path: Path) -> None:
     first = Svhn(split="test").open(tmp_path / "test_32x32.mat", tmp_path)
     assert [first.read(k, 32)[1] for k in range(2)] == [0, 3]
     scipy.io.savemat(tmp_path / "test_32x32.mat", {"X": pixels[..., 1:], "y": np.array([[10], [3]])})
-    assert Svhn(split="test").open(tmp_path, tmp_path).identity != first.identity
+    second = Svhn(split="test").open(tmp_path, tmp_path)
+    scipy.io.savemat(tmp_path / "test_32x32.mat", {"X": pixels[..., 1:], "y": np.array([[10], [4]])})
+    assert len({first.identity, second.identity, Svhn(split="test").open(tmp_path, tmp_path).identity}) == 3
     for other in (
         {"z": np.zeros(3)},
         {"X": pixels, "y": np.array([[10], [3]])},
@@ -338,6 +381,7 @@ def test_celeba_is_unlabelled(tmp_path: Path, given: str) -> None:
     pictures = CelebA().open(tmp_path / given, tmp_path / "cache")
     assert pictures.class_names is None
     assert levels(pictures) == [("000001.jpg", 50, 0), ("000002.jpg", 100, 0)]
+    assert CelebA().default_side(pictures) == 64
 
 
 def test_celeba_is_fetched_by_hand(tmp_path: Path) -> None:
