@@ -78,6 +78,35 @@ def test_the_stream_goes_on_from_its_position() -> None:
         assert torch.equal(one.next(3, generator())[1], other.next(3, generator())[1])
 
 
+def test_the_order_of_an_epoch_follows_from_the_seed_and_the_epoch_alone() -> None:
+    def orders(seed: int, **settings: Any) -> list[list[int]]:
+        real = stream(seed=seed, **settings)
+        return [real.next(10, torch.Generator().manual_seed(k))[1].tolist() for k in range(2)]
+
+    assert orders(5) == orders(5, flip=True, dequantize=True)
+    assert not any(order in orders(6) for order in orders(5))
+
+
+@pytest.mark.parametrize("budget", [None, 20])
+def test_shares_of_a_batch_are_together_the_batch_with_its_flips_and_noise(budget: int | None) -> None:
+    images = np.arange(7 * 4 * 3, dtype=np.uint8).reshape(7, 2, 2, 3)
+    settings: dict[str, Any] = {"device": torch.device("cpu"), "seed": 3, "flip": True, "dequantize": True}
+    shares = [slice(None), slice(0, None, 2), slice(1, None, 2)]
+    streams = [ImageStream(images, np.arange(7), share=share, budget=budget, **settings) for share in shares]
+    randoms = [generator() for _ in shares]
+    for _ in range(4):  # beyond an epoch
+        (x, y), *parts = [real.next(4, random) for real, random in zip(streams, randoms, strict=True)]
+        for share, (found, labels) in zip(shares[1:], parts, strict=True):
+            assert torch.equal(found, x[share])
+            assert torch.equal(labels, y[share])
+        assert len({real.drawn for real in streams}) == 1
+
+
+def test_seeds_stay_what_they_were_so_that_runs_can_be_repeated() -> None:
+    # The first 8 bytes of the SHA-256 of "0/epoch 0", but for the last bit.
+    assert derived_seed(0, "epoch 0") == 0x5C9C_ABD8_698A_FA70 >> 1
+
+
 def test_seeds_differ_by_purpose_and_fit_torch() -> None:
     seeds = {derived_seed(0, "a"), derived_seed(0, "b"), derived_seed(1, "a")}
     assert len(seeds) == 3

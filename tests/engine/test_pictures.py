@@ -25,6 +25,13 @@ def test_a_grid_runs_row_by_row_with_white_between() -> None:
     assert sheet[8, 8, 0] == sheet[0, 0, 0] == sheet[6, 6, 0] == 255
 
 
+def test_each_pixel_of_a_grid_is_enlarged_to_a_square() -> None:
+    image = np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8)
+    sheet = np.asarray(pictures.grid(image.reshape(1, 2, 3, 1).repeat(3, 3), 1, scale=2))
+    assert sheet.shape == (4 + 4, 4 + 6, 3)
+    assert sheet[2:-2, 2:-2, 0].tolist() == [[1, 1, 2, 2, 3, 3]] * 2 + [[4, 4, 5, 5, 6, 6]] * 2
+
+
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 def test_an_animation_runs_there_and_back(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a{ending}"
@@ -35,7 +42,18 @@ def test_an_animation_runs_there_and_back(tmp_path: Path, ending: str) -> None:
         for k in range(4):
             found.seek(k)
             seen.append(found.convert("RGB").getpixel((3, 3))[0])
+            assert found.info["duration"] == 80
     assert seen == [0, 100, 200, 100]
+    assert found.info["loop"] == 0  # without end
+
+
+def test_an_animation_in_webp_loses_nothing(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 8, 3), dtype=np.uint8)
+    pictures.save_animation([pictures.grid(frame, 1) for frame in frames], tmp_path / "a.webp")
+    with Image.open(tmp_path / "a.webp") as found:
+        for k, frame in enumerate(frames):
+            found.seek(k)
+            np.testing.assert_array_equal(np.asarray(found.convert("RGB"))[2:-2, 2:-2], frame[0])
 
 
 def test_a_picture_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
@@ -43,6 +61,8 @@ def test_a_picture_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) 
     path.write_bytes(b"precious")
     with pytest.raises(SnganError, match=r"would be 70000 x 1 pixels, and \.jpg holds 65535 at most: choose \.png"):
         pictures.save(Image.new("RGB", (70_000, 1)), path)
+    with pytest.raises(SnganError, match=r"would be 1 x 16384 pixels, and \.webp holds 16383 at most"):
+        pictures.save(Image.new("RGB", (1, 16_384)), tmp_path / "tall.webp")
     with pytest.raises(SnganError, match="cannot be written"):
         pictures.save(Image.new("RGB", (1, 1)), path / "x.png")
     assert [p.name for p in tmp_path.iterdir()] == ["kept.jpg"]
@@ -59,3 +79,4 @@ def test_side_by_side() -> None:
     sheet = pictures.side_by_side(left, right)
     assert sheet.size == (10 + 8 + 30, 20)
     assert [sheet.getpixel((x, 5)) for x in (9, 10, 17, 18)] == [(255, 0, 0), *[(255,) * 3] * 2, (0, 0, 255)]
+    assert pictures.side_by_side(left, Image.new("RGB", (30, 25), "blue")).getpixel((18, 24)) == (0, 0, 255)

@@ -65,6 +65,8 @@ def test_images_round_to_the_nearest_level_and_keep_the_mode() -> None:
     assert drawn.dtype == torch.uint8
     assert drawn[:, 0, 0, 0].tolist() == [0, 128, 255]
     assert generator.training
+    sampling.images(generator.eval(), torch.zeros(3, 4), torch.tensor([0, 1, 2]), seed=0)
+    assert not generator.training
 
 
 def test_a_class_path_begins_at_one_class_and_ends_at_the_other() -> None:
@@ -82,12 +84,13 @@ class Placed(Echo):
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = nn.Embedding(3, 1)
+        self.place, self.few = nn.Embedding(3, 1), nn.Embedding(1, 1)
+        nn.init.zeros_(self.few.weight)
         with torch.no_grad():
             self.place.weight.copy_(torch.tensor([[0.0], [-0.5], [0.5]]))
 
     def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        places = self.place(torch.tensor([1, 2])).view(1, 1, 1, 2)
+        places = (self.place(torch.tensor([1, 2])) + self.few(torch.tensor([0, 0]))).view(1, 1, 1, 2)
         return super().forward(z, y) / 2 + places + 0.1 * torch.randn(len(z), 3, 2, 2)
 
 
@@ -155,6 +158,58 @@ def test_truncated_latents_stay_within_and_follow_the_normal_distribution() -> N
     assert torch.equal(z, sampling.latents(Echo(), 20_000, 0, "test", truncation=0.8))
 
 
+def test_latents_follow_the_normal_distribution_and_their_seed_and_purpose() -> None:
+    z = sampling.latents(Echo(), 20_000, 0, "test")
+    assert (z.mean().item(), z.var().item()) == pytest.approx((0, 1), abs=0.02)
+    assert z.abs().max() > 3.5
+    drawn = [sampling.latents(Echo(), 3, seed, purpose) for seed, purpose in ((0, "a"), (0, "b"), (1, "a"))]
+    assert len({tuple(each.flatten().tolist()) for each in drawn}) == 3
+
+
+def test_labels_are_of_each_class_as_many_in_random_order() -> None:
+    y = sampling.labels(1003, 10, None, 0)
+    assert sorted(torch.bincount(y).tolist()) == [100] * 7 + [101] * 3
+    # Of a hundred in a row some classes are drawn more often than others, and some not much.
+    counts = torch.bincount(y[:100], minlength=10)
+    assert 0 < counts.min() < counts.max() < 30
+    assert torch.equal(y, sampling.labels(1003, 10, None, 0))
+    assert not torch.equal(y, sampling.labels(1003, 10, None, 1))
+
+
+def test_labels_follow_frequencies_where_they_are_given() -> None:
+    y = sampling.labels(10_000, 3, [3.0, 0.0, 1.0], 0)
+    assert torch.bincount(y, minlength=3).tolist() == pytest.approx([7500, 0, 2500], abs=150)
+    assert not torch.equal(y, sampling.labels(10_000, 3, [3.0, 0.0, 1.0], 1))
+
+
+class Wide(nn.Module):
+    """Draws its latents and the class as grey levels of a row."""
+
+    latent_dim = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = nn.Parameter(torch.ones(()))
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (torch.cat([z, y.unsqueeze(1)], 1) / 127.5 - self.unit).view(-1, 1, 1, 3).expand(-1, 3, 1, 3)
+
+
+def test_images_of_several_batches_are_in_the_order_of_latents_and_labels() -> None:
+    numbers = torch.arange(250)
+    z = torch.stack([numbers, numbers.flip(0)], 1).float()
+    drawn = sampling.images(Wide(), z, numbers % 7, seed=0)
+    expected = torch.cat([z, (numbers % 7).unsqueeze(1)], 1).to(torch.uint8)
+    assert torch.equal(drawn, expected.view(250, 1, 1, 3).expand(250, 3, 1, 3))
+
+
+def test_images_as_arrays_keep_rows_and_columns() -> None:
+    images = torch.arange(2 * 3 * 2 * 4, dtype=torch.uint8).view(2, 3, 2, 4)
+    found = sampling.to_arrays(images)
+    assert found.shape == (2, 2, 4, 3)
+    assert found[1, 0, 3].tolist() == images[1, :, 0, 3].tolist()
+
+
 class Scaled(nn.Module):
     """Normalises latents, scaled by the class; the weight has outgrown the norm's running statistics."""
 
@@ -184,6 +239,17 @@ def test_standing_statistics_are_those_of_generated_images() -> None:
     assert (norm.running_var < before / 4).all()
 
 
-def test_standing_statistics_need_a_batch_norm() -> None:
+def test_standing_statistics_follow_from_the_seed() -> None:
+    found = []
+    for seed in (0, 0, 1):
+        norm = nn.BatchNorm2d(2)
+        sampling.standing_statistics(Scaled(norm).train(), 2, seed=seed)  # dropout draws at random
+        found.append(norm.running_var)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("norm", [nn.Identity(), nn.BatchNorm2d(2, track_running_stats=False)])
+def test_standing_statistics_need_a_batch_norm_that_keeps_them(norm: nn.Module) -> None:
     with pytest.raises(UsageError, match="Scaled has no batch norm"):
-        sampling.standing_statistics(Scaled(nn.Identity()), 2, seed=0)
+        sampling.standing_statistics(Scaled(norm), 2, seed=0)
