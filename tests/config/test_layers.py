@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sngan_cli.config import Layer, config_file, merge_scalars, parse_set, recipe, recipe_names, united
+from sngan_cli.config.protocols import protocols
 from sngan_cli.errors import NotFoundError, UsageError
 
 
@@ -83,42 +84,75 @@ def test_the_recipes_are_listed_and_a_misspelt_one_is_corrected() -> None:
         recipe("papr")
 
 
+PAPER = {
+    "recipe": "paper",
+    "steps": 100_000,
+    "n_dis": 5,
+    "batch_size": 64,
+    "g_batch_size": 128,
+    "lr": 2e-4,
+    "beta1": 0.0,
+    "beta2": 0.9,
+    "lr_decay": "linear",
+    "fakes": "fresh",
+    "flip": False,
+    "dequantize": True,
+    "ema": 0.999,
+    "weights": "raw",
+    "eval_samples": 5_000,
+    "eval_every": 5_000,
+    "checkpoint_every": 5_000,
+    "arch": "resnet-preact",
+    "loss": "hinge",
+    "norm": "spectral",
+    "norm_g": "batch",
+    "metrics": {"is": {"splits": 10}},
+}
+
+
 def test_the_paper_recipe_holds_the_numbers_of_the_paper() -> None:
-    values = recipe("paper").values
-    expected = {
-        "steps": 100_000,
-        "n_dis": 5,
-        "batch_size": 64,
-        "g_batch_size": 128,
-        "lr": 2e-4,
-        "beta1": 0.0,
-        "beta2": 0.9,
-        "lr_decay": "linear",
-        "fakes": "fresh",
-        "loss": "hinge",
-        "norm": "spectral",
-    }
-    assert {key: values[key] for key in expected} == expected
+    assert recipe("paper").values == PAPER
 
 
 def test_the_seed_recipe_holds_the_numbers_of_the_article() -> None:
-    values = recipe("seed").values
-    expected = {
+    assert recipe("seed").values == PAPER | {
+        "recipe": "seed",
         "steps": 50_000,
-        "n_dis": 5,
-        "batch_size": 64,
         "g_batch_size": 64,
-        "lr": 2e-4,
         "beta1": 0.5,
-        "beta2": 0.9,
         "lr_decay": "none",
         "fakes": "reused",
+        "dequantize": False,
         "ema": 0.0,
         "eval_samples": 10_000,
-        "norm": "spectral",
+        "metrics": {"is": {"splits": 1}},
     }
-    assert {key: values[key] for key in expected} == expected
-    assert values["metrics"] == {"is": {"splits": 1}}
+
+
+def test_the_fast_recipe_updates_both_networks_alike_often_at_two_rates() -> None:
+    expected = PAPER | {
+        "recipe": "fast",
+        "n_dis": 1,
+        "g_batch_size": 64,
+        "lr_g": 1e-4,
+        "lr_d": 4e-4,
+        "lr_decay": "none",
+        "weights": "averaged",
+        "norm_g": "spectral",
+        "metrics": {"is": {"splits": 10}, "diversity": {}},
+    }
+    del expected["lr"]
+    assert recipe("fast").values == expected
+
+
+def test_the_protocols_hold_the_numbers_of_the_literature() -> None:
+    ten, one = {"is": {"splits": 10}}, {"is": {"splits": 1}}
+    assert {name: (p.images, p.real, p.metrics) for name, p in protocols().items()} == {
+        "standard": (50_000, 0, ten),
+        "sngan-2018": (10_000, 5_000, {"is": {"splits": 10, "images": 50_000}}),
+        "article": (10_000, 10_000, one),
+        "quick": (5_000, 5_000, ten),
+    }
 
 
 def test_a_configuration_that_cannot_be_read_says_why(tmp_path: Path) -> None:

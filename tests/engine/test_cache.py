@@ -114,6 +114,9 @@ def test_pictures_are_decoded_in_order(tmp_path: Path) -> None:
     assert (decoded.class_names, decoded.skipped) == (("a", "b", "c"), ())
     assert told == [(16, 50), (32, 50), (48, 50), (50, 50)]
     assert leftovers(tmp_path) == []
+    told.clear()
+    prepare(Numbered(broken=[7, 20], allowed=2), 4, tmp_path, lambda *at: told.append(at))
+    assert told == [(16, 50), (32, 50), (48, 50), (50, 50)]
 
 
 @pytest.mark.parametrize("count", [2, 4097])
