@@ -101,6 +101,11 @@ def test_positions_are_no_classes() -> None:
     assert right == pytest.approx([0.0, 0.5, 0.95], abs=0.05)
 
 
+def test_along_a_class_path_nothing_but_the_class_changes() -> None:
+    way = sampling.class_paths(Placed(), torch.zeros(3, 4), 1, 1, 2, seed=0).view(3, 2, 3, 2, 2)
+    assert torch.equal(way[:, 0], way[:, 1])
+
+
 def test_a_generators_own_random_numbers_are_of_the_seed_and_no_others_move() -> None:
     generator, z, y = Placed(), torch.zeros(2, 4), torch.ones(2, dtype=torch.int64)
     before = torch.get_rng_state()
