@@ -82,6 +82,18 @@ def test_events_become_records(store: Store, run_id: str, folder: Path) -> None:
     assert (folder / "scalars.csv").read_text() == "name,step,value\nloss_d,1,1.5\nloss_g,1,-0.5\n"
 
 
+def test_losses_wait_no_longer_than_they_may(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(store, run_id, folder, pytest.fail) as recorder:
+        monkeypatch.setattr(recording, "FLUSH", 3600.0)
+        recorder(Stepped(1, {"loss_d": 1.5}))
+        assert store.scalars(run_id) == ()
+        monkeypatch.setattr(recording, "FLUSH", -1.0)
+        recorder(Stepped(2, {"loss_d": 0.5}))
+        assert [(each.step, each.value) for each in store.scalars(run_id)] == [(1, 1.5), (2, 0.5)]
+
+
 def test_a_folder_is_described_once_a_checkpoint_has_its_sheet(store: Store, run_id: str, folder: Path) -> None:
     sheet = folder / "sheet.png"
     sheet.write_bytes(b"picture")
@@ -120,6 +132,7 @@ def test_an_exception_closes_the_run_with_its_reason(
     def fail() -> None:
         with Recorder(store, run_id, folder, pytest.fail) as recorder:
             recorder(Stepped(3))
+            recorder(CheckpointRemoved(2))
             raise error
 
     with pytest.raises(type(error)):
@@ -457,16 +470,36 @@ def test_a_registry_that_is_put_back_learns_all(store: Store, run_id: str, folde
         move_away(registry)
         recorder(scored(1))
         recorder(Noticed(1, "a", "away"))
+        recorder(Noticed(1, "a", "still"))
         recorder.describe()
-        assert [each["message"] for each in read(folder).values["events"]] == ["away"]
+        assert [each["message"] for each in read(folder).values["events"]] == ["away", "still"]
         (tmp_path / "moved.db").rename(registry)
         recorder(scored(2))
         recorder.ended("finished", 2)
     assert len(warned) == 1
     assert [score.step for score in store.scores(run_id)] == [1, 2]
-    assert [event.message for event in store.events(run_id)] == ["away"]
+    assert [event.message for event in store.events(run_id)] == ["away", "still"]
     assert store.run(run_id).status is Status.FINISHED
-    assert [each["message"] for each in read(folder).values["events"]] == ["away"]
+    assert [each["message"] for each in read(folder).values["events"]] == ["away", "still"]
+
+
+def test_a_folder_tells_what_waits_for_a_registry_that_can_be_read_alone(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run_id: str, score: Any) -> None:
+        raise RegistryError("attempt to write a readonly database")
+
+    with Recorder(store, run_id, folder, [].append) as recorder:
+        recorder.describe()
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "add_score", refuse)
+            recorder(scored(3))
+            recorder.describe()
+        described = read(folder).values
+        assert [score["step"] for score in described["scores"]] == [3]
+        assert (described["run"]["status"], described["run"]["step"]) == ("running", 3)
+        recorder.ended("finished", 3)
+    assert [score.step for score in store.scores(run_id)] == [3]
 
 
 def test_a_folder_keeps_the_parent_of_its_run_while_the_registry_is_away(
@@ -489,10 +522,15 @@ def test_a_damaged_description_is_told_where_the_registry_is_away(
 ) -> None:
     warned: list[str] = []
     with Recorder(store, run_id, folder, warned.append) as recorder:
+        recorder.describe()
+        sound = (folder / "run.json").read_text()
         (folder / "run.json").write_text("{")
         move_away(tmp_path / "registry.db")
         recorder(scored(1))
         recorder.describe()
+        (folder / "run.json").write_text(sound)  # from a copy: what could not be told then is told now
+        recorder.describe()
+        assert [score["step"] for score in read(folder).values["scores"]] == [1]
         (tmp_path / "moved.db").rename(tmp_path / "registry.db")
     assert warned[1].startswith(f"{folder / 'run.json'} cannot be brought up to date: run.json is damaged (")
     assert len(read(folder).values["scores"]) == 1
@@ -514,3 +552,42 @@ def test_a_heartbeat_keeps_the_run_alive(
     assert during.heartbeat is not None
     assert before is not None
     assert during.heartbeat > before
+
+
+def test_a_heartbeat_that_fails_is_followed_by_others(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.01)
+    tries, again = list[int](), threading.Event()
+
+    def away_at_first(run_id: str, step: int) -> None:
+        tries.append(step)
+        if len(tries) == 1:
+            raise RegistryError("the registry is away")
+        again.set()
+
+    monkeypatch.setattr(store, "heartbeat", away_at_first)
+    with Recorder(store, run_id, folder, pytest.fail):
+        assert again.wait(10)
+
+
+def test_a_run_that_a_heartbeat_finds_taken_over_is_trained_no_further(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.01)
+    begun = threading.Event()
+
+    def find_it_taken(run_id: str, step: int) -> None:
+        begun.set()
+        raise RunTakenError(run_id, "there", 2)
+
+    monkeypatch.setattr(store, "heartbeat", find_it_taken)
+    recorder = Recorder(store, run_id, folder, pytest.fail)
+
+    def train() -> None:
+        with recorder:
+            assert begun.wait(10)
+
+    with pytest.raises(RunTakenError, match="was taken over by process 2 on there"):
+        train()
+    assert not (folder / "run.json").exists()

@@ -582,6 +582,21 @@ def test_a_full_disk_while_the_old_one_is_replaced_leaves_that_in_its_place(
     assert leftovers(home) == [mine]
 
 
+def test_an_extractor_is_on_the_disk_before_it_is_in_its_place_and_its_place_after_that(
+    home: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[Path, bool]] = []
+    place = home / "extractors" / "other"
+    monkeypatch.setattr(trained_extractors, "flush", lambda path: flushed.append((path, place.exists())))
+    manifest = replace(trained_extractors.read("mine"), name="other")
+    with trained_extractors.new_folder("other") as partial:
+        shutil.copy(mine / "weights.safetensors", partial)
+        assert trained_extractors.publish(partial, manifest, replace=False) == (manifest, None)
+    files = (partial / "weights.safetensors", partial / "manifest.json", partial)
+    assert flushed == [*((path, False) for path in files), (home / "extractors", True)]
+    assert trained_extractors.read("other") == manifest
+
+
 def test_the_accuracy_is_that_of_a_run_of_its_own(mine: Path) -> None:
     """The weights on disk classify held-out pictures as the manifest says."""
     manifest = trained_extractors.read("mine")

@@ -19,7 +19,7 @@ import pytest
 
 from sngan_cli import garbage, run_trash
 from sngan_cli.stopping import StopAtOnceError
-from sngan_registry import Environment, NewRun, Score, Status, Store
+from sngan_registry import Environment, NewRun, RunNotRemovedError, Score, Status, Store
 
 HERE = socket.gethostname()
 
@@ -208,6 +208,23 @@ def test_a_run_whose_folder_cannot_be_looked_at_stays(
         done = sngan("runs", "rm", "one", "--yes")
     assert (done.code, done.err) == (1, f"error: Permission denied: {folder}\n")
     assert dump(home) == before
+
+
+def test_a_run_that_another_process_restores_before_its_folder_is_moved_stays_whole(
+    home: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_run(store, home, "one")
+    before, put = (dump(home), tree(home / "runs")), store.trash.put
+
+    def put_and_restored(run_id: str) -> None:
+        put(run_id)
+        with store.trash.restoring(run_id):
+            pass
+
+    monkeypatch.setattr(store.trash, "put", put_and_restored)
+    with pytest.raises(RunNotRemovedError):
+        run_trash.remove(store, run_id)
+    assert (dump(home), tree(home / "runs")) == before
 
 
 def test_a_folder_that_took_a_removed_ones_place_is_not_overwritten(sngan: Any, home: Path, store: Store) -> None:
@@ -468,6 +485,19 @@ def test_a_run_that_was_restored_meanwhile_is_not_deleted(home: Path, store: Sto
     before = (dump(home), tree(home / "runs"))
     assert [garbage.delete(store, waste) for waste in found.waste] == [False, False]
     assert (dump(home), tree(home / "runs")) == before
+
+
+def test_a_leftover_that_is_written_to_again_is_not_deleted_with_another(home: Path, store: Store) -> None:
+    folder = home / "runs" / add_run(store, home, "one")
+    left, written = folder / ".run.json.7", folder / ".scalars.csv.8"
+    for path in (left, written):
+        path.touch()
+        age(path, 11)
+    found = {waste.paths[0]: waste for waste in garbage.survey(store, timedelta()).waste}
+    assert {*found} == {left, written}
+    os.utime(written)
+    assert [garbage.delete(store, found[path]) for path in (written, left)] == [False, True]
+    assert (written.exists(), left.exists()) == (True, False)
 
 
 def test_what_cannot_be_deleted_is_named(sngan: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

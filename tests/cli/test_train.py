@@ -18,12 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sngan_cli import preparation
+from sngan_cli import launch, preparation, recording
 from sngan_cli.catalog import Catalog
 from sngan_cli.engine import checkpoint, device
 from sngan_cli.engine import step as step_module
 from sngan_cli.engine.loop import Training
 from sngan_cli.errors import LostProcessError, WeightsUnavailableError
+from sngan_cli.events import Event, Stepped
+from sngan_cli.recording import Recorder
 from sngan_cli.stopping import StopSignal
 from sngan_plugins.architectures import standard
 from sngan_plugins.extractors.shapes_cnn import ShapesCnn
@@ -295,6 +297,52 @@ def test_a_run_knows_its_data(sngan: Any, trained: str, home: Path) -> None:
     assert (
         sngan("runs", "list", "--columns", "id", "--where", f"data_sha256={digest}", "--csv").out == f"id\n{trained}\n"
     )
+
+
+def test_a_run_that_another_process_trains_on_while_it_is_prepared_for_is_left_as_that_left_it(
+    sngan: Any, trained: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = launch.prepare
+
+    def train_meanwhile(*arguments: Any) -> Any:
+        with Store.open(home / "registry.db") as other:
+            other.claim(trained, replace(other.run(trained).environment, host="there"))
+            other.close(trained, Status.INTERRUPTED, step=9)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(launch, "prepare", train_meanwhile)
+    done = sngan("train", "--resume", trained, "--steps", 5, "--checkpoint", 2, "--yes")
+    assert (done.code, f"Run {trained} has been trained to step 9 meanwhile" in done.err) == (1, True)
+    run = sngan("runs", "show", trained, "--json").json
+    assert (run["status"], run["step"], run["steps"], len(run["scores"])) == ("interrupted", 9, 4, 2)
+    assert (run["environment"]["host"], [each["deleted"] for each in run["checkpoints"]]) == ("there", [None, None])
+    assert checkpoint.steps_in(home / "runs" / trained / "checkpoints") == [2, 4]
+
+
+def test_a_run_that_is_taken_over_is_trained_no_further_and_saves_nothing(
+    sngan: Any, tiny: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, steps = Recorder.__call__, list[int]()
+
+    def take_over(recorder: Recorder, event: Event) -> None:
+        if isinstance(event, Stepped):
+            steps.append(event.step)
+        if isinstance(event, Stepped) and event.step == 2:
+            with Store.open(home / "registry.db") as other:
+                run = other.get("@last")
+                other.close(run.id, Status.INTERRUPTED, step=2)
+                other.claim(run.id, replace(run.environment, host="there"))
+        record(recorder, event)
+
+    monkeypatch.setattr(recording, "FLUSH", -1.0)
+    monkeypatch.setattr(Recorder, "__call__", take_over)
+    done = sngan("train", *tiny, "--steps", 9)
+    assert (done.code, "on there" in done.err) == (1, True)
+    assert steps == [1, 2, 3]  # the third was being made
+    with Store.open(home / "registry.db") as store:
+        run = store.get("@last")
+    assert (run.status, run.environment.host) == (Status.RUNNING, "there")
+    assert checkpoint.steps_in(home / "runs" / run.id / "checkpoints") == []
 
 
 def test_what_is_gone_back_behind_is_gone_and_told_at_once(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,6 +58,40 @@ def test_a_checkpoint_is_there_while_the_one_that_it_replaces_is_deleted(
     checkpoint.write(tmp_path, progress(7), STATE)
     assert there
     assert all(steps == [7] for steps in there)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_bears_its_name_and_its_name_before_the_former_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = checkpoint.write(tmp_path, progress(7), STATE).folder
+    files = {path.name for path in former.iterdir()}
+    done: list[tuple[str, str]] = []
+
+    def noting(what: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def note(path: Path, *given: object, **named: object) -> Any:
+            done.append((what, path.name))
+            return work(path, *given, **named)
+
+        return note
+
+    monkeypatch.setattr(checkpoint, "flush", noting("flush", checkpoint.flush))
+    monkeypatch.setattr(checkpoint, "exchange", noting("name", checkpoint.exchange))
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", noting("delete", shutil.rmtree))
+    checkpoint.write(tmp_path, progress(7), STATE)
+    partial = f".step-00000007.{os.getpid()}.partial"
+    named = done.index(("name", partial))
+    assert {*done[:named]} == {("flush", name) for name in (*files, partial)}
+    assert done[named - 1] == ("flush", partial)
+    assert done[named + 1] == ("flush", tmp_path.name)
+    assert [what for what, _ in done[named + 2 :]] == ["delete", "delete"]
+
+
+def test_what_killed_processes_left_is_cleared_away_by_the_next_checkpoint(tmp_path: Path) -> None:
+    for leftover in (".step-00000003.9.partial", ".step-00000002.removed"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "state.json").write_text("{}")
+    checkpoint.write(tmp_path, progress(7), STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000007"]
 
 
 DYING = """
@@ -199,3 +237,22 @@ def test_removal_leaves_nothing(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, progress(2), STATE)
     checkpoint.remove(tmp_path, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000002"]
+
+
+def test_a_checkpoint_is_in_no_list_while_it_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.write(tmp_path, progress(1), STATE)
+    there: list[tuple[bool, list[int]]] = []
+
+    def deleted(path: Path, **_: object) -> None:
+        there.append((path.exists(), checkpoint.steps_in(tmp_path)))
+
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", deleted)
+    checkpoint.remove(tmp_path, 1)
+    assert [steps for exists, steps in there if exists] == [[]]
+
+
+def test_a_removal_that_was_interrupted_does_not_keep_the_checkpoint_from_being_removed_again(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, progress(1), STATE)
+    shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000001.removed")
+    checkpoint.remove(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []

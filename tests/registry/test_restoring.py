@@ -103,11 +103,43 @@ def test_a_run_that_ended_takes_in_how_it_was_trained_on_and_forgets_what_it_wen
     on = {**values, "run": longer, "scores": values["scores"][:1]}
     assert store.restore(on, ()) is not None
     assert (store.run(run_id).step, len(store.scores(run_id))) == (9, 2)
+    assert [event.message for event in store.events(run_id)] == ["so"]
     resumed = {**values["events"][0], "step": 1, "created": "2100-01-02T00:00:00+00:00"}
     back = {**on, "run": {**longer, "ended": "2100-01-03T00:00:00+00:00"}, "events": [resumed]}
     assert store.restore(back, ()) is not None
     assert [score.step for score in store.scores(run_id)] == [2]
     assert store.scalars(run_id) == tuple(CURVE[:1])
+    assert [event.step for event in store.events(run_id)] == [2, 1]
+
+
+def test_a_lost_run_takes_in_how_it_went_on_until_it_was_lost_again(
+    store: Store, run_id: str, values: dict[str, Any], dead_pid: int
+) -> None:
+    running = {**values["run"], "status": "running", "ended": None}
+    running["environment"] = {**running["environment"], "pid": dead_pid}
+    store.restore({**values, "run": running}, CURVE[:1])
+    on = {**running, "heartbeat": "2100-01-01T00:00:00+00:00", "step": 9}
+    assert store.restore({**values, "run": on}, CURVE) is not None
+    assert (store.run(run_id).status, store.run(run_id).step) == (Status.LOST, 9)
+    assert store.scalars(run_id) == tuple(CURVE)
+
+
+def test_a_removed_run_takes_nothing_in(store: Store, run_id: str, values: dict[str, Any]) -> None:
+    store.restore(values, ())
+    store.trash.put(run_id)
+    before = store.trash.get(run_id)
+    longer = {**values["run"], "ended": "2100-01-01T00:00:00+00:00", "step": 9}
+    assert store.restore({**values, "run": longer}, CURVE) is None
+    assert (store.trash.get(run_id), store.scalars(run_id)) == (before, ())
+
+
+def test_a_run_that_goes_on_keeps_its_parent(store: Store, run_id: str, values: dict[str, Any], new_run: Any) -> None:
+    parent = store.create_run(new_run()).id
+    store.restore({**values, "run": {**values["run"], "parent": parent}}, ())
+    longer = {**values["run"], "ended": "2100-01-01T00:00:00+00:00", "parent": None}
+    run = store.restore({**values, "run": longer}, ())
+    assert run is not None
+    assert run.parent == parent
 
 
 def test_of_two_that_take_in_a_run_at_once_one_does(store: Store, run_id: str, values: dict[str, Any]) -> None:
@@ -149,16 +181,24 @@ def test_a_run_that_was_being_trained_is_lost_and_can_be_claimed(
     assert store.claim(run_id, environment).status is Status.RUNNING
 
 
-@pytest.mark.parametrize(("told", "known"), [("The data are 5 pictures, SHA-256 {}.", True), ("They are {}.", False)])
+@pytest.mark.parametrize(
+    ("told", "recorded", "known"),
+    [
+        ("The data are 5 pictures, SHA-256 {}.", None, "e"),
+        ("They are {}.", None, None),
+        ("The data are 5 pictures, SHA-256 {}.", "c", "c"),
+    ],
+)
 def test_data_that_only_an_event_tells_of_are_known(
-    store: Store, run_id: str, values: dict[str, Any], told: str, known: bool
+    store: Store, run_id: str, values: dict[str, Any], told: str, recorded: str | None, known: str | None
 ) -> None:
     """As in what was described before there was a place for it."""
-    del values["run"]["data_sha256"]
+    if recorded is None:
+        del values["run"]["data_sha256"]
     values["events"].append({**values["events"][0], "kind": "data", "message": told.format("e" * 64)})
     run = store.restore(values, ())
     assert run is not None
-    assert run.data_sha256 == ("e" * 64 if known else None)
+    assert run.data_sha256 == (known and known * 64)
 
 
 def test_a_parent_that_is_not_there_is_left_out(store: Store, values: dict[str, Any], new_run: Any) -> None:
@@ -190,6 +230,7 @@ def test_what_no_column_holds_is_passed_over_and_what_is_null_may_be_missing(
         ({"run": None}, "it describes no run"),
         ({"run.seed": "7"}, "seed is '7', not of type int"),
         ({"run.seed": True}, "seed is True, not of type int"),
+        ({"run.step": -1}, "step is -1"),
         ({"run.id": None}, "id is missing"),
         ({"run.status": "asleep"}, "'asleep' is not a valid Status"),
         ({"run.created": "2026-01-02T03:04:05"}, "created has no time zone"),

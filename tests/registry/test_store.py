@@ -121,25 +121,52 @@ def test_a_running_run_is_busy(store: Store, new_run: Any, environment: Environm
     assert store.run(run_id).environment.host == "elsewhere"
 
 
+@pytest.mark.parametrize(("host", "pid"), [("there", 2), ("elsewhere", 2), ("there", 1)])
 def test_a_process_that_stood_still_finds_its_run_taken(
-    url: str, store: Store, new_run: Any, environment: Environment, execute: Any
+    url: str, store: Store, new_run: Any, environment: Environment, execute: Any, host: str, pid: int
 ) -> None:
     run_id = store.create_run(new_run()).id
     store.claim(run_id, replace(environment, host="elsewhere", pid=1))
     stale = datetime.now(UTC) - timedelta(seconds=65)
     execute("UPDATE runs SET heartbeat = :stale", stale=stale.isoformat(" "))
     with Store.open(url) as other:
-        other.claim(run_id, replace(environment, host="there", pid=2))
+        other.claim(run_id, replace(environment, host=host, pid=pid))
         for write in (
             lambda: store.heartbeat(run_id, 5),
             lambda: store.add_scalars(run_id, [Scalar(name="d", step=1, value=0.0)]),
             lambda: store.close(run_id, Status.INTERRUPTED, step=5),
         ):
-            with pytest.raises(RunTakenError, match=f"Run {run_id} was taken over by process 2 on there"):
+            with pytest.raises(RunTakenError, match=f"Run {run_id} was taken over by process {pid} on {host}"):
                 write()
         other.heartbeat(run_id, 7)
     assert store.run(run_id).step == 7
     assert store.scalars(run_id) == ()
+
+
+def test_a_run_that_was_taken_over_can_be_claimed_again_once_the_other_has_ended(
+    url: str, store: Store, new_run: Any, environment: Environment
+) -> None:
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, environment)
+    with Store.open(url) as other:
+        other.close(run_id, Status.INTERRUPTED, step=1)
+        other.claim(run_id, replace(environment, host="there", pid=2))
+        other.close(run_id, Status.INTERRUPTED, step=2)
+    assert store.claim(run_id, environment).environment == environment
+    store.heartbeat(run_id, 3)
+    assert store.run(run_id).step == 3
+
+
+def test_a_process_that_has_closed_a_run_may_label_it_while_another_trains_it(
+    url: str, store: Store, new_run: Any, environment: Environment
+) -> None:
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, environment)
+    store.close(run_id, Status.INTERRUPTED, step=1)
+    with Store.open(url) as other:
+        other.claim(run_id, replace(environment, host="there", pid=2))
+    store.update(run_id, note="its own no more")
+    assert store.run(run_id).note == "its own no more"
 
 
 @pytest.mark.parametrize(("ahead", "status"), [({"minutes": 90}, Status.RUNNING), ({"days": 800}, Status.LOST)])
@@ -163,20 +190,48 @@ def test_a_run_that_was_trained_meanwhile_is_not_claimed(store: Store, new_run: 
     assert store.run(run_id).status is Status.FINISHED
 
 
-def test_a_run_without_heartbeat_is_lost_and_comes_back(
-    store: Store, new_run: Any, environment: Environment, execute: Any
+def test_a_run_that_was_trained_to_the_same_step_again_is_not_claimed(
+    store: Store, new_run: Any, environment: Environment
 ) -> None:
     run_id = store.create_run(new_run()).id
-    store.claim(run_id, replace(environment, host="elsewhere", pid=1))
+    store.close(run_id, Status.INTERRUPTED, step=5)
+    seen = store.run(run_id)
+    store.close(run_id, Status.INTERRUPTED, step=5)
+    with pytest.raises(RunChangedError, match=f"Run {run_id} has been trained to step 5 meanwhile"):
+        store.claim(run_id, environment, seen)
+
+
+def test_a_lost_run_that_was_trained_meanwhile_is_not_claimed(
+    store: Store, new_run: Any, environment: Environment, dead_pid: int
+) -> None:
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, replace(environment, pid=dead_pid))
+    seen = store.run(run_id)
+    store.heartbeat(run_id, 6)
+    with pytest.raises(RunChangedError, match=f"Run {run_id} has been trained to step 6 meanwhile"):
+        store.claim(run_id, environment, seen)
+    assert store.claim(run_id, environment, store.run(run_id)).step == 6
+
+
+def test_a_run_without_heartbeat_is_lost_and_comes_back(
+    store: Store, new_run: Any, environment: Environment, execute: Any, dead_pid: int
+) -> None:
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, replace(environment, host="elsewhere", pid=dead_pid))  # a number that says nothing here
     for age, status in ((55, Status.RUNNING), (65, Status.LOST)):
         stale = datetime.now(UTC) - timedelta(seconds=age)
         execute("UPDATE runs SET heartbeat = :stale", stale=stale.isoformat(" "))
         assert store.run(run_id).status is status
     assert [summary.run.id for summary in store.summaries(status=Status.LOST)] == [run_id]
     assert store.summaries(status=Status.RUNNING) == []
+    other = store.create_run(new_run()).id
+    store.claim(other, environment)
+    assert [summary.run.id for summary in store.summaries(status=Status.LOST, limit=1)] == [run_id]
+    assert [summary.run.id for summary in store.summaries(status=Status.RUNNING)] == [other]
     store.heartbeat(run_id, 3)
-    assert store.run(run_id).status is Status.RUNNING
-    assert [summary.run.id for summary in store.summaries(status=Status.RUNNING)] == [run_id]
+    assert (store.run(run_id).status, store.run(run_id).step) == (Status.RUNNING, 3)
+    assert [summary.run.id for summary in store.summaries(status=Status.RUNNING)] == [other, run_id]
+    assert store.run(other).step == 0
 
 
 def test_a_run_whose_process_died_here_is_lost_at_once(
@@ -187,6 +242,31 @@ def test_a_run_whose_process_died_here_is_lost_at_once(
     assert store.run(run_id).status is Status.LOST
     assert store.claim(run_id, environment).status is Status.RUNNING
     assert store.run(run_id).status is Status.RUNNING
+
+
+def test_a_run_of_another_user_s_process_is_running(
+    store: Store, new_run: Any, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    run_id = store.create_run(new_run()).id
+    store.claim(run_id, environment)
+    monkeypatch.setattr("os.kill", refuse)
+    with pytest.raises(RunBusyError):
+        store.claim(run_id, replace(environment, pid=environment.pid + 1))
+    assert store.run(run_id).status is Status.RUNNING
+
+
+def test_an_update_replaces_components_of_the_same_role_and_name_and_leaves_the_others(
+    store: Store, new_run: Any
+) -> None:
+    ids = [store.create_run(new_run()).id for _ in range(2)]
+    network, loss = store.components(ids[0])
+    newer = replace(loss, version="0.2.0", options={"margin": 1})
+    store.update(ids[0], components=(newer,))
+    assert store.components(ids[0]) == (network, newer)
+    assert store.components(ids[1]) == (network, loss)
 
 
 def test_update_changes_what_is_given(store: Store, new_run: Any) -> None:
@@ -235,9 +315,10 @@ def test_a_score_replaces_one_measured_in_the_same_way(store: Store, new_run: An
     run_id = store.create_run(new_run()).id
     averaged = score(10, 6.0, evidence={"images": 50000, "generator_weights": "averaged"})
     small = score(10, 4.0, protocol="inception-v3 n=5000", std=None)
-    for each in (score(10, 5.0), averaged, small, score(20, 5.5), score(10, 5.25)):
+    seeded = [score(30, 6.5 + seed, evidence={"generator_weights": "raw", "seed": seed}) for seed in (1, 2)]
+    for each in (score(10, 5.0), averaged, small, score(20, 5.5), score(10, 5.25), *seeded):
         store.add_score(run_id, each)
-    assert store.scores(run_id) == (small, averaged, score(10, 5.25), score(20, 5.5))
+    assert store.scores(run_id) == (small, averaged, score(10, 5.25), score(20, 5.5), *seeded)
 
 
 def test_checkpoints_are_replaced_by_step_and_dropped(store: Store, new_run: Any) -> None:
@@ -247,7 +328,10 @@ def test_checkpoints_are_replaced_by_step_and_dropped(store: Store, new_run: Any
         store.add_checkpoint(run_id, Checkpoint(step=10, path="10", size=size, sha256="ab", created=made))
     store.add_checkpoint(run_id, Checkpoint(step=20, path="20", size=1, sha256="cd"))
     assert store.run(run_id).step == 20
+    other = store.create_run(new_run()).id
+    store.add_checkpoint(other, Checkpoint(step=20, path="20", size=1, sha256="cd"))
     store.drop_checkpoint(run_id, 20)
+    assert [each.deleted for each in store.checkpoints(other)] == [None]
     kept, dropped = store.checkpoints(run_id)
     assert kept == Checkpoint(step=10, path="10", size=2**40, sha256="ab", created=made)
     assert dropped.created is not None
@@ -313,11 +397,18 @@ def test_rewind_forgets_what_came_after(store: Store, new_run: Any) -> None:
         for step in (9, 11):
             store.add_checkpoint(each, Checkpoint(step=step, path=str(step), size=1, sha256="ab"))
             store.add_artifact(each, Artifact(kind="samples", path=f"{step}.png", size=1, sha256="ab", step=step))
-        store.heartbeat(each, 11)
+        store.add_artifact(each, Artifact(kind="config", path="config.toml", size=1, sha256="ab"))
+        store.add_checkpoint(each, Checkpoint(step=12, path="12", size=1, sha256="ab"))
+        store.drop_checkpoint(each, 12)
+    dropped = store.checkpoints(run_id)[-1]
     store.rewind(run_id, 10)
-    assert [(c.step, c.deleted is None) for c in store.checkpoints(run_id)] == [(9, True), (11, False)]
-    assert [artifact.step for artifact in store.artifacts(run_id)] == [9]
-    assert all(c.deleted is None for c in store.checkpoints(other))
+    assert [(c.step, c.deleted is None) for c in store.checkpoints(run_id)] == [(9, True), (11, False), (12, False)]
+    assert store.checkpoints(run_id)[-1] == dropped
+    assert [(artifact.path, artifact.step) for artifact in store.artifacts(run_id)] == [
+        ("9.png", 9),
+        ("config.toml", None),
+    ]
+    assert [c.deleted is None for c in store.checkpoints(other)] == [True, True, False]
     assert [scalar.step for scalar in store.scalars(run_id)] == [9, 10]
     assert [found.step for found in store.scores(run_id)] == [10]
     assert store.run(run_id).step == 10
@@ -389,6 +480,16 @@ def test_best_and_last_score_of_each_metric_and_protocol(store: Store, new_run: 
     assert math.isnan(summary.last[2].value)
 
 
+def test_of_two_scores_of_one_step_the_later_is_the_last(store: Store, new_run: Any) -> None:
+    run_id = store.create_run(new_run()).id
+    made = datetime(2026, 1, 2, tzinfo=UTC)
+    for weights, minutes in (("averaged", 5), ("raw", 3)):
+        evidence = {"generator_weights": weights}
+        store.add_score(run_id, score(10, float(minutes), evidence=evidence, created=made + timedelta(minutes=minutes)))
+    (summary,) = store.summaries()
+    assert [each.evidence["generator_weights"] for each in summary.last] == ["averaged"]
+
+
 def test_summaries_by_status_tags_and_settings(store: Store, new_run: Any) -> None:
     both = store.create_run(new_run(tags=("x", "y"), config={"n_dis": 1}))
     one = store.create_run(new_run(tags=("x",)))
@@ -405,6 +506,7 @@ def test_summaries_by_status_tags_and_settings(store: Store, new_run: Any) -> No
     assert ids(status=Status.QUEUED) == [one.id, both.id]
     assert ids(where={"n_dis": "1"}) == [failed.id, both.id]
     assert ids(where={"n_dis": "1"}, limit=1) == [failed.id]
+    assert ids(where={"n_dis": "5"}, limit=1) == [one.id]
     assert ids(where={"n_dis": "1"}, status=Status.QUEUED, tags=("y",)) == [both.id]
     assert ids(where={"n_dis": "1"}, status=Status.RUNNING) == []
 

@@ -56,6 +56,7 @@ def test_a_removed_run_is_in_no_answer(store: Store, pair: tuple[str, str]) -> N
         assert [summary.run.id for summary in found] == [stays]
     assert [each.run_id for each in store.run_scores()] == [stays]
     assert (store.get("@last").id, store.get("@best").id) == (stays, stays)
+    assert [[run.id for run in store.named(name)] for name in ("stays", "gone")] == [[stays], []]
     assert [(run.id, run.name, run.tags) for run in store.trash.runs()] == [(gone, "gone", ("t",))]
 
 
