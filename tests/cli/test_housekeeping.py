@@ -487,6 +487,19 @@ def test_a_run_that_was_restored_meanwhile_is_not_deleted(home: Path, store: Sto
     assert (dump(home), tree(home / "runs")) == before
 
 
+def test_removed_runs_of_another_host_that_have_no_files_there_are_deleted(home: Path, store: Store) -> None:
+    imported = add_run(store, home, "imported", host="elsewhere")
+    (home / "runs" / imported).mkdir(parents=True)
+    new = NewRun(config={}, components=(), environment=environment("elsewhere"), seed=0, steps=9)
+    never_begun = store.create_run(new).id
+    for run_id in (imported, never_begun):
+        run_trash.remove(store, run_id)
+    found = garbage.survey(store, timedelta())
+    assert ({waste.name for waste in found.waste}, found.elsewhere) == ({imported, never_begun}, ())
+    assert all(garbage.delete(store, waste) for waste in found.waste)
+    assert (store.trash.runs(), list((home / "trash" / "runs").iterdir())) == ((), [])
+
+
 def test_a_leftover_that_is_written_to_again_is_not_deleted_with_another(home: Path, store: Store) -> None:
     folder = home / "runs" / add_run(store, home, "one")
     left, written = folder / ".run.json.7", folder / ".scalars.csv.8"

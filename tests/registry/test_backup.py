@@ -129,13 +129,23 @@ def test_names_that_nothing_bears(registry: Path) -> None:
     assert unused(registry, "before-0003") == registry.with_name("registry.db.before-0003-2")
 
 
-def test_a_registry_is_moved_aside_with_its_journals(registry: Path) -> None:
-    before = registry.read_bytes()
-    for ending in ("-journal", "-wal"):
+def test_a_registry_is_moved_aside_with_its_journals_which_go_first(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stayed behind, where that is interrupted, would be played into the next database."""
+    before, rename, renamed = registry.read_bytes(), Path.rename, list[str]()
+
+    def noting(path: Path, target: str) -> Path:
+        renamed.append(path.name.removeprefix(registry.name))
+        return rename(path, target)
+
+    for ending in ("-journal", "-wal", "-shm"):
         Path(f"{registry}{ending}").write_text(ending, encoding="utf-8")
+    monkeypatch.setattr(Path, "rename", noting)
     moved = move_aside(registry)
     assert moved.read_bytes() == before
-    assert {path.name.removeprefix(moved.name) for path in registry.parent.iterdir()} == {"", "-journal", "-wal"}
+    assert ({*renamed}, renamed[-1]) == ({"", "-journal", "-wal", "-shm"}, "")
+    assert {path.name.removeprefix(moved.name) for path in registry.parent.iterdir()} == {*renamed}
     with Store.open(registry) as store:
         assert store.summaries() == []
 

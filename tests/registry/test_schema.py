@@ -143,6 +143,7 @@ def test_a_migration_that_fails_changes_nothing(old_registry: Path, next_release
     next_release.write_text(NEXT_MIGRATION.format(then='op.drop_table("nowhere")'), encoding="utf-8")
     with pytest.raises(RegistryError, match="no such table: nowhere"):
         Store.open(old_registry)
+    assert [path.name for path in old_registry.parent.glob("registry*")] == ["registry.db"]
     monkeypatch.undo()
     with Store.open(old_registry) as store:
         assert store.get("@last").name == "old"
