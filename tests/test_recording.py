@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -500,6 +501,23 @@ def test_a_folder_tells_what_waits_for_a_registry_that_can_be_read_alone(
         assert (described["run"]["status"], described["run"]["step"]) == ("running", 3)
         recorder.ended("finished", 3)
     assert [score.step for score in store.scores(run_id)] == [3]
+
+
+def test_a_disk_that_fills_leaves_the_description_that_was_there(
+    store: Store, run_id: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str, **more: Any) -> None:
+        write(path, text[:10], **more)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    warned: list[str] = []
+    describe_folder(store, run_id, folder, warned.append)
+    before, write = (folder / "run.json").read_bytes(), Path.write_text
+    store.update(run_id, note="a note")
+    monkeypatch.setattr(Path, "write_text", full)
+    describe_folder(store, run_id, folder, warned.append)
+    assert (folder / "run.json").read_bytes() == before
+    assert f"{folder / 'run.json'} cannot be written: No space left on device." in warned
 
 
 def test_a_folder_keeps_the_parent_of_its_run_while_the_registry_is_away(
