@@ -148,13 +148,7 @@ class Catalog:
     def installed(cls) -> Catalog:
         """Read the metadata of every installed distribution."""
         return cls(
-            Entry(
-                kind,
-                point.name,
-                point.value,
-                _told(point, "Name"),
-                _told(point, "Version"),
-            )
+            Entry(kind, point.name, point.value, *_supplier(point))
             for kind, group in GROUPS.items()
             for point in entry_points(group=group)
         )
@@ -334,7 +328,8 @@ def _explain(error: ValidationError, component: type[Component], role: str, name
     return f"{setting} = {refused(error)}"
 
 
-def _told(point: EntryPoint, key: str) -> str:
-    """What the METADATA of an entry point's distribution says, which may be gone."""
-    found = None if point.dist is None else point.dist.metadata
-    return found[key] if found is not None and key in found else "unknown"
+def _supplier(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of an entry point's distribution, whose METADATA may be gone."""
+    found = None if point.dist is None else point.dist.metadata  # the file is read each time it is asked for
+    name, version = (found[key] if found is not None and key in found else "unknown" for key in ("Name", "Version"))
+    return name, version

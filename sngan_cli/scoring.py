@@ -78,7 +78,8 @@ class Scores:
         if self.stopped:
             raise self.stopped
         if self.unrecorded:
-            raise RegistryError(f"{self.unrecorded} The scores were measured, and are not all recorded.")
+            self.unrecorded.args = (f"{self.unrecorded} The scores were measured, and are not all recorded.",)
+            raise self.unrecorded
         if self._first:
             said = [f"Not scored: {', '.join(what)}. {reason}" for reason, what in self._reasons.items()]
             raise UnscoredError("\n".join(said)) from self._first

@@ -283,10 +283,10 @@ def _last(connection: Connection) -> Run:
 def _best(connection: Connection) -> str:
     """Id of the run that leads where all are sorted by the best score: within the protocol that most runs share."""
     ranked = sort_summaries(summaries(connection, None, (), None), BEST_METRIC)
-    for protocol in ranked.protocols[:1]:
-        first = ranked.summaries[0]
-        if any(s.metric == BEST_METRIC and s.protocol == protocol and not math.isnan(s.value) for s in first.best):
-            return first.run.id
+    if ranked.protocols:
+        leader, leading = ranked.summaries[0], (BEST_METRIC, ranked.protocols[0])
+        if any((score.metric, score.protocol) == leading and not math.isnan(score.value) for score in leader.best):
+            return leader.run.id
     raise RunNotFoundError("@best", f"no run has a score {BEST_METRIC!r} yet")
 
 

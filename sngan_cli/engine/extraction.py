@@ -122,9 +122,14 @@ class Extraction:
                 f"the extractor names the class of {self.accuracy:.1%} of its held-out pictures, no more than "
                 "by chance: the value means little"
             )
-        own = self.loaded.class_names if isinstance(self.loaded, NamedClasses) else ()
+        own = classes_of(self.loaded)
         if class_names and own and not {*class_names} & {*own}:
             yield f"the extractor was trained on other classes than these images have, {first_of(own)}"
+
+
+def classes_of(loaded: LoadedExtractor) -> Sequence[str]:
+    """The classes that an extractor tells apart, in the order of its logits; none where they are not known."""
+    return tuple(loaded.class_names) if isinstance(loaded, NamedClasses) else ()
 
 
 def features_of(loaded: LoadedExtractor, images: Tensor, name: str) -> Features:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from sngan_cli.catalog import blaming
 from sngan_cli.composition import Composition
-from sngan_cli.contracts import Features, LoadedExtractor, Metric, NamedClasses
+from sngan_cli.contracts import Features, LoadedExtractor, Metric
 from sngan_cli.engine import sampling
 from sngan_cli.engine.distributed import World
 from sngan_cli.engine.evaluation import settings_of, show
-from sngan_cli.engine.extraction import features_of
+from sngan_cli.engine.extraction import classes_of, features_of
 from sngan_cli.engine.gan import Gan
 from sngan_cli.errors import ComponentError, UsageError
 from sngan_cli.wording import first_of
@@ -94,7 +94,7 @@ def check_classes(
         return
     for name, metric in metrics.items():
         if metric.needs_same_classes:
-            known = tuple(loaded.class_names) if isinstance(loaded, NamedClasses) else ()
+            known = classes_of(loaded)
             told = shown.logits.shape[1]
             if (known and known != tuple(class_names)) or told != len(class_names):
                 raise UsageError(

@@ -21,7 +21,7 @@ from sngan_registry import Run, Status
 
 
 def train_missing(experiment: Experiment, planned: Sequence[Planned], overrides: Sequence[Layer], place: Place) -> int:
-    """Train the cases that have no finished run: interrupted ones from their last checkpoint, others anew.
+    """Train the cases that have no finished run, interrupted ones from their last checkpoint; returns the exit code.
 
     A finished one whose last step could not be scored is scored.
 
@@ -29,7 +29,7 @@ def train_missing(experiment: Experiment, planned: Sequence[Planned], overrides:
     row before there is a run (missing data, say) is raised. A signal ends the session after the step; what is left is
     trained by the next one.
     """
-    failed = 0
+    exit_code = 0
     unbegun = ""
     for number, item in enumerate(planned, start=1):
         run, state = look_up(place.store, item.tags, item.composition)  # another process may have been at it meanwhile
@@ -56,16 +56,16 @@ def train_missing(experiment: Experiment, planned: Sequence[Planned], overrides:
                 if not display.begun and str(error) == unbegun:
                     raise
                 unbegun = "" if display.begun else str(error)
-                failed = max(failed, error.exit_code)
+                exit_code = max(exit_code, error.exit_code)
                 display.warn(f"{item.label}: {error}")
                 continue
             display.finish(result)
             if result.unscored is not None:
-                failed = max(failed, result.unscored.exit_code)
+                exit_code = max(exit_code, result.unscored.exit_code)
                 display.warn(f"{item.label}: {result.unscored}")
         if result.status != "finished":
             return stop.exit_code
-    return failed
+    return exit_code
 
 
 def check_some(planned: Sequence[Planned], cache: Path) -> None:
